@@ -1,0 +1,30 @@
+"""Installs the package `supervised_reptile` and the console command `reptile`."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="supervised-reptile",
+    version="0.1.0",
+    description="Few-shot learning with Reptile and first-order MAML in TensorFlow 2",
+    long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",
+    packages=find_packages(include=["supervised_reptile", "supervised_reptile.*"]),
+    package_data={"supervised_reptile": ["metadata/**/*"]},
+    install_requires=[
+        "tensorflow>=2.16",
+        "numpy>=1.26",
+        "pillow>=10.0",
+        "click>=8.1.7",
+        "tqdm>=4.66",
+        "matplotlib>=3.8",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.16"],
+        "test": ["pytest>=8.0", "hypothesis>=6.100", "scipy>=1.11", "ruff>=0.6"],
+    },
+    entry_points={"console_scripts": ["reptile = supervised_reptile.cli:main"]},
+)

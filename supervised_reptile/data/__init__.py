@@ -1,0 +1,1 @@
+"""Files on disk to ImageStore: knows nothing of TensorFlow."""

@@ -1,0 +1,222 @@
+"""ImageStore: decoded images on disk, memory-mapped, opened without decoding anything.
+
+A store is a folder with two files::
+
+    images.npy   uint8 [images, height, width, channels], the images of a class consecutive
+    store.json   class counts and names, the value meaning 1.0, splits, provenance, checksum
+
+It is written under a temporary name and renamed into place, so a store either
+exists whole or does not exist. Nothing in this package's `data` knows about TensorFlow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from supervised_reptile.errors import UserError
+
+FORMAT = "supervised-reptile image store 1"
+IMAGES_FILE = "images.npy"
+INDEX_FILE = "store.json"
+
+
+@dataclass(frozen=True)
+class ImageStore:
+    """Decoded images of many classes.
+
+    `splits` is empty where the data set brings no split of its own (Omniglot is
+    shuffled per seed); otherwise it maps "train", "val" and "test" to class indices.
+    """
+
+    images: np.ndarray  # uint8 [images, height, width, channels]
+    offsets: np.ndarray  # int64 [classes + 1]; class c is images[offsets[c]:offsets[c + 1]]
+    names: tuple[str, ...]  # [classes]
+    max_value: int  # the pixel value that stands for 1.0: 1 or 255
+    checksum: str  # sha256 over pixels and index: identifies the data
+    splits: Mapping[str, np.ndarray] = field(default_factory=dict)  # name -> int64 [classes in it]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Images per class, int64 [classes]."""
+        return np.diff(self.offsets)
+
+
+@dataclass(frozen=True)
+class StoreIndex:
+    """Everything of a store but its pixels: what `write_store` needs to know beforehand."""
+
+    names: tuple[str, ...]  # [classes]
+    counts: tuple[int, ...]  # images per class
+    image_shape: tuple[int, int, int]
+    max_value: int
+    splits: Mapping[str, list[int]] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_store(folder: Path, index: StoreIndex, fill: Callable[[Path, np.ndarray], None]) -> None:
+    """Write a store to `folder`, which appears only when complete (an older one is replaced).
+
+    Args:
+      folder: the store's folder; its parents are made.
+      index: class names and counts, in the order of the images.
+      fill: called with the path of the growing `images.npy` and a writable map of it,
+        uint8 [images, height, width, channels]; it must set every image. Worker
+        processes may open the path themselves (`np.load(path, mmap_mode="r+")`).
+
+    Raises:
+      UserError: the folder cannot be written.
+    """
+    with user_errors_of_writing(folder), _replacing(folder) as temporary:
+        path = temporary / IMAGES_FILE
+        shape = (sum(index.counts), *index.image_shape)
+        pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+        fill(path, pixels)
+        pixels.flush()
+        described = _describe(index, pixels)
+        (temporary / INDEX_FILE).write_text(json.dumps(described, indent=1), encoding="utf8")
+
+
+def open_store(folder: Path) -> ImageStore:
+    """Open the store in `folder`; pixels stay on disk until they are used.
+
+    Raises:
+      UserError: there is no store, it is of another format, or its files disagree.
+    """
+    try:
+        described = json.loads((folder / INDEX_FILE).read_text(encoding="utf8"))
+        if described["format"] != FORMAT:
+            raise ValueError(f"its format is {described['format']!r}, not {FORMAT!r}")
+        images = np.load(folder / IMAGES_FILE, mmap_mode="r", allow_pickle=False)
+        offsets = np.concatenate([[0], np.cumsum(described["counts"], dtype=np.int64)])
+        if images.shape != (offsets[-1], *described["image_shape"]) or images.dtype != np.uint8:
+            raise ValueError(f"{IMAGES_FILE} and {INDEX_FILE} disagree")
+        return ImageStore(
+            images=images,
+            offsets=offsets,
+            names=tuple(described["names"]),
+            max_value=described["max_value"],
+            checksum=described["checksum"],
+            splits={name: np.array(ids, np.int64) for name, ids in described["splits"].items()},
+            provenance=described["provenance"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        raise UserError(
+            f"{folder}: not a readable image store ({error}); import the data again"
+        ) from error
+
+
+def is_store(folder: Path) -> bool:
+    """Whether `folder` holds a store (readable or not)."""
+    return (folder / INDEX_FILE).is_file()
+
+
+def pixel_checksum(store: ImageStore) -> str:
+    """The checksum of the files as they are now; not `store.checksum` if they were damaged."""
+    index = StoreIndex(
+        names=store.names,
+        counts=tuple(int(n) for n in store.counts),
+        image_shape=store.image_shape,
+        max_value=store.max_value,
+        splits={name: [int(c) for c in ids] for name, ids in store.splits.items()},
+    )
+    return _checksum(index, store.images)
+
+
+def cached_store(key: str, build: Callable[[Path], None]) -> ImageStore:
+    """The store called `key` in the user's cache folder, built by `build(folder)` where missing.
+
+    The folder is `$REPTILE_CACHE`, else `$XDG_CACHE_HOME/supervised-reptile`, else
+    `~/.cache/supervised-reptile`. A store there that cannot be read is built again.
+    """
+    folder = cache_folder() / key
+    if is_store(folder):
+        with contextlib.suppress(UserError):
+            return open_store(folder)
+    build(folder)
+    return open_store(folder)
+
+
+def cache_folder() -> Path:
+    """Where decoded copies of data sets are kept from one run to the next."""
+    if own := os.environ.get("REPTILE_CACHE"):
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "supervised-reptile"
+
+
+def files_fingerprint(paths: list[Path], root: Path) -> str:
+    """A short key of the files' names, sizes and modification times: changes when they do."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        status = path.stat()
+        name = path.relative_to(root).as_posix()
+        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def user_errors_of_writing(folder: Path) -> Iterator[None]:
+    """Turns the operating system's refusals while writing below `folder` into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{folder}: cannot write there ({error.strerror or error})") from error
+
+
+@contextlib.contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside `folder` that takes its place if the block succeeds."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)  # mkdtemp makes it private
+        if folder.exists():
+            discarded = temporary.with_suffix(".old")
+            folder.rename(discarded)
+            temporary.rename(folder)
+            shutil.rmtree(discarded)
+        else:
+            temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _describe(index: StoreIndex, pixels: np.ndarray) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "checksum": _checksum(index, pixels),
+        "image_shape": list(index.image_shape),
+        "max_value": index.max_value,
+        "provenance": dict(index.provenance),
+        "splits": {name: list(ids) for name, ids in index.splits.items()},
+        "names": list(index.names),
+        "counts": list(index.counts),
+    }
+
+
+def _checksum(index: StoreIndex, pixels: np.ndarray) -> str:
+    """sha256 over the class table and every pixel, read a few thousand images at a time."""
+    table = [index.names, index.counts, index.image_shape, index.max_value, dict(index.splits)]
+    digest = hashlib.sha256(json.dumps(table).encode())
+    for start in range(0, len(pixels), 4096):
+        digest.update(np.ascontiguousarray(pixels[start : start + 4096]))
+    return digest.hexdigest()
