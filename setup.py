@@ -12,12 +12,17 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.10",
-    packages=find_packages(include=["supervised_reptile", "supervised_reptile.*"]),
-    package_data={"supervised_reptile": ["metadata/**/*"]},
+    packages=[
+        *find_packages(include=["supervised_reptile", "supervised_reptile.*"]),
+        "supervised_reptile.metadata",
+    ],
+    # Data files at the repository's top level, inside the package where it is installed.
+    package_dir={"supervised_reptile.metadata": "metadata"},
+    package_data={"supervised_reptile.metadata": ["**/*"]},
     install_requires=[
         "tensorflow>=2.16",
         "numpy>=1.26",
-        "pillow>=10.0",
+        "pillow>=10.1",
         "click>=8.1.7",
         "tqdm>=4.66",
         "matplotlib>=3.8",

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from supervised_reptile.errors import UserError
+from supervised_reptile.errors import Interrupted, UserError
 
 # subcommand -> (module, attribute, one line for `reptile --help`)
 SUBCOMMANDS = {
@@ -56,6 +56,9 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
     except UserError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
+    except Interrupted as stop:
+        click.echo(f"{stop}", err=True)
+        sys.exit(128 + stop.signal_number)
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted.", err=True)
         sys.exit(130)

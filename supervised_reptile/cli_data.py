@@ -2,9 +2,125 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import click
+
+from supervised_reptile.errors import UserError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def data() -> None:
     """Draw alphabets; import, verify and show data sets."""
+
+
+@data.command("glyphs")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="data/glyphs",
+    show_default=True,
+    help="The folder to draw into: new, or empty.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**64 - 1),
+    default=0,
+    show_default=True,
+    help="Another seed invents other alphabets.",
+)
+@click.option("--alphabets", type=click.IntRange(min=1), default=40, show_default=True)
+@click.option(
+    "--characters",
+    type=click.IntRange(min=1),
+    default=40,
+    show_default=True,
+    help="In each alphabet.",
+)
+@click.option(
+    "--drawings",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Of each character, each by another drawer.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace drawn alphabets that are already there.")
+def draw_glyphs(
+    out: Path, seed: int, alphabets: int, characters: int, drawings: int, overwrite: bool
+) -> None:
+    """Draw invented alphabets in Omniglot's folder layout, to train on without a download."""
+    from supervised_reptile.data.glyphs import GlyphSet, write_glyphs
+
+    write_glyphs(out, GlyphSet(seed, alphabets, characters, drawings), overwrite)
+    click.echo(f"{out}: {alphabets * characters:,} characters, {drawings} drawings of each")
+
+
+@data.command("import")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The store to write.")
+@click.option(
+    "--image-size", type=click.IntRange(min=1), default=84, show_default=True, help="Pixels a side."
+)
+@click.option("--skip-broken", is_flag=True, help="Leave broken images out instead of stopping.")
+def import_data(path: Path, out: Path, image_size: int, skip_broken: bool) -> None:
+    """Import Mini-ImageNet, in whatever layout PATH holds it, into one store.
+
+    \b
+    PATH holds one of:
+      train/, val/ and test/ with a folder of images for each class
+      the same in one zip or tar, or in train.zip, val.zip and test.zip
+      mini-imagenet-cache-train.pkl, -val.pkl (or -validation.pkl), -test.pkl
+      train.csv, val.csv and test.csv beside images/
+      the same CSVs beside ILSVRC2012_img_train.tar
+    """
+    from supervised_reptile.data.importing import skipped_per_class
+    from supervised_reptile.data.miniimagenet import import_miniimagenet
+    from supervised_reptile.data.summary import summary_lines
+
+    store = import_miniimagenet(path, out, image_size, skip_broken)
+    click.echo("\n".join(summary_lines(store)))
+    for label, count in skipped_per_class(store).items():
+        click.echo(f"skipped {count:,} broken images of {label}")
+    click.echo(f"wrote {out}")
+
+
+@data.command("verify")
+@click.argument("path", type=click.Path(path_type=Path))
+def verify_data(path: Path) -> None:
+    """Say what PATH has and lacks; the last line starts complete, usable or broken.
+
+    PATH is a store, raw Mini-ImageNet or Omniglot, or a folder of class folders. The
+    exit status is 1 where it is broken.
+    """
+    from supervised_reptile.data.verify import verify
+
+    try:
+        report = verify(path)
+    except UserError as error:
+        click.echo(f"broken: {error}")
+        sys.exit(1)
+    click.echo("\n".join(report.lines()))
+    if report.is_broken:
+        sys.exit(1)
+
+
+@data.command("info")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="contact-sheet.png",
+    show_default=True,
+    help="The contact sheet to write.",
+)
+def show_data(path: Path, out: Path) -> None:
+    """Summarise PATH and write a contact sheet of a few images of several classes."""
+    from supervised_reptile.data.any_data import open_any
+    from supervised_reptile.data.contact_sheet import write_contact_sheet
+    from supervised_reptile.data.summary import summary_lines
+
+    store = open_any(path)
+    click.echo("\n".join(summary_lines(store)))
+    write_contact_sheet(store, out)
+    click.echo(f"wrote {out}")

@@ -1,4 +1,4 @@
-"""The one exception that reaches people as a sentence instead of a traceback."""
+"""The exceptions that reach people as a sentence instead of a traceback."""
 
 
 class UserError(Exception):
@@ -7,3 +7,11 @@ class UserError(Exception):
     Command lines print the message on one line and exit with status 1; anything
     else that escapes is a bug of ours and keeps its traceback.
     """
+
+
+class Interrupted(Exception):  # noqa: N818 - an event, not an error
+    """A signal stopped the work, and it was saved first: the program exits with 128 + signal."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number

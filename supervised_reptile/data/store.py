@@ -1,9 +1,10 @@
 """ImageStore: decoded images on disk, memory-mapped, opened without decoding anything.
 
-A store is a folder with two files::
+A store is a folder with two or three files::
 
     images.npy   uint8 [images, height, width, channels], the images of a class consecutive
     store.json   class counts and names, the value meaning 1.0, splits, provenance, checksum
+    files.json   optional: the name of every image's file, read only when asked for
 
 It is written under a temporary name and renamed into place, so a store either
 exists whole or does not exist. Nothing in this package's `data` knows about TensorFlow.
@@ -14,11 +15,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import mmap
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,8 @@ from supervised_reptile.errors import UserError
 FORMAT = "supervised-reptile image store 1"
 IMAGES_FILE = "images.npy"
 INDEX_FILE = "store.json"
+FILES_FILE = "files.json"
+BLOCK = 4096  # images looked at together where a whole store is read or written
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,21 @@ class ImageStore:
     checksum: str  # sha256 over pixels and index: identifies the data
     splits: Mapping[str, np.ndarray] = field(default_factory=dict)  # name -> int64 [classes in it]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None  # where the store lies on disk, if it does
+
+    @cached_property
+    def files(self) -> tuple[str, ...]:
+        """The name of each image's file within its class, [images]; () where none were kept."""
+        path = self.folder / FILES_FILE if self.folder else None
+        if path is None or not path.exists():
+            return ()
+        try:
+            files = tuple(json.loads(path.read_text(encoding="utf8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(f"{path}: not readable ({error}); import the data again") from error
+        if len(files) != len(self.images):
+            raise UserError(f"{path}: does not fit its store; import the data again")
+        return files
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -69,10 +89,11 @@ class StoreIndex:
     max_value: int
     splits: Mapping[str, list[int]] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[str, ...] = ()  # [images]: each image's file within its class; () keeps none
 
 
 def write_store(folder: Path, index: StoreIndex, fill: Callable[[Path, np.ndarray], None]) -> None:
-    """Write a store to `folder`, which appears only when complete (an older one is replaced).
+    """Write a store to `folder`, which appears only when complete (an older store is replaced).
 
     Args:
       folder: the store's folder; its parents are made.
@@ -82,7 +103,7 @@ def write_store(folder: Path, index: StoreIndex, fill: Callable[[Path, np.ndarra
         processes may open the path themselves (`np.load(path, mmap_mode="r+")`).
 
     Raises:
-      UserError: the folder cannot be written.
+      UserError: the folder cannot be written, or holds something other than a store.
     """
     with user_errors_of_writing(folder), _replacing(folder) as temporary:
         path = temporary / IMAGES_FILE
@@ -91,6 +112,8 @@ def write_store(folder: Path, index: StoreIndex, fill: Callable[[Path, np.ndarra
         fill(path, pixels)
         pixels.flush()
         described = _describe(index, pixels)
+        if index.files:
+            (temporary / FILES_FILE).write_text(json.dumps(index.files), encoding="utf8")
         (temporary / INDEX_FILE).write_text(json.dumps(described, indent=1), encoding="utf8")
 
 
@@ -116,6 +139,7 @@ def open_store(folder: Path) -> ImageStore:
             checksum=described["checksum"],
             splits={name: np.array(ids, np.int64) for name, ids in described["splits"].items()},
             provenance=described["provenance"],
+            folder=folder,
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise UserError(
@@ -172,6 +196,22 @@ def files_fingerprint(paths: list[Path], root: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def image_blocks(images: np.ndarray) -> Iterator[np.ndarray]:
+    """Consecutive blocks of `images`, uint8 [at most BLOCK, height, width, channels].
+
+    Walking over a memory-mapped store this way keeps one block of it resident, not all.
+    """
+    for start in range(0, len(images), BLOCK):
+        yield images[start : start + BLOCK]
+        release_pages(images)
+
+
+def release_pages(images: np.ndarray) -> None:
+    """Give the resident pages of a memory-mapped array back; what was written stays written."""
+    if isinstance(images.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        images.base.madvise(mmap.MADV_DONTNEED)
+
+
 @contextlib.contextmanager
 def user_errors_of_writing(folder: Path) -> Iterator[None]:
     """Turns the operating system's refusals while writing below `folder` into one sentence."""
@@ -181,9 +221,17 @@ def user_errors_of_writing(folder: Path) -> Iterator[None]:
         raise UserError(f"{folder}: cannot write there ({error.strerror or error})") from error
 
 
+def _refuse_foreign(folder: Path) -> None:
+    """Replacing a folder deletes what it holds: only a store may be replaced."""
+    foreign = any(folder.iterdir()) if folder.is_dir() else folder.exists()
+    if foreign and not is_store(folder):
+        raise UserError(f"{folder}: holds other files; name a new or empty folder for the store")
+
+
 @contextlib.contextmanager
 def _replacing(folder: Path) -> Iterator[Path]:
     """A temporary folder beside `folder` that takes its place if the block succeeds."""
+    _refuse_foreign(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -214,9 +262,9 @@ def _describe(index: StoreIndex, pixels: np.ndarray) -> dict[str, Any]:
 
 
 def _checksum(index: StoreIndex, pixels: np.ndarray) -> str:
-    """sha256 over the class table and every pixel, read a few thousand images at a time."""
+    """sha256 over the class table and every pixel."""
     table = [index.names, index.counts, index.image_shape, index.max_value, dict(index.splits)]
     digest = hashlib.sha256(json.dumps(table).encode())
-    for start in range(0, len(pixels), 4096):
-        digest.update(np.ascontiguousarray(pixels[start : start + 4096]))
+    for block in image_blocks(pixels):
+        digest.update(np.ascontiguousarray(block))
     return digest.hexdigest()

@@ -1,0 +1,85 @@
+"""The commands that train and evaluate, made of Config's flags; the scripts are built on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from supervised_reptile.config import Config, config_from_flags, config_options
+from supervised_reptile.runtime import start_tensorflow
+
+if TYPE_CHECKING:
+    from supervised_reptile.data.dataset import Dataset
+
+EPILOG = """\b
+Examples:
+  {script} --data-dir DIR --shots 5 --train-shots 10 --inner-batch 10 --inner-iters 5
+      --meta-step 1 --meta-step-final 0 --meta-batch 5 --meta-iters 100000
+      --learning-rate 0.001 --eval-iters 50 --checkpoint runs/o55 --transductive
+  {script} --checkpoint runs/o55 --resume
+  {script} --checkpoint runs/o55 --pretrained --shots 1 --both-modes
+"""
+
+
+def run_command(
+    script: str, data: str, network: str, load: Callable[[Config], Dataset], **defaults: Any
+) -> click.Command:
+    """A command that trains and evaluates on one data set.
+
+    Args:
+      script: its name, for the examples in --help.
+      data: the data set's name, for --help.
+      network: name of the function in `models` that makes its network.
+      load: reads the data; called after the flags were found sound.
+      defaults: fields of Config whose default differs here.
+    """
+
+    @click.command(
+        help=f"Train on {data} with Reptile (or --algorithm), then evaluate with 95% intervals.",
+        epilog=EPILOG.format(script=script),
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    @config_options(**defaults)
+    @click.option("--foml", is_flag=True, help="The same as --algorithm foml.")
+    @click.option("--resume", is_flag=True, help="Continue the run in the --checkpoint directory.")
+    @click.option("--overwrite", is_flag=True, help="Replace the run in --checkpoint by a new one.")
+    @click.pass_context
+    def command(context: click.Context, **values: Any) -> None:
+        explicit = {
+            name
+            for name in values
+            if context.get_parameter_source(name) == ParameterSource.COMMANDLINE
+        }
+        execute(values, explicit, network, load)
+
+    return command
+
+
+def execute(
+    values: dict[str, Any], explicit: set[str], network: str, load: Callable[[Config], Dataset]
+) -> None:
+    """Check the flags, then import TensorFlow and run."""
+    resume, overwrite = values.pop("resume"), values.pop("overwrite")
+    if values.pop("foml"):
+        if "algorithm" in explicit and values["algorithm"] != "foml":
+            raise click.UsageError(f"--foml contradicts --algorithm {values['algorithm']}")
+        values["algorithm"] = "foml"
+        explicit.add("algorithm")
+    exclusive = {
+        "--resume": resume,
+        "--overwrite": overwrite,
+        "--pretrained": values["pretrained"],
+    }
+    if len(given := [name for name, on in exclusive.items() if on]) > 1:
+        raise click.UsageError(f"{' and '.join(given)} exclude each other")
+    config = config_from_flags(values, explicit)
+    known = frozenset(explicit & set(Config.__dataclass_fields__))
+    start_tensorflow(config.threads)
+    from supervised_reptile import experiment, models
+
+    experiment.run_experiment(
+        experiment.Request(config, known, load, getattr(models, network), resume, overwrite)
+    )

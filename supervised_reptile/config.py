@@ -1,0 +1,287 @@
+"""Config: every hyper-parameter once, as field, command-line flag, default and help together.
+
+Fields carry the field's standard terms (way, shots, inner steps, outer step size ...);
+flags keep the names of the original program, so that published command lines run
+unchanged. The mapping between the two is this table and nowhere else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+
+# What a field decides, and so when a stored run may be continued or evaluated with another value.
+TRAINING = "training"  # the trained weights: fixed for the life of a run
+EVALUATION = "evaluation"  # how weights are judged: free to change with --pretrained
+PLACE = "place"  # where and how the program runs: never part of the result
+
+ALGORITHMS = ("reptile", "foml", "joint")
+
+
+def flag(
+    name: str, default: Any, help: str, role: str = TRAINING, type: Any = None, **click_options: Any
+) -> Any:
+    """A field of Config that is also the command-line option `name`."""
+    option = {"default": default, "help": help, "type": type, **click_options}
+    return field(default=default, metadata={"flag": name, "option": option, "role": role})
+
+
+COUNT = click.IntRange(min=1)
+RATE = click.FloatRange(min=0)
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run. Raises click.UsageError where two values contradict each other."""
+
+    pretrained: str | None = flag(
+        "--pretrained",
+        None,
+        "Do not train: evaluate the weights in the --checkpoint directory.",
+        PLACE,
+        is_flag=False,
+        flag_value="checkpoint",
+        metavar="",
+    )
+    seed: int = flag(
+        "--seed", 0, "Seed of the class split, the initial weights and the tasks.",
+        type=click.IntRange(0, 2**63 - 1),
+    )  # fmt: skip
+    checkpoint: str = flag(
+        "--checkpoint",
+        "model_checkpoint",
+        "Run directory: configuration, metrics, checkpoints and results are kept here.",
+        PLACE,
+        type=click.Path(),
+    )
+    data_dir: str = flag("--data-dir", "data", "Where the images are.", PLACE, type=click.Path())
+    way: int = flag("--classes", 5, "Classes per task (way).", type=COUNT)
+    shots: int = flag(
+        "--shots", 5, "Support examples per class in an evaluation episode.", EVALUATION, COUNT
+    )
+    train_shots: int = flag(
+        "--train-shots",
+        0,
+        "Examples per class in a training task; 0 means as many as --shots.",
+        type=click.IntRange(min=0),
+    )
+    inner_batch: int = flag("--inner-batch", 5, "Examples in an inner batch.", type=COUNT)
+    inner_steps: int = flag("--inner-iters", 20, "Inner steps per training task.", type=COUNT)
+    replacement: bool = flag(
+        "--replacement", False, "Draw every inner batch independently of the others.", is_flag=True
+    )
+    inner_rate: float = flag(
+        "--learning-rate", 1e-3, "Step size of the inner optimizer.", type=RATE
+    )
+    outer_step_size: float = flag(
+        "--meta-step", 0.1, "Outer step size at the start of training.", type=RATE
+    )
+    outer_step_size_final: float = flag(
+        "--meta-step-final", 0.1, "Outer step size at the end; linear in between.", type=RATE
+    )
+    meta_batch: int = flag("--meta-batch", 1, "Tasks per outer step.", type=COUNT)
+    outer_steps: int = flag("--meta-iters", 400_000, "Outer steps of the whole run.", type=COUNT)
+    eval_batch: int = flag(
+        "--eval-batch", 5, "Examples in an inner batch of evaluation.", EVALUATION, COUNT
+    )
+    eval_steps: int = flag(
+        "--eval-iters", 50, "Inner steps per evaluation episode.", EVALUATION, COUNT
+    )
+    eval_episodes: int = flag(
+        "--eval-samples", 10_000, "Episodes per accuracy at the end.", EVALUATION, COUNT
+    )
+    eval_interval: int = flag(
+        "--eval-interval", 10, "Outer steps between looks at the accuracy during training.",
+        type=COUNT,
+    )  # fmt: skip
+    weight_decay: float = flag(
+        "--weight-decay", 1.0, "All weights are multiplied by this before each inner step.",
+        type=RATE,
+    )  # fmt: skip
+    transductive: bool = flag(
+        "--transductive/--no-transductive",
+        False,
+        "Classify all queries of an episode in one forward pass (they share batch statistics); "
+        "without it, each query together with the support set only.",
+        EVALUATION,
+    )
+    tail_shots: int | None = flag(
+        "--foml-tail", None, "FOML: examples per class set aside for the last inner batch.",
+        type=COUNT,
+    )  # fmt: skip
+    sgd: bool = flag(
+        "--sgd", False, "Plain SGD as the inner optimizer instead of Adam.", is_flag=True
+    )
+    algorithm: str = flag(
+        "--algorithm",
+        "reptile",
+        "Outer update: Reptile, first-order MAML, or joint training (one inner step).",
+        type=click.Choice(ALGORITHMS),
+    )
+    task_order: str = flag(
+        "--task-order",
+        "parallel",
+        "Tasks of a meta-batch side by side from the same Adam state, or one after the other "
+        "with Adam's second moment flowing through them, as the original did.",
+        type=click.Choice(("parallel", "sequential")),
+    )
+    val_classes: int = flag(
+        "--val-classes",
+        0,
+        "Hold this many training classes out for validation; the look at the accuracy during "
+        "training then reads them, never the test classes.",
+        type=click.IntRange(min=0),
+    )
+    eval_seed: int = flag(
+        "--eval-seed",
+        0,
+        "Evaluation episodes depend on this alone: two runs are compared on the same ones.",
+        EVALUATION,
+        click.IntRange(0, 2**63 - 1),
+    )
+    both_modes: bool = flag(
+        "--both-modes",
+        False,
+        "Report transductive and non-transductive accuracy, from the same adapted weights.",
+        EVALUATION,
+        is_flag=True,
+    )
+    save_interval: int = flag(
+        "--save-interval", 1000, "Outer steps between checkpoints.", PLACE, COUNT
+    )
+    threads: int = flag(
+        "--threads", 0, "CPU threads; 0 means all that this process may use. "
+        "Results do not depend on it.", PLACE, click.IntRange(min=0),
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        for broken, message in (
+            (
+                self.algorithm == "joint" and self.inner_steps != 1,
+                "--algorithm joint means one inner step: leave --inner-iters out or give 1",
+            ),
+            (
+                self.tail_shots is not None and self.algorithm != "foml",
+                "--foml-tail only has a meaning with --foml (or --algorithm foml)",
+            ),
+            (
+                self.tail_shots is not None and self.tail_shots >= self.task_shots,
+                f"--foml-tail {self.tail_shots} leaves nothing of the {self.task_shots} examples "
+                "per class for the inner batches before it: give fewer, or more --train-shots",
+            ),
+        ):
+            if broken:
+                raise click.UsageError(message)
+
+    @property
+    def task_shots(self) -> int:
+        """Examples per class of a training task: --train-shots, where 0 stands for --shots."""
+        return self.train_shots or self.shots
+
+    def outer_step_size_at(self, step: int) -> float:
+        """The outer step size of outer step `step` (counted from 0): linear annealing."""
+        done = step / self.outer_steps
+        return (1 - done) * self.outer_step_size + done * self.outer_step_size_final
+
+    def to_json(self) -> str:
+        """Field names and values, one a line."""
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Config:
+        """Reads `to_json`; raises ValueError or TypeError on anything else."""
+        values = json.loads(text)
+        if not isinstance(values, dict) or set(values) != {f.name for f in dataclasses.fields(cls)}:
+            raise ValueError("its fields are not this program's")
+        return cls(**values)
+
+
+def flag_of(name: str) -> str:
+    """The command-line flag of the field `name`, without the --no- form."""
+    return Config.__dataclass_fields__[name].metadata["flag"].split("/")[0]
+
+
+def differing_flags(
+    stored: Config, wanted: Config, explicit: Iterable[str], roles: tuple[str, ...]
+) -> list[str]:
+    """One text per field of `explicit` with one of the `roles` whose two values differ."""
+    return [
+        f"{flag_of(name)} is {getattr(stored, name)} there and {getattr(wanted, name)} here"
+        for name in explicit
+        if Config.__dataclass_fields__[name].metadata["role"] in roles
+        and getattr(stored, name) != getattr(wanted, name)
+    ]
+
+
+def fill_from(stored: Config, wanted: Config, explicit: Iterable[str]) -> Config:
+    """`wanted`, with every flag that nobody gave taken from `stored` (places excepted)."""
+    keep = set(explicit) | {
+        f.name for f in dataclasses.fields(Config) if f.metadata["role"] == PLACE
+    }
+    stored_values = {
+        f.name: getattr(stored, f.name) for f in dataclasses.fields(Config) if f.name not in keep
+    }
+    return dataclasses.replace(wanted, **stored_values)
+
+
+def config_options(**defaults: Any) -> Callable[[Callable], Callable]:
+    """Decorator: the click options of all fields; `defaults` override some fields' defaults."""
+
+    def decorate(command: Callable) -> Callable:
+        for item in reversed(dataclasses.fields(Config)):
+            option = dict(item.metadata["option"])
+            option["default"] = defaults.get(item.name, option["default"])
+            shown = option["default"] not in (None, False)
+            command = click.option(item.metadata["flag"], item.name, show_default=shown, **option)(
+                command
+            )
+        return command
+
+    return decorate
+
+
+def config_from_flags(values: Mapping[str, Any], explicit: set[str]) -> Config:
+    """The Config of parsed flags; `explicit` names the fields given on the command line."""
+    values = dict(values)
+    if values["algorithm"] == "joint" and "inner_steps" not in explicit:
+        values["inner_steps"] = 1
+    return Config(**values)
+
+
+_OMNIGLOT_5WAY = {
+    "way": 5,
+    "train_shots": 10,
+    "inner_rate": 1e-3,
+    "inner_batch": 10,
+    "inner_steps": 5,
+    "outer_step_size": 1.0,
+    "outer_step_size_final": 0.0,
+    "meta_batch": 5,
+    "outer_steps": 100_000,
+    "eval_batch": 5,
+    "eval_steps": 50,
+}
+
+# The paper's settings (its appendix A): each trains the weights of four cells of the tables.
+PRESETS: dict[str, dict[str, Any]] = {
+    "omniglot-5way": _OMNIGLOT_5WAY,
+    "omniglot-20way": {
+        **_OMNIGLOT_5WAY,
+        "way": 20,
+        "inner_rate": 5e-4,
+        "inner_batch": 20,
+        "inner_steps": 10,
+        "outer_steps": 200_000,
+        "eval_batch": 10,
+    },
+    "miniimagenet-5way": {
+        **_OMNIGLOT_5WAY,
+        "train_shots": 15,
+        "inner_steps": 8,
+    },
+}

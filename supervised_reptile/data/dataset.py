@@ -1,0 +1,68 @@
+"""Dataset: the images of a run, and which classes are for training, validation and test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from supervised_reptile.data.store import ImageStore
+from supervised_reptile.errors import UserError
+
+
+class ClassPool(NamedTuple):
+    """Classes to draw tasks from; class c owns image rows starts[c] ... starts[c] + counts[c]."""
+
+    starts: np.ndarray  # int64 [classes]
+    counts: np.ndarray  # int64 [classes]
+    names: tuple[str, ...]  # [classes]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a run reads. Pixel values divided by `max_value` are what the network sees."""
+
+    images: np.ndarray  # uint8 [images, height, width, channels]
+    max_value: int
+    pools: Mapping[str, ClassPool]  # "train", "test" and, where held out, "val"
+    checksum: str  # identifies the images and the classes
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
+
+    @property
+    def monitored(self) -> str:
+        """The split that training watches: validation where there is one."""
+        return "val" if "val" in self.pools else "test"
+
+
+def pool_of(store: ImageStore, classes: np.ndarray) -> ClassPool:
+    """The pool of the store's classes numbered `classes`, int64 [classes]."""
+    classes = np.asarray(classes, np.int64)
+    names = tuple(store.names[c] for c in classes)
+    return ClassPool(store.offsets[:-1][classes], store.counts[classes], names)
+
+
+def check_pool(pool: ClassPool, split: str, way: int, per_class: int) -> None:
+    """Refuse tasks that the pool cannot give.
+
+    Raises:
+      UserError: fewer classes than `way` (--classes), or a class with fewer than
+        `per_class` images (shots and query together), which it names.
+    """
+    if len(pool.starts) < way:
+        raise UserError(
+            f"--classes {way}: the {split} split has only {len(pool.starts)} classes; "
+            "give fewer, or more data"
+        )
+    short = int(np.argmin(pool.counts))
+    if pool.counts[short] < per_class:
+        raise UserError(
+            f"class {pool.names[short]} of the {split} split has {pool.counts[short]} images, "
+            f"a task needs {per_class}: ask for fewer --shots or --train-shots, or add images"
+        )

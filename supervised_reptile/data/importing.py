@@ -1,0 +1,188 @@
+"""From any layout to one ImageStore: sorted, decoded, every broken image accounted for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from supervised_reptile.data.decode import RESIZE, PixelForm
+from supervised_reptile.data.items import Content, Item, Layout, Listing
+from supervised_reptile.data.parallel import decode_into
+from supervised_reptile.data.store import (
+    ImageStore,
+    StoreIndex,
+    cached_store,
+    files_fingerprint,
+    write_store,
+)
+from supervised_reptile.errors import UserError
+
+NAMED = 20  # as many broken files an error names; `reptile data verify` names them all
+ABSENT = "it is listed but not there"
+
+
+class _Broken(Exception):  # noqa: N818 - never leaves this module
+    """Images that could not be decoded: item -> reason."""
+
+    def __init__(self, reasons: Mapping[Item, str]) -> None:
+        super().__init__()
+        self.reasons = reasons
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a layout becomes a store."""
+
+    form: Callable[[Listing], PixelForm]  # the shape of the images, perhaps after a look at them
+    tag: str  # names the recipe in the user's cache
+    skip_broken: bool = False
+
+
+def write_layout(folder: Path, layout: Layout, recipe: Recipe) -> None:
+    """Import `layout` as the store `folder`.
+
+    Classes are sorted by split, then name; images within a class by file name. Where
+    images are broken and to be skipped, the others are decoded once more: the store's
+    size must be known before it is written.
+
+    Raises:
+      UserError: nothing to import, broken images or empty classes not to be skipped, a
+        class in two splits, or `folder` cannot be written.
+    """
+    listing = layout.listing()
+    items = sorted(set(listing.items), key=Item.order)
+    _refuse_senseless(layout, listing, items, recipe.skip_broken)
+    form = recipe.form(listing)
+    skipped: dict[Item, str] = {}
+    while kept := [item for item in items if item not in skipped]:
+        provenance = _provenance(layout, listing, skipped)
+        try:
+            return _write(folder, layout, kept, _index(kept, form, provenance))
+        except _Broken as broken:
+            skipped |= broken.reasons
+        if not recipe.skip_broken:
+            break
+    raise _broken_error(layout, _by_key(skipped), len(items))
+
+
+def cached_layout(layout: Layout, recipe: Recipe) -> ImageStore:
+    """The store of `layout` in the user's cache, imported there where missing or out of date.
+
+    Raises:
+      UserError: as `write_layout`; also where broken images were skipped when it was
+        imported, and are not to be skipped now.
+    """
+    key = f"{recipe.tag}-{files_fingerprint(layout.files(), layout.root)}"
+    store = cached_store(key, lambda folder: write_layout(folder, layout, recipe))
+    if not recipe.skip_broken and (skipped := skipped_images(store)):
+        raise _broken_error(layout, skipped, len(store.images) + len(skipped))
+    return store
+
+
+def skipped_images(store: ImageStore) -> Mapping[str, str]:
+    """File -> reason, of the images that were broken when the store was imported."""
+    return store.provenance.get("skipped", {})
+
+
+def skipped_per_class(store: ImageStore) -> Mapping[str, int]:
+    """Class -> how many of its images were skipped."""
+    return store.provenance.get("skipped_per_class", {})
+
+
+def _write(folder: Path, layout: Layout, items: Sequence[Item], index: StoreIndex) -> None:
+    """Writes the store of all `items`; raises _Broken, and leaves no store, where it cannot."""
+    row_of = {item.key: row for row, item in enumerate(items)}
+    seen = np.zeros(len(items), bool)
+
+    def rows() -> Iterator[tuple[int, Content]]:
+        for key, content in layout.contents(row_of.keys()):
+            seen[row_of[key]] = True
+            yield row_of[key], content
+
+    def fill(_path: Path, pixels: np.ndarray) -> None:
+        form = PixelForm(index.image_shape[0], index.image_shape[2])
+        reasons = decode_into(pixels, rows(), form)
+        reasons |= dict.fromkeys(np.flatnonzero(~seen).tolist(), ABSENT)
+        if reasons:
+            raise _Broken({items[row]: reason for row, reason in sorted(reasons.items())})
+
+    write_store(folder, index, fill)
+
+
+def _index(items: Sequence[Item], form: PixelForm, provenance: Mapping[str, Any]) -> StoreIndex:
+    """The table of classes of sorted items."""
+    names: list[str] = []
+    counts: list[int] = []
+    splits: dict[str, list[int]] = {}
+    for (split, label), group in groupby(items, key=lambda item: (item.split, item.label)):
+        if split:
+            splits.setdefault(split, []).append(len(names))
+        names.append(label)
+        counts.append(len(list(group)))
+    return StoreIndex(
+        names=tuple(names),
+        counts=tuple(counts),
+        image_shape=form.shape,
+        max_value=255,
+        splits=splits,
+        provenance=provenance,
+        files=tuple(item.file for item in items),
+    )
+
+
+def _provenance(layout: Layout, listing: Listing, skipped: Mapping[Item, str]) -> Mapping[str, Any]:
+    """What is to be remembered of how a store came about."""
+    per_class = Counter(item.label for item in skipped)
+    return {
+        "layout": layout.kind,
+        "source": layout.root.resolve().name,
+        "resize": f"Pillow {RESIZE.name}, stretched where the shape differs",
+        "skipped": _by_key(skipped),
+        "skipped_per_class": dict(sorted(per_class.items())),
+        "empty_classes": list(listing.empty),
+        "ignored_files": list(listing.ignored[:NAMED]),
+        "ignored": len(listing.ignored),
+    }
+
+
+def _refuse_senseless(
+    layout: Layout, listing: Listing, items: Sequence[Item], skip_broken: bool
+) -> None:
+    if not items:
+        raise UserError(f"{layout.root}: holds no image in the layout of {layout.kind}")
+    if listing.empty and not skip_broken:
+        raise UserError(
+            f"{layout.root}: no image in the class {_some(listing.empty)}; "
+            "put images there, remove it, or leave it out with --skip-broken"
+        )
+    splits_of: dict[str, set[str]] = {}
+    for item in items:
+        splits_of.setdefault(item.label, set()).add(item.split)
+    if twice := sorted(label for label, splits in splits_of.items() if len(splits) > 1):
+        raise UserError(
+            f"{layout.root}: the same class in more than one of train, val and test: "
+            f"{_some(twice)}; meta-learning tests on classes that training never saw"
+        )
+
+
+def _by_key(reasons: Mapping[Item, str]) -> dict[str, str]:
+    return {item.key: reason for item, reason in reasons.items()}
+
+
+def _broken_error(layout: Layout, reasons: Mapping[str, str], total: int) -> UserError:
+    named = _some([f"{key} ({reason})" for key, reason in reasons.items()])
+    return UserError(
+        f"{layout.root}: {len(reasons):,} of {total:,} images are broken: {named}; "
+        "get these files again, or leave them out with --skip-broken"
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

@@ -1,0 +1,95 @@
+"""What complete data sets look like, and how a store differs from them."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import NamedTuple
+
+from supervised_reptile.data.items import SPLITS
+from supervised_reptile.data.store import ImageStore
+from supervised_reptile.resources import metadata_folder
+
+MINIIMAGENET, ALPHABETS, OWN = "Mini-ImageNet", "alphabets of characters", "own images"
+MINIIMAGENET_IMAGES = 600  # of every class
+OMNIGLOT_CHARACTERS = 1623
+OMNIGLOT_ALPHABETS = 50
+OMNIGLOT_IMAGES = 20  # of every character
+CHARACTER_NAME = re.compile(r"[^/]+/character\d+")
+
+
+class Difference(NamedTuple):
+    """One way in which a store is not the official data set."""
+
+    summary: str
+    classes: tuple[str, ...] = ()  # those it concerns
+
+
+@cache
+def miniimagenet_classes() -> Mapping[str, Mapping[str, str]]:
+    """Split -> WordNet id -> readable name, as Ravi and Larochelle (2017) divided them."""
+    return {split: _read_split(split) for split in SPLITS}
+
+
+@cache
+def miniimagenet_labels() -> frozenset[str]:
+    """The WordNet ids of all 100 classes."""
+    return frozenset(label for classes in miniimagenet_classes().values() for label in classes)
+
+
+def readable_name(label: str) -> str:
+    """The name of a Mini-ImageNet class; any other class is called what it is called."""
+    for classes in miniimagenet_classes().values():
+        if label in classes:
+            return classes[label]
+    return label
+
+
+def kind_of(store: ImageStore) -> str:
+    """MINIIMAGENET, ALPHABETS (Omniglot or drawn ones) or OWN, judged by the classes' names."""
+    if not miniimagenet_labels().isdisjoint(store.names):
+        return MINIIMAGENET
+    return ALPHABETS if all(map(CHARACTER_NAME.fullmatch, store.names)) else OWN
+
+
+def differences(store: ImageStore) -> tuple[Difference, ...]:
+    """How the store differs from the official data set of its kind; () where it does not."""
+    kind = kind_of(store)
+    if kind == MINIIMAGENET:
+        return (*_wrong_split(store), *_wrong_counts(store, MINIIMAGENET_IMAGES))
+    if kind == ALPHABETS:
+        return (*_wrong_alphabets(store), *_wrong_counts(store, OMNIGLOT_IMAGES))
+    return (Difference("own images, with no official set to compare with"),)
+
+
+def _wrong_split(store: ImageStore) -> Iterator[Difference]:
+    for split, wanted in miniimagenet_classes().items():
+        here = {store.names[number] for number in store.splits.get(split, ())}
+        if missing := sorted(wanted.keys() - here):
+            yield Difference(f"classes missing from {split}: {len(missing)}", tuple(missing))
+        if outside := sorted(here - wanted.keys()):
+            summary = f"classes in {split} outside the official split: {len(outside)}"
+            yield Difference(summary, tuple(outside))
+
+
+def _wrong_alphabets(store: ImageStore) -> Iterator[Difference]:
+    alphabets = {name.split("/")[0] for name in store.names}
+    if (len(store.names), len(alphabets)) != (OMNIGLOT_CHARACTERS, OMNIGLOT_ALPHABETS):
+        yield Difference(
+            f"{len(store.names):,} characters in {len(alphabets)} alphabets, where Omniglot "
+            f"has {OMNIGLOT_CHARACTERS:,} in {OMNIGLOT_ALPHABETS}"
+        )
+
+
+def _wrong_counts(store: ImageStore, wanted: int) -> Iterator[Difference]:
+    pairs = zip(store.names, store.counts, strict=True)
+    if wrong := tuple(f"{name} ({count})" for name, count in pairs if count != wanted):
+        yield Difference(f"classes that do not have {wanted} images: {len(wrong)}", wrong)
+
+
+def _read_split(split: str) -> Mapping[str, str]:
+    path = metadata_folder() / "miniimagenet" / f"{split}.csv"
+    with path.open(newline="", encoding="utf8") as file:
+        return {row["wnid"]: row["name"] for row in csv.DictReader(file)}

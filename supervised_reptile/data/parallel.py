@@ -1,0 +1,90 @@
+"""Decoding many images on all cores.
+
+It runs in threads: Pillow lets go of the interpreter while it decompresses and
+resizes, so they keep the cores busy (1.75 times as fast on two cores for 84x84 JPEGs,
+more for larger ones), and the workers need neither pickling nor a fresh interpreter,
+which would run the caller's main module once more.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+from tqdm import tqdm
+
+from supervised_reptile.data.decode import PixelForm, decode
+from supervised_reptile.data.items import BrokenImage, Content
+from supervised_reptile.data.store import BLOCK, release_pages
+
+BATCH = 8  # images a worker takes at once
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def decode_into(
+    pixels: np.ndarray, contents: Iterable[tuple[int, Content]], form: PixelForm
+) -> dict[int, str]:
+    """Decode images into the rows of a writable store, with a progress bar on terminals.
+
+    Args:
+      pixels: uint8 [images, size, size, channels].
+      contents: (row, content), read in this thread and decoded in others; only a few
+        are held in memory at a time.
+
+    Returns:
+      For each row whose image is broken, the reason; its pixels are left as they were.
+    """
+    broken: dict[int, str] = {}
+    work = partial(_decode_batch, pixels, form)
+    bar = tqdm(total=len(pixels), desc="decoding", unit="image", disable=None)
+    with bar, ThreadPoolExecutor(cores()) as pool:
+        for done, (count, failures) in enumerate(map_ahead(pool, work, _batches(contents))):
+            broken.update(failures)
+            bar.update(count)
+            if done % (BLOCK // BATCH) == 0:
+                release_pages(pixels)
+    return broken
+
+
+def map_ahead(pool: Executor, work: Callable[[T], R], inputs: Iterable[T]) -> Iterator[R]:
+    """`pool.map` that takes inputs only a little ahead of the results, for endless inputs."""
+    waiting: deque[Future[R]] = deque()
+    for value in inputs:
+        waiting.append(pool.submit(work, value))
+        if len(waiting) > 4 * cores():
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _decode_batch(
+    pixels: np.ndarray, form: PixelForm, batch: list[tuple[int, Content]]
+) -> tuple[int, dict[int, str]]:
+    broken = {}
+    for row, content in batch:
+        try:
+            pixels[row] = decode(content, form)
+        except BrokenImage as reason:
+            broken[row] = str(reason)
+    return len(batch), broken
+
+
+def _batches(contents: Iterable[tuple[int, Content]]) -> Iterator[list[tuple[int, Content]]]:
+    iterator = iter(contents)
+    while batch := list(islice(iterator, BATCH)):
+        yield batch

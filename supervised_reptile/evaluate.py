@@ -1,0 +1,103 @@
+"""Accuracy on few-shot episodes, with confidence intervals, in both transduction modes."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from supervised_reptile.inner import Examples, ImageTable, InnerState, Predict, Problem, adapt
+from supervised_reptile.outer import LANES
+
+TRANSDUCTIVE = "transductive"
+NON_TRANSDUCTIVE = "non_transductive"
+
+
+class Episodes(NamedTuple):
+    """Evaluation episodes; the leading axis is absent where one episode is meant."""
+
+    batches: Examples  # rows and labels [..., steps, batch]
+    support_rows: tf.Tensor  # int32 [..., way * shots]
+    queries: Examples  # rows and labels [..., queries]
+
+
+class Accuracy(NamedTuple):
+    """A mean accuracy with the half width of its 95% confidence interval over episodes."""
+
+    mean: float  # 0 ... 1
+    half_width: float | None  # None for a single episode, which says nothing of its spread
+    episodes: int
+
+    def __str__(self) -> str:
+        spread = "?" if self.half_width is None else f"{self.half_width:.5f}"
+        return f"{self.mean:.5f} +- {spread} (95% interval over {self.episodes} episodes)"
+
+
+def accuracy(correct: np.ndarray, queries: int) -> Accuracy:
+    """The accuracy of `correct` right answers out of `queries` in each episode, int [episodes].
+
+    The interval is 1.96 standard errors of the mean over episodes, which are independent;
+    queries of one episode are not.
+    """
+    rates = np.asarray(correct, np.float64) / queries
+    if len(rates) < 2:
+        return Accuracy(float(rates.mean()), None, len(rates))
+    half_width = 1.96 * float(rates.std(ddof=1)) / math.sqrt(len(rates))
+    return Accuracy(float(rates.mean()), half_width, len(rates))
+
+
+def query_scores(
+    predict: Predict,
+    weights: tf.Tensor,
+    table: ImageTable,
+    episode: Episodes,
+    modes: tuple[str, ...],
+) -> list[tf.Tensor]:
+    """For each mode, the scores [queries, way] that adapted weights give one episode's queries.
+
+    Transductive: one forward pass over all queries, which share their batch statistics.
+    Non-transductive: for each query a forward pass over the support set and that query.
+    """
+    support = table.look_up(episode.support_rows, weights.dtype)
+    queries = table.look_up(episode.queries.rows, weights.dtype)
+
+    def alone(query: tf.Tensor) -> tf.Tensor:
+        return predict(weights, tf.concat([support, query[None]], axis=0))[-1]
+
+    scores = {
+        TRANSDUCTIVE: lambda: predict(weights, queries),
+        NON_TRANSDUCTIVE: lambda: tf.map_fn(
+            alone, queries, fn_output_signature=weights.dtype, parallel_iterations=1
+        ),
+    }
+    return [scores[mode]() for mode in modes]
+
+
+def correct_counts(
+    problem: Problem,
+    start: InnerState,
+    table: ImageTable,
+    episodes: Episodes,
+    modes: tuple[str, ...],
+) -> tf.Tensor:
+    """Right answers, int32 [modes, episodes]: adapt to each episode from `start`, then classify.
+
+    Every episode starts from the same weights and the same Adam state; nothing is kept.
+    """
+    total = tf.shape(episodes.support_rows)[0]
+
+    def lane(first: int) -> tf.Tensor:
+        def body(index, counts):
+            episode = tf.nest.map_structure(lambda array: array[index], episodes)
+            adapted = adapt(problem, start, table, episode.batches)
+            scores = query_scores(problem.predict, adapted.weights, table, episode, modes)
+            guesses = tf.argmax(tf.stack(scores), axis=-1, output_type=tf.int32)
+            right = tf.reduce_sum(tf.cast(guesses == episode.queries.labels, tf.int32), axis=1)
+            return index + LANES, tf.tensor_scatter_nd_update(counts, [[index]], right[None])
+
+        counts = tf.zeros([total, len(modes)], tf.int32)
+        return tf.while_loop(lambda index, _: index < total, body, (first, counts))[1]
+
+    return tf.transpose(tf.reduce_sum(tf.stack([lane(i) for i in range(LANES)]), axis=0))

@@ -1,0 +1,112 @@
+"""One experiment from configuration to results: what the run scripts and `reptile` call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from supervised_reptile.config import EVALUATION, TRAINING, Config, differing_flags, fill_from
+from supervised_reptile.data.dataset import Dataset
+from supervised_reptile.errors import UserError
+from supervised_reptile.feed import ImageFeed
+from supervised_reptile.inner import InnerRule, Problem, summed_cross_entropy
+from supervised_reptile.learner import Learner
+from supervised_reptile.models import ConvNet, initial_weights, logits, unflatten
+from supervised_reptile.plots import plot_learning_curve
+from supervised_reptile.run_dir import RunDir, Stored, holds_run, read_stored
+from supervised_reptile.scoring import Monitor, Scorer, check_evaluation, evaluate_splits
+from supervised_reptile.train import check_training, train
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asked for."""
+
+    config: Config
+    explicit: frozenset[str]  # fields that were given, not defaulted
+    load: Callable[[Config], Dataset]
+    network: Callable[[tuple[int, int, int], int], ConvNet]  # (image shape, way) -> network
+    resume: bool = False
+    overwrite: bool = False
+
+
+def run_experiment(request: Request) -> None:
+    """Train, unless asked only to evaluate, then print and store accuracies.
+
+    Raises:
+      UserError: anything the user can mend; nothing was written or lost then.
+      Interrupted: a signal stopped training, after a checkpoint.
+    """
+    config = settle(request)
+    dataset = request.load(config)
+    check_training(config, dataset)
+    check_evaluation(config, dataset)
+    net = request.network(dataset.image_shape, config.way)
+    path, stored = Path(config.checkpoint), Stored(config, net._asdict(), dataset.checksum)
+    if holds_run(path) and not request.overwrite:
+        check_same(path, stored, same_data=request.resume)
+    feed = ImageFeed(dataset)
+    learner = make_learner(config, net, dataset.max_value)
+    scorer = Scorer(config, dataset, feed, learner)
+    with RunDir(path, stored, request.overwrite) as run:
+        run.attach(learner)
+        run.restore()
+        if not config.pretrained:
+            print("Training...", flush=True)
+            with Monitor(scorer, run) as monitor:
+                train(config, dataset, feed, learner, run, monitor)
+            plot_learning_curve(path)
+        elif run.step == 0:
+            raise UserError(f"{path}: the run in it has no checkpoint yet; continue with --resume")
+        print("Evaluating...", flush=True)
+        evaluate_splits(scorer, run)
+
+
+def settle(request: Request) -> Config:
+    """The configuration to use: where a stored run is continued, its values for flags not given.
+
+    Raises:
+      UserError: the directory holds a run and nobody said what to do with it, or a given
+        flag contradicts it.
+    """
+    config, path = request.config, Path(request.config.checkpoint)
+    if not (request.resume or config.pretrained):
+        if holds_run(path) and not request.overwrite:
+            raise UserError(
+                f"{path} holds a run already: give --resume to continue it, --pretrained to "
+                "evaluate it, or --overwrite to start anew"
+            )
+        return config
+    stored = read_stored(path).config
+    roles = (TRAINING, EVALUATION) if request.resume else (TRAINING,)
+    if differing := differing_flags(stored, config, request.explicit, roles):
+        raise UserError(
+            f"the flags contradict the run in {path}: {'; '.join(differing)}. "
+            "Leave them out, or use another --checkpoint directory"
+        )
+    return fill_from(stored, config, request.explicit)
+
+
+def check_same(path: Path, wanted: Stored, same_data: bool) -> None:
+    """Refuse to put weights into another network, or to continue on other data (UserError)."""
+    stored = read_stored(path)
+    differing = [
+        f"{name} is {stored.net.get(name)} there and {value} here"
+        for name, value in wanted.net.items()
+        if stored.net.get(name) != (list(value) if isinstance(value, tuple) else value)
+    ]
+    if differing:
+        raise UserError(f"{path} holds weights of another architecture: {'; '.join(differing)}")
+    if same_data and stored.data != wanted.data:
+        raise UserError(f"--data-dir holds other images than the run in {path} was started with")
+
+
+def make_learner(config: Config, net: ConvNet, max_value: int) -> Learner:
+    """A learner of `net` with the initial weights of config.seed."""
+    problem = Problem(
+        predict=lambda weights, images: logits(net, unflatten(net, weights), images),
+        loss=summed_cross_entropy,
+        rule=InnerRule(config.inner_rate, config.sgd, config.weight_decay),
+    )
+    return Learner(problem, max_value, initial_weights(net, config.seed), config.task_order)

@@ -1,0 +1,67 @@
+"""From rows to pixels: what crosses into the compiled graph, prepared ahead of the compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import tensorflow as tf
+
+from supervised_reptile.data.dataset import Dataset
+from supervised_reptile.episodes import Tasks
+
+# Data sets up to this size live in the graph's memory and only row numbers cross into it;
+# of larger ones (memory-mapped) each call brings along just the images it needs.
+RESIDENT_BYTES = 256 * 2**20
+
+Item = TypeVar("Item")
+Product = TypeVar("Product")
+
+
+class Fed(NamedTuple):
+    """Tasks, and the images that their rows number."""
+
+    pixels: tf.Tensor  # uint8 [images, height, width, channels]
+    tasks: Tasks
+
+
+class ImageFeed:
+    """Turns tasks of a data set into what a compiled call takes."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._images = dataset.images
+        resident = dataset.images.nbytes <= RESIDENT_BYTES
+        self._resident = tf.constant(dataset.images) if resident else None
+        self.max_value = dataset.max_value
+
+    def __call__(self, tasks: Tasks) -> Fed:
+        """`tasks` as they are if the images are resident, else renumbered for a copy of theirs."""
+        if self._resident is not None:
+            return Fed(self._resident, tasks)
+        used = np.unique(np.concatenate([rows.ravel() for rows in _row_arrays(tasks).values()]))
+        renumbered = {
+            name: np.searchsorted(used, rows).astype(np.int32)
+            for name, rows in _row_arrays(tasks).items()
+        }
+        return Fed(tf.constant(self._images[used]), tasks._replace(**renumbered))
+
+
+def _row_arrays(tasks: Tasks) -> dict[str, np.ndarray]:
+    return {name: array for name, array in tasks._asdict().items() if name.endswith("rows")}
+
+
+def prefetched(
+    items: Iterable[Item], work: Callable[[Item], Product]
+) -> Iterator[tuple[Item, Product]]:
+    """(item, work(item)) in order; the next one is worked on while the caller has this one."""
+    with ThreadPoolExecutor(1) as pool:
+        ahead = None
+        for item in items:
+            following = (item, pool.submit(work, item))
+            if ahead:
+                yield ahead[0], ahead[1].result()
+            ahead = following
+        if ahead:
+            yield ahead[0], ahead[1].result()

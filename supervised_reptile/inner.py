@@ -1,0 +1,99 @@
+"""The inner loop: optimizer steps of one task, compiled as part of the caller's graph.
+
+All functions are pure and run eagerly too; nothing in them knows which algorithm or
+which kind of episode calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+ADAM_BETA2 = 0.999
+ADAM_EPSILON = 1e-8
+
+Predict = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # (weights [P], inputs [n, ...]) -> outputs
+Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # (labels [n], outputs [n, ...]) -> scalar
+
+
+class InnerState(NamedTuple):
+    """What inner steps change. Adam's part outlives tasks: see design, section 2, point 3."""
+
+    weights: tf.Tensor  # [P]
+    second_moment: tf.Tensor  # [P], Adam's v
+    time: tf.Tensor  # scalar int64, Adam's t: inner steps taken so far
+
+
+class InnerRule(NamedTuple):
+    """How one inner step moves the weights."""
+
+    rate: float
+    sgd: bool = False  # else Adam with beta1 = 0
+    weight_decay: float = 1.0  # weights are multiplied by it before the step
+
+
+class Problem(NamedTuple):
+    """What is learnt, and how one inner step learns: fixed for a whole run."""
+
+    predict: Predict
+    loss: Loss
+    rule: InnerRule
+
+
+class Examples(NamedTuple):
+    """Examples by row of an image table, so that only numbers cross into the graph."""
+
+    rows: tf.Tensor  # int32 [..., batch]
+    labels: tf.Tensor  # int32 [..., batch]
+
+
+class ImageTable(NamedTuple):
+    """Where rows are looked up."""
+
+    pixels: tf.Tensor  # uint8 [images, height, width, channels]
+    max_value: int  # the pixel value that stands for 1.0
+
+    def look_up(self, rows: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+        """Float images in 0 ... 1 for `rows`, [*rows.shape, height, width, channels]."""
+        images = tf.cast(tf.gather(self.pixels, rows), dtype)
+        return images if self.max_value == 1 else images * (1 / self.max_value)
+
+
+def summed_cross_entropy(labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+    """The classifiers' inner loss: the SUM over the inner batch (design, section 2, point 1)."""
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=scores)
+    return tf.reduce_sum(losses)
+
+
+def inner_step(
+    problem: Problem, state: InnerState, inputs: tf.Tensor, labels: tf.Tensor
+) -> InnerState:
+    """One step on one inner batch: weight decay, then Adam (design, section 2.2) or SGD."""
+    rule, weights = problem.rule, state.weights
+    if rule.weight_decay != 1:
+        weights = weights * rule.weight_decay
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        value = problem.loss(labels, problem.predict(weights, inputs))
+    gradient = tape.gradient(value, weights)
+    if rule.sgd:
+        return InnerState(weights - rule.rate * gradient, state.second_moment, state.time + 1)
+    time = state.time + 1
+    second_moment = ADAM_BETA2 * state.second_moment + (1 - ADAM_BETA2) * gradient * gradient
+    correction = tf.sqrt(1 - tf.pow(tf.constant(ADAM_BETA2, tf.float64), tf.cast(time, tf.float64)))
+    rate = rule.rate * tf.cast(correction, weights.dtype)
+    weights = weights - rate * gradient / (tf.sqrt(second_moment) + ADAM_EPSILON)
+    return InnerState(weights, second_moment, time)
+
+
+def adapt(problem: Problem, state: InnerState, table: ImageTable, batches: Examples) -> InnerState:
+    """Inner steps over all of `batches`, rows and labels [steps, batch], one after the other."""
+
+    def body(step: tf.Tensor, state: InnerState) -> tuple[tf.Tensor, InnerState]:
+        inputs = table.look_up(batches.rows[step], state.weights.dtype)
+        return step + 1, inner_step(problem, state, inputs, batches.labels[step])
+
+    steps = tf.shape(batches.rows)[0]
+    return tf.while_loop(lambda step, _: step < steps, body, (tf.constant(0), state))[1]

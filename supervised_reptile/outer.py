@@ -1,0 +1,136 @@
+"""The outer loop: what each algorithm makes of adapted weights. Pure functions, no I/O.
+
+Reptile moves the initialization towards the adapted weights (Algorithm 2 of the paper);
+joint training is Reptile with one inner step; first-order MAML moves it along the last
+inner update alone, whose batch is then called the tail.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from supervised_reptile.inner import (
+    Examples,
+    ImageTable,
+    InnerState,
+    Problem,
+    adapt,
+    inner_step,
+)
+
+# Tasks computed at the same time. A constant, not the number of cores: it decides the order
+# of summation, and results must not depend on the machine.
+LANES = 8
+
+
+class TrainingTasks(NamedTuple):
+    """Tasks of outer steps; a tail of 0 examples means none (Reptile, joint training)."""
+
+    batches: Examples  # rows and labels [..., meta_batch, steps, batch]
+    tail: Examples  # rows and labels [..., meta_batch, tail]
+
+
+class TaskResult(NamedTuple):
+    """What one task contributes to the outer step."""
+
+    update: tf.Tensor  # [P]
+    state: InnerState  # after all its inner steps
+
+
+def run_task(
+    problem: Problem, start: InnerState, table: ImageTable, task: TrainingTasks
+) -> TaskResult:
+    """Adapt to one task: batches [steps, batch], tail [tail]; its update is (design, 2.12-13)
+
+    adapted - start for Reptile; after the tail - before the tail, weight decay included, for FOML.
+    """
+    adapted = adapt(problem, start, table, task.batches)
+    if task.tail.rows.shape[-1] == 0:
+        return TaskResult(adapted.weights - start.weights, adapted)
+    inputs = table.look_up(task.tail.rows, start.weights.dtype)
+    after = inner_step(problem, adapted, inputs, task.tail.labels)
+    return TaskResult(after.weights - adapted.weights, after)
+
+
+def parallel_tasks(
+    problem: Problem, start: InnerState, table: ImageTable, tasks: TrainingTasks
+) -> TaskResult:
+    """The mean over a meta-batch whose tasks all start from `start`, Adam's state included.
+
+    Adam's second moment becomes the mean over tasks, its time advances by one task's steps.
+    """
+    meta_batch = tasks.batches.rows.shape[0]
+    lanes = min(meta_batch, LANES)
+
+    def lane(first: int) -> tuple[tf.Tensor, tf.Tensor]:
+        def body(task, update, second_moment):
+            result = run_task(problem, start, table, _pick(tasks, task))
+            return (
+                task + lanes,
+                update + result.update,
+                second_moment + result.state.second_moment,
+            )
+
+        zeros = tf.zeros_like(start.weights)
+        return tf.while_loop(lambda task, *_: task < meta_batch, body, (first, zeros, zeros))[1:]
+
+    # Stacked and then summed: tf.add_n would add in order of arrival, which no run repeats.
+    sums = [tf.reduce_sum(tf.stack(s), 0) for s in zip(*map(lane, range(lanes)), strict=True)]
+    tail_steps = int(tasks.tail.rows.shape[-1] > 0)
+    steps = tf.shape(tasks.batches.rows, out_type=tf.int64)[1] + tail_steps
+    state = InnerState(start.weights, sums[1] / meta_batch, start.time + steps)
+    return TaskResult(sums[0] / meta_batch, state)
+
+
+def sequential_tasks(
+    problem: Problem, start: InnerState, table: ImageTable, tasks: TrainingTasks
+) -> TaskResult:
+    """The mean over a meta-batch in the original's order: Adam's state flows through the tasks."""
+    meta_batch = tasks.batches.rows.shape[0]
+
+    def body(task, total):
+        result = run_task(problem, total.state, table, _pick(tasks, task))
+        state = result.state._replace(weights=start.weights)
+        return task + 1, TaskResult(total.update + result.update, state)
+
+    total = TaskResult(tf.zeros_like(start.weights), start)
+    total = tf.while_loop(lambda task, _: task < meta_batch, body, (0, total))[1]
+    return total._replace(update=total.update / meta_batch)
+
+
+TASK_ORDERS = {"parallel": parallel_tasks, "sequential": sequential_tasks}
+
+
+def outer_steps(
+    problem: Problem,
+    task_order: str,
+    start: InnerState,
+    table: ImageTable,
+    work: tuple[TrainingTasks, tf.Tensor],
+) -> tuple[InnerState, tf.Tensor]:
+    """Outer steps over `work`: tasks [outer, meta_batch, ...] and outer step sizes [outer].
+
+    Returns the state after them and the number of outer steps after which all weights were
+    finite: less than `outer` means that the loss diverged and the state is of no use.
+    """
+    tasks, step_sizes = work
+    run_tasks = TASK_ORDERS[task_order]
+    last = tf.shape(step_sizes)[0]
+
+    def body(step, sound, state):
+        result = run_tasks(problem, state, table, _pick(tasks, step))
+        weights = state.weights + step_sizes[step] * result.update
+        finite = tf.reduce_all(tf.math.is_finite(weights))
+        return step + 1, sound + tf.cast(finite, tf.int32), result.state._replace(weights=weights)
+
+    _, sound, state = tf.while_loop(
+        lambda step, sound, _: (step < last) & (sound == step), body, (0, 0, start)
+    )
+    return state, sound
+
+
+def _pick(tasks: TrainingTasks, index: tf.Tensor) -> TrainingTasks:
+    """`tasks` at `index` of their first axis."""
+    return tf.nest.map_structure(lambda array: array[index], tasks)

@@ -1,0 +1,176 @@
+"""Accuracies of a learner on a data set's splits: during training, and at the end."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from supervised_reptile.config import Config
+from supervised_reptile.data.dataset import Dataset, check_pool
+from supervised_reptile.episodes import (
+    Purpose,
+    Stream,
+    Tasks,
+    TaskShape,
+    check_batch,
+    sample_tasks,
+)
+from supervised_reptile.evaluate import NON_TRANSDUCTIVE, TRANSDUCTIVE, accuracy
+from supervised_reptile.feed import ImageFeed, prefetched
+from supervised_reptile.learner import Learner
+from supervised_reptile.run_dir import RunDir
+
+EPISODES_PER_CALL = 64
+SPLIT_NAMES = {"train": "Train", "val": "Validation", "test": "Test"}
+RUNNING_MEAN = 0.98  # weight of the past in the accuracies on the progress bar
+
+
+def evaluation_shape(config: Config) -> TaskShape:
+    """How evaluation episodes are drawn: --shots for support and one query per class."""
+    return TaskShape(
+        config.way,
+        config.shots,
+        config.eval_steps,
+        config.eval_batch,
+        config.replacement,
+        queries=1,
+    )
+
+
+def check_evaluation(config: Config, dataset: Dataset) -> None:
+    """Refuse, before anything is written, episodes that the data cannot give (UserError)."""
+    shape = evaluation_shape(config)
+    for split, pool in dataset.pools.items():
+        check_pool(pool, split, shape.way, shape.per_class)
+    check_batch(shape, "--eval-batch")
+
+
+def transduction_modes(config: Config) -> tuple[str, ...]:
+    """The mode that was asked for, then the other one if both were."""
+    modes = (TRANSDUCTIVE, NON_TRANSDUCTIVE) if config.transductive else (
+        NON_TRANSDUCTIVE, TRANSDUCTIVE,
+    )  # fmt: skip
+    return modes if config.both_modes else modes[:1]
+
+
+class Scorer:
+    """Scores a learner on episodes of any split of a data set."""
+
+    def __init__(self, config: Config, dataset: Dataset, feed: ImageFeed, learner: Learner) -> None:
+        self.config = config
+        self.splits = {s: dataset.pools[s] for s in SPLIT_NAMES if s in dataset.pools}
+        self.monitored = ("train", dataset.monitored)
+        self._feed = feed
+        self._learner = learner
+        self._shape = evaluation_shape(config)
+
+    def look(self, step: int) -> dict[str, float]:
+        """Accuracy on one episode of training and one of held-out classes.
+
+        Which episodes is a function of config.seed and `step`.
+        """
+        stream = Stream(self.config.seed, Purpose.MONITOR)
+        episodes = [
+            self._sample(split, stream, step, range(i, i + 1))
+            for i, split in enumerate(self.monitored)
+        ]
+        both = Tasks(*(np.concatenate(arrays) for arrays in zip(*episodes, strict=True)))
+        mode = transduction_modes(self.config)[0]
+        counts = self._learner.count_correct(self._feed(both), (mode,))[mode]
+        rates = (counts / self.config.way).tolist()
+        return dict(zip(self.monitored, rates, strict=True))
+
+    def count(self, split: str) -> dict[str, np.ndarray]:
+        """Right answers in each of config.eval_episodes episodes, per transduction mode.
+
+        Which episodes is a function of config.eval_seed and the split, so that runs compare.
+        """
+        stream = Stream(self.config.eval_seed, Purpose.EVALUATE)
+        number = list(SPLIT_NAMES).index(split)
+        modes = transduction_modes(self.config)
+        total = self.config.eval_episodes
+        calls = [
+            range(first, min(first + EPISODES_PER_CALL, total))
+            for first in range(0, total, EPISODES_PER_CALL)
+        ]
+        parts = []
+        with tqdm(total=total, desc=SPLIT_NAMES[split], unit="episode", disable=None) as bar:
+            for tasks, fed in prefetched(
+                calls, lambda tasks: self._feed(self._sample(split, stream, number, tasks))
+            ):
+                parts.append(self._learner.count_correct(fed, modes))
+                bar.update(len(tasks))
+        return {mode: np.concatenate([part[mode] for part in parts]) for mode in modes}
+
+    def _sample(self, split: str, stream: Stream, step: int, tasks: range) -> Tasks:
+        return sample_tasks(self.splits[split], self._shape, stream, range(step, step + 1), tasks)
+
+
+class Monitor:
+    """Looks at the accuracies during training: progress bar, metrics, the original's lines."""
+
+    def __init__(self, scorer: Scorer, run: RunDir) -> None:
+        self._scorer = scorer
+        self._run = run
+        self._means: dict[str, float] = {}
+
+    def __enter__(self) -> Monitor:
+        total = self._scorer.config.outer_steps
+        self._bar = tqdm(
+            total=total, initial=self._run.step, unit="step", disable=None, smoothing=0.05
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def progress(self, done: int) -> None:
+        """Tell the progress bar that `done` outer steps are done."""
+        self._bar.update(done - self._bar.n)
+
+    def look(self, step: int) -> None:
+        """Measure, log and show the accuracies after outer step `step`."""
+        accuracies = self._scorer.look(step)
+        self._run.log(step, accuracies)
+        if not sys.stdout.isatty():
+            texts = " ".join(f"{split}={value:f}" for split, value in accuracies.items())
+            print(f"batch {step}: {texts}", flush=True)
+        for split, value in accuracies.items():
+            past = self._means.get(split, value)
+            self._means[split] = RUNNING_MEAN * past + (1 - RUNNING_MEAN) * value
+        shown = {split: f"{mean:.3f}" for split, mean in self._means.items()}
+        self._bar.set_postfix(shown, refresh=False)
+
+
+def evaluate_splits(scorer: Scorer, run: RunDir) -> None:
+    """Print the accuracy of every split as it comes, then store them all in the run directory."""
+    config = scorer.config
+    modes = transduction_modes(config)
+    accuracies: dict[str, dict[str, Any]] = {mode: {} for mode in modes}
+    correct = {}
+    for split in scorer.splits:
+        counts = scorer.count(split)
+        for mode in modes:
+            result = accuracy(counts[mode], config.way)
+            suffix = "" if mode == modes[0] else f", {mode.replace('_', '-')}"
+            print(f"{SPLIT_NAMES[split]} accuracy{suffix}: {result}", flush=True)
+            accuracies[mode][split] = result._asdict()
+            correct[f"{mode}_{split}"] = counts[mode]
+    settings = {
+        "shots": config.shots,
+        "eval_batch": config.eval_batch,
+        "eval_steps": config.eval_steps,
+        "eval_episodes": config.eval_episodes,
+        "eval_seed": config.eval_seed,
+        "modes": "+".join(modes),
+    }
+    evaluation = {
+        "settings": settings,
+        "accuracy": accuracies,
+        "outer_steps": run.step,
+        "training_seconds": round(run.training_seconds, 1),
+    }
+    run.write_results(evaluation, correct)

@@ -1,0 +1,161 @@
+"""Meta-training: the paper's Algorithm 2, many outer steps per compiled call."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from supervised_reptile.config import Config
+from supervised_reptile.data.dataset import ClassPool, Dataset, check_pool
+from supervised_reptile.episodes import (
+    Purpose,
+    Stream,
+    Tasks,
+    TaskShape,
+    check_batch,
+    foml_shape,
+    sample_tasks,
+)
+from supervised_reptile.errors import Interrupted, UserError
+from supervised_reptile.feed import Fed, ImageFeed, prefetched
+from supervised_reptile.learner import Learner
+from supervised_reptile.run_dir import RunDir
+
+# Pixels that one compiled call may train on: seconds of work, so that Ctrl-C is heard soon.
+PIXELS_PER_CALL = 20_000_000
+
+
+class Chunk(NamedTuple):
+    """Outer steps start ... stop - 1, done in one compiled call."""
+
+    start: int
+    stop: int
+
+
+class Watcher(Protocol):
+    """Who follows the training."""
+
+    def look(self, step: int) -> None:
+        """Judge the weights after outer step `step`."""
+
+    def progress(self, done: int) -> None:
+        """Hear that `done` outer steps are done."""
+
+
+def train(
+    config: Config,
+    dataset: Dataset,
+    feed: ImageFeed,
+    learner: Learner,
+    run: RunDir,
+    watcher: Watcher,
+) -> None:
+    """Outer steps from the run's newest checkpoint to config.outer_steps, with checkpoints.
+
+    Args:
+      watcher: told of every call's end; looks every config.eval_interval steps from step 0
+        on, before a checkpoint at that step is written.
+
+    Raises:
+      Interrupted: SIGINT or SIGTERM came; the state was saved first.
+      UserError: the loss diverged (the last checkpoint is from before), or saving failed.
+    """
+    pool, shape = dataset.pools["train"], task_shape(config)
+
+    def prepare(chunk: Chunk) -> Fed:
+        return feed(draw(config, pool, shape, chunk))
+
+    sizes = np.array([config.outer_step_size_at(i) for i in range(config.outer_steps)])
+    chunks = plan_chunks(config, dataset.image_shape, run.step)
+    with StopSignals() as stop:
+        for chunk, tasks in prefetched(chunks, prepare):
+            began = time.perf_counter()
+            sound = learner.train(tasks, sizes[chunk.start : chunk.stop])
+            run.training_seconds += time.perf_counter() - began
+            if sound < chunk.stop - chunk.start:
+                raise diverged(chunk.start + sound, run)
+            if (chunk.stop - 1) % config.eval_interval == 0:
+                watcher.look(chunk.stop - 1)
+            watcher.progress(chunk.stop)
+            last = chunk.stop == config.outer_steps
+            if last or chunk.stop % config.save_interval == 0 or stop.received:
+                run.save(chunk.stop)
+            if stop.received and not last:
+                raise Interrupted(
+                    f"Interrupted; saved after outer step {chunk.stop - 1}. "
+                    f"Continue with --checkpoint {run.path} --resume",
+                    stop.received,
+                )
+
+
+def task_shape(config: Config) -> TaskShape:
+    """How training tasks are drawn and cut under `config`."""
+    shape = TaskShape(
+        config.way, config.task_shots, config.inner_steps, config.inner_batch, config.replacement
+    )
+    return foml_shape(shape, config.tail_shots) if config.algorithm == "foml" else shape
+
+
+def check_training(config: Config, dataset: Dataset) -> None:
+    """Refuse, before anything is written, tasks that the data cannot give (UserError)."""
+    shape = task_shape(config)
+    check_pool(dataset.pools["train"], "train", shape.way, shape.per_class)
+    check_batch(shape, "--inner-batch")
+
+
+def draw(config: Config, pool: ClassPool, shape: TaskShape, chunk: Chunk) -> Tasks:
+    """The tasks of all outer steps of `chunk`, meta-batch by meta-batch."""
+    stream = Stream(config.seed, Purpose.TRAIN)
+    return sample_tasks(
+        pool, shape, stream, range(chunk.start, chunk.stop), range(config.meta_batch)
+    )
+
+
+def plan_chunks(
+    config: Config, image_shape: tuple[int, int, int], first_step: int
+) -> Iterator[Chunk]:
+    """Cut the outer steps into calls that end wherever something is to be done between steps.
+
+    How they are cut has no influence on the weights.
+    """
+    images = config.meta_batch * config.inner_steps * config.inner_batch
+    longest = max(1, min(100, PIXELS_PER_CALL // (images * math.prod(image_shape))))
+    start = first_step
+    while start < config.outer_steps:
+        to_look = 1 + -start % config.eval_interval  # a look follows steps 0, interval, ...
+        to_save = config.save_interval - start % config.save_interval
+        stop = min(start + min(longest, to_look, to_save), config.outer_steps)
+        yield Chunk(start, stop)
+        start = stop
+
+
+def diverged(step: int, run: RunDir) -> UserError:
+    """The error of a run whose weights are no longer finite after outer step `step`."""
+    return UserError(
+        f"the loss diverged: weights are not finite after outer step {step}; the last good "
+        f"checkpoint is kept in {run.path}. Try a smaller --learning-rate or --meta-step"
+    )
+
+
+class StopSignals:
+    """While entered, SIGINT and SIGTERM are noted in `received` instead of killing the program."""
+
+    received = 0
+
+    def __enter__(self) -> StopSignals:
+        self._previous = {
+            number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def _note(self, number: int, _frame: object) -> None:
+        self.received = number
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
