@@ -11,6 +11,11 @@ from supervised_reptile.errors import Interrupted, UserError
 
 # subcommand -> (module, attribute, one line for `reptile --help`)
 SUBCOMMANDS = {
+    "train": (
+        "supervised_reptile.cli_train",
+        "train",
+        "Train and evaluate on your own images, a folder for each class.",
+    ),
     "data": (
         "supervised_reptile.cli_data",
         "data",

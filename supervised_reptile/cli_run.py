@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,25 +25,42 @@ Examples:
 """
 
 
+Load = Callable[..., "Dataset"]  # (config, **values of its own parameters) -> data
+
+
 def run_command(
-    script: str, data: str, network: str, load: Callable[[Config], Dataset], **defaults: Any
+    script: str,
+    help: str,
+    network: str,
+    load: Load,
+    parameters: Sequence[Callable] = (),
+    omit: tuple[str, ...] = (),
+    **defaults: Any,
 ) -> click.Command:
-    """A command that trains and evaluates on one data set.
+    """A command that trains and evaluates on one kind of data.
 
     Args:
-      script: its name, for the examples in --help.
-      data: the data set's name, for --help.
+      script: how it is called, for the examples in --help.
+      help: what it does, for --help.
       network: name of the function in `models` that makes its network.
       load: reads the data; called after the flags were found sound.
+      parameters: click decorators of parameters that only `load` takes.
+      omit: fields of Config that are no flags here, because they have no meaning or are
+        among `parameters`.
       defaults: fields of Config whose default differs here.
     """
 
+    def decorated(command: Callable) -> Callable:
+        for parameter in reversed(parameters):
+            command = parameter(command)
+        return config_options(omit, **defaults)(command)
+
     @click.command(
-        help=f"Train on {data} with Reptile (or --algorithm), then evaluate with 95% intervals.",
+        help=help,
         epilog=EPILOG.format(script=script),
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
-    @config_options(**defaults)
+    @decorated
     @click.option("--foml", is_flag=True, help="The same as --algorithm foml.")
     @click.option("--resume", is_flag=True, help="Continue the run in the --checkpoint directory.")
     @click.option("--overwrite", is_flag=True, help="Replace the run in --checkpoint by a new one.")
@@ -58,9 +76,7 @@ def run_command(
     return command
 
 
-def execute(
-    values: dict[str, Any], explicit: set[str], network: str, load: Callable[[Config], Dataset]
-) -> None:
+def execute(values: dict[str, Any], explicit: set[str], network: str, load: Load) -> None:
     """Check the flags, then import TensorFlow and run."""
     resume, overwrite = values.pop("resume"), values.pop("overwrite")
     if values.pop("foml"):
@@ -75,11 +91,14 @@ def execute(
     }
     if len(given := [name for name, on in exclusive.items() if on]) > 1:
         raise click.UsageError(f"{' and '.join(given)} exclude each other")
+    own = {name: values.pop(name) for name in set(values) - set(Config.__dataclass_fields__)}
     config = config_from_flags(values, explicit)
     known = frozenset(explicit & set(Config.__dataclass_fields__))
     start_tensorflow(config.threads)
     from supervised_reptile import experiment, models
 
     experiment.run_experiment(
-        experiment.Request(config, known, load, getattr(models, network), resume, overwrite)
+        experiment.Request(
+            config, known, partial(load, **own), getattr(models, network), resume, overwrite
+        )
     )

@@ -229,11 +229,13 @@ def fill_from(stored: Config, wanted: Config, explicit: Iterable[str]) -> Config
     return dataclasses.replace(wanted, **stored_values)
 
 
-def config_options(**defaults: Any) -> Callable[[Callable], Callable]:
-    """Decorator: the click options of all fields; `defaults` override some fields' defaults."""
+def config_options(omit: tuple[str, ...] = (), **defaults: Any) -> Callable[[Callable], Callable]:
+    """Decorator: the click options of all fields but `omit`; `defaults` override their defaults."""
 
     def decorate(command: Callable) -> Callable:
         for item in reversed(dataclasses.fields(Config)):
+            if item.name in omit:
+                continue
             option = dict(item.metadata["option"])
             option["default"] = defaults.get(item.name, option["default"])
             shown = option["default"] not in (None, False)
@@ -250,7 +252,7 @@ def config_from_flags(values: Mapping[str, Any], explicit: set[str]) -> Config:
     values = dict(values)
     if values["algorithm"] == "joint" and "inner_steps" not in explicit:
         values["inner_steps"] = 1
-    return Config(**values)
+    return Config(**values)  # fields that are no flags of the command keep their defaults
 
 
 _OMNIGLOT_5WAY = {

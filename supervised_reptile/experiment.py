@@ -43,7 +43,9 @@ def run_experiment(request: Request) -> None:
     check_training(config, dataset)
     check_evaluation(config, dataset)
     net = request.network(dataset.image_shape, config.way)
-    path, stored = Path(config.checkpoint), Stored(config, net._asdict(), dataset.checksum)
+    path = Path(config.checkpoint)
+    classes = {split: pool.names for split, pool in dataset.pools.items()}
+    stored = Stored(config, net._asdict(), dataset.checksum, classes)
     if holds_run(path) and not request.overwrite:
         check_same(path, stored, same_data=request.resume)
     feed = ImageFeed(dataset)
@@ -99,7 +101,11 @@ def check_same(path: Path, wanted: Stored, same_data: bool) -> None:
     if differing:
         raise UserError(f"{path} holds weights of another architecture: {'; '.join(differing)}")
     if same_data and stored.data != wanted.data:
-        raise UserError(f"--data-dir holds other images than the run in {path} was started with")
+        raise UserError(f"the images are not those that the run in {path} was started with")
+    if same_data and any(
+        list(names) != stored.classes.get(split) for split, names in wanted.classes.items()
+    ):
+        raise UserError(f"the classes are not split as in the run in {path}")
 
 
 def make_learner(config: Config, net: ConvNet, max_value: int) -> Learner:

@@ -65,6 +65,12 @@ def miniimagenet_net(image_shape: tuple[int, int, int], way: int) -> ConvNet:
     return ConvNet(image_shape, way, filters=32, pooling=True)
 
 
+def own_images_net(image_shape: tuple[int, int, int], way: int) -> ConvNet:
+    """The Omniglot classifier for small images, Mini-ImageNet's for larger ones."""
+    small = max(image_shape[:2]) <= 32
+    return (omniglot_net if small else miniimagenet_net)(image_shape, way)
+
+
 def initial_weights(net: ConvNet, seed: int) -> np.ndarray:
     """Float32 [net.size]: Glorot uniform kernels, gamma 1, all biases 0."""
     words = np.random.Philox(key=np.array([seed, _INITIAL_WEIGHTS], np.uint64))

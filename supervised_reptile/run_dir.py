@@ -1,6 +1,7 @@
 """RunDir: everything one run leaves behind, in one directory.
 
     config.json         the configuration, the data's checksum, the network
+    classes.json        the names of the classes in each split
     metrics.jsonl       one JSON object a line: accuracies seen during training
     tensorboard/        the same for TensorBoard
     checkpoints/        the last few checkpoints of weights, Adam state and outer step
@@ -19,7 +20,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,23 @@ from supervised_reptile.learner import Learner
 
 KEPT_CHECKPOINTS = 3
 CONFIG = "config.json"
+CLASSES = "classes.json"
 METRICS = "metrics.jsonl"
 RESULTS = "results.json"
 # What tf.summary.scalar adds for TensorBoard, which need not be installed to write for it.
 _SCALAR = tf.compat.v1.SummaryMetadata(
     plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
 )
-OWN = (CONFIG, METRICS, RESULTS, "tensorboard", "checkpoints", "episodes", "learning_curve.png")
+OWN = (
+    CONFIG,
+    CLASSES,
+    METRICS,
+    RESULTS,
+    "tensorboard",
+    "checkpoints",
+    "episodes",
+    "learning_curve.png",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +59,7 @@ class Stored:
     config: Config
     net: Mapping[str, Any]  # the network's fields
     data: str  # the data set's checksum
+    classes: Mapping[str, Sequence[str]]  # split -> names of its classes
 
 
 def holds_run(path: Path) -> bool:
@@ -66,7 +78,8 @@ def read_stored(path: Path) -> Stored:
     try:
         content = json.loads((path / CONFIG).read_text(encoding="utf8"))
         config = Config.from_json(json.dumps(content["config"]))
-        return Stored(config, content["net"], content["data"])
+        classes = json.loads((path / CLASSES).read_text(encoding="utf8"))
+        return Stored(config, content["net"], content["data"], classes)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path / CONFIG}: not a readable configuration ({error})") from error
 
@@ -201,8 +214,10 @@ class RunDir:
             "net": dict(stored.net),
             "data": stored.data,
         }
-        with replacing(self.path / CONFIG) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf8")
+        # The configuration comes last: with it the directory holds a run.
+        for name, value in ((CLASSES, dict(stored.classes)), (CONFIG, content)):
+            with replacing(self.path / name) as temporary:
+                temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf8")
 
     def _cut_metrics(self, size: int) -> None:
         """Forget metrics after the first `size` bytes; TensorBoard's files are written anew."""

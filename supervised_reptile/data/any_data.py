@@ -8,7 +8,7 @@ from supervised_reptile.data.folder import open_undivided, undivided_layout
 from supervised_reptile.data.layouts import LAYOUTS, find_layout
 from supervised_reptile.data.miniimagenet import open_miniimagenet
 from supervised_reptile.data.official import miniimagenet_labels
-from supervised_reptile.data.omniglot import find_omniglot, open_omniglot_store
+from supervised_reptile.data.omniglot import PARTS, find_omniglot, open_omniglot_store
 from supervised_reptile.data.split_layouts import ClassFolders
 from supervised_reptile.data.store import ImageStore, is_store, open_store
 from supervised_reptile.errors import UserError
@@ -24,6 +24,8 @@ def open_any(path: Path) -> ImageStore:
     """
     if is_store(path):
         return open_store(path)
+    if any((path / part).exists() or (path / f"{part}.zip").exists() for part in PARTS):
+        return open_omniglot_store(path)
     layout = find_layout(path)
     if isinstance(layout, ClassFolders) and not _has_official_classes(layout):
         return open_undivided(path, skip_broken=True)

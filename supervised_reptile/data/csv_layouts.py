@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from supervised_reptile.data.archives import class_tars, open_archive
+from supervised_reptile.data.folders import files_in
 from supervised_reptile.data.items import SPLITS, BrokenImage, Content, Item, Listing
 from supervised_reptile.errors import UserError
 
@@ -56,7 +57,7 @@ class CsvImages:
                     yield from ((key, content) for key in keys_of[name])
 
     def _flat(self) -> list[Path]:
-        return sorted(self.images.iterdir()) if self.images.is_dir() else []
+        return files_in(self.images) if self.images.is_dir() else []
 
 
 @dataclass(frozen=True)
@@ -100,14 +101,17 @@ def _csv_files(folder: Path) -> list[Path]:
 def _rows(root: Path) -> Iterator[Item]:
     """The rows of the three CSVs as items whose key is `<class>/<file>`."""
     for split, path in zip(SPLITS, _csv_files(root), strict=True):
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file)
-            if next(rows, None) != ["filename", "label"]:
-                raise UserError(f"{path}: must start with the line `filename,label`")
-            for row in rows:
-                if len(row) != 2 or not all(row) or "/" in "".join(row):
-                    raise UserError(f"{path}: line {rows.line_num} is not `filename,label`")
-                yield Item(split, row[1], row[0], f"{row[1]}/{row[0]}")
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                table = list(csv.reader(file))
+        except (OSError, ValueError, csv.Error) as error:
+            raise UserError(f"{path}: not a readable CSV file ({error})") from error
+        if table[:1] != [["filename", "label"]]:
+            raise UserError(f"{path}: must start with the line `filename,label`")
+        for number, row in enumerate(table[1:], start=2):
+            if len(row) != 2 or not all(row) or "/" in "".join(row):
+                raise UserError(f"{path}: line {number} is not `filename,label`")
+            yield Item(split, row[1], row[0], f"{row[1]}/{row[0]}")
 
 
 def _names_of_keys(names: Iterable[str], keys: Iterable[str]) -> Mapping[str, list[str]]:

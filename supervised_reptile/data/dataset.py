@@ -48,6 +48,13 @@ def pool_of(store: ImageStore, classes: np.ndarray) -> ClassPool:
     return ClassPool(store.offsets[:-1][classes], store.counts[classes], names)
 
 
+def split_dataset(store: ImageStore) -> Dataset:
+    """The data set of a store that brings its own splits: Mini-ImageNet, or your own images."""
+    pools = {split: pool_of(store, classes) for split, classes in store.splits.items()}
+    pools = {split: pool for split, pool in pools.items() if len(pool.starts)}
+    return Dataset(store.images, store.max_value, pools, store.checksum)
+
+
 def check_pool(pool: ClassPool, split: str, way: int, per_class: int) -> None:
     """Refuse tasks that the pool cannot give.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -30,7 +31,7 @@ class PixelForm:
 
 def is_image_name(name: str) -> bool:
     """Whether a file of this name is to be read as an image: an ending Pillow knows, or none."""
-    suffix = PurePosixPath(name).suffix.lower()
+    suffix = os.path.splitext(name)[1].lower()
     return not suffix or suffix in _known_endings()
 
 

@@ -12,11 +12,12 @@ import numpy as np
 from PIL import Image
 
 from supervised_reptile.data.decode import PixelForm, open_image
+from supervised_reptile.data.folders import folders_in
 from supervised_reptile.data.importing import Recipe, cached_layout
 from supervised_reptile.data.items import SPLITS, Listing
 from supervised_reptile.data.layouts import ready_split_in
 from supervised_reptile.data.parallel import cores, map_ahead
-from supervised_reptile.data.split_layouts import ClassFolders, visible_folders
+from supervised_reptile.data.split_layouts import ClassFolders
 from supervised_reptile.data.store import ImageStore
 from supervised_reptile.errors import UserError
 
@@ -79,7 +80,7 @@ def own_layout(path: Path) -> ClassFolders:
     if not path.is_dir():
         raise UserError(f"{path}: no such folder; name one that holds a folder for each class")
     layout = ready_split_in(path) or undivided_layout(path)
-    if not visible_folders(path):
+    if not folders_in(path):
         raise UserError(f"{path}: no class folders in it; put the images of each class in one")
     return layout
 

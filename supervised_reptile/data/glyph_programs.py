@@ -28,6 +28,7 @@ SIMPLE = 0.55  # parts that reach less far are straight: a pen hardly does more
 APART = 0.12  # strokes closer than this blur into one
 OUTSIDE = 0.15  # how far strokes may leave the box before all is scaled to fit
 RING_SIZES = (0.35, 0.5, 0.7)
+LINK_RANKS = (3.0, 2.0, 1.0, 1.0, 1.0)  # how often an alphabet uses each of its open parts
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Style:
     """What the characters of one alphabet have in common."""
 
     anchors: np.ndarray  # float64 [points, 2]: the grid
-    links: tuple[Stroke, ...]  # its open parts, the most usual first
+    links: tuple[Stroke, ...]  # its open parts, in order of LINK_RANKS
     rings: tuple[Stroke, ...]  # its closed parts
     relations: tuple[float, ...]  # how often each of RELATIONS makes a further stroke
     strokes: tuple[float, ...]  # how often a character has 1, 2, ... strokes
@@ -54,7 +55,7 @@ def invent_style(chance: Chance) -> Style:
     many = chance.uniform()  # from few long strokes to many short ones
     style = Style(
         anchors=_invent_grid(chance),
-        links=choose_parts(chance, LINKS, 5, flow),
+        links=choose_parts(chance, LINKS, len(LINK_RANKS), flow),
         rings=choose_parts(chance, RINGS, 2, flow),
         relations=(
             1.0,  # links
@@ -114,7 +115,7 @@ def _link(chance: Chance, style: Style, earlier: list[Stroke]) -> Stroke:
     for _ in range(chance.choose(range(1, len(style.legs) + 1), style.legs)):
         there = _next_anchor(chance, style, visited)
         short = np.abs(there - visited[-1]).max() < SIMPLE
-        part = STRAIGHT if short else chance.choose(style.links, (3.0, 2.0, 1.0, 1.0, 1.0))
+        part = STRAIGHT if short else chance.choose(style.links, LINK_RANKS)
         leg = _placed(part, visited[-1], there, chance.choose((-1.0, 1.0)))
         leg[-1, 2] = style.joint
         legs.append(leg[1:] if legs else leg)

@@ -80,14 +80,23 @@ def cached_layout(layout: Layout, recipe: Recipe) -> ImageStore:
     """
     key = f"{recipe.tag}-{files_fingerprint(layout.files(), layout.root)}"
     store = cached_store(key, lambda folder: write_layout(folder, layout, recipe))
-    if not recipe.skip_broken and (skipped := skipped_images(store)):
+    if recipe.skip_broken:
+        return store
+    if skipped := skipped_images(store):
         raise _broken_error(layout, skipped, len(store.images) + len(skipped))
+    if empty := empty_classes(store):
+        raise _empty_error(layout, empty)
     return store
 
 
 def skipped_images(store: ImageStore) -> Mapping[str, str]:
     """File -> reason, of the images that were broken when the store was imported."""
     return store.provenance.get("skipped", {})
+
+
+def empty_classes(store: ImageStore) -> tuple[str, ...]:
+    """The classes that had no image when the store was imported; it lacks them."""
+    return tuple(store.provenance.get("empty_classes", ()))
 
 
 def skipped_per_class(store: ImageStore) -> Mapping[str, int]:
@@ -157,10 +166,7 @@ def _refuse_senseless(
     if not items:
         raise UserError(f"{layout.root}: holds no image in the layout of {layout.kind}")
     if listing.empty and not skip_broken:
-        raise UserError(
-            f"{layout.root}: no image in the class {_some(listing.empty)}; "
-            "put images there, remove it, or leave it out with --skip-broken"
-        )
+        raise _empty_error(layout, listing.empty)
     splits_of: dict[str, set[str]] = {}
     for item in items:
         splits_of.setdefault(item.label, set()).add(item.split)
@@ -180,6 +186,13 @@ def _broken_error(layout: Layout, reasons: Mapping[str, str], total: int) -> Use
     return UserError(
         f"{layout.root}: {len(reasons):,} of {total:,} images are broken: {named}; "
         "get these files again, or leave them out with --skip-broken"
+    )
+
+
+def _empty_error(layout: Layout, classes: Sequence[str]) -> UserError:
+    return UserError(
+        f"{layout.root}: no image in the class {_some(classes)}; "
+        "put images there, remove it, or leave it out with --skip-broken"
     )
 
 

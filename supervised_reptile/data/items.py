@@ -52,7 +52,7 @@ class Layout(Protocol):
     """One way in which a data set lies on disk."""
 
     kind: str  # in words: "train/val/test folders"
-    root: Path  # all `files()` lie below it; names the data set in messages
+    root: Path  # all `files()` lie below it, or it is the only one; named in messages
 
     def files(self) -> list[Path]:
         """The files whose names, sizes and times decide what the layout holds."""

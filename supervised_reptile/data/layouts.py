@@ -7,13 +7,13 @@ from pathlib import Path
 
 from supervised_reptile.data.archives import archive_stem
 from supervised_reptile.data.csv_layouts import CsvImages, IlsvrcTar, has_csvs
+from supervised_reptile.data.folders import files_in, folders_in
 from supervised_reptile.data.items import SPLIT_OF, Layout, require_splits
 from supervised_reptile.data.pickle_layout import PICKLE_NAME, CachePickles, cache_pickles
 from supervised_reptile.data.split_layouts import (
     ClassFolders,
     SplitArchives,
     split_folders,
-    visible_folders,
 )
 from supervised_reptile.errors import UserError
 
@@ -46,9 +46,9 @@ def find_layout(path: Path) -> Layout | None:
 
 def ready_split_in(folder: Path) -> ClassFolders | None:
     """Folders train, val and test, in `folder` or in the only folder there."""
-    inside = visible_folders(folder)
+    inside = folders_in(folder)
     for root in [folder, *inside] if len(inside) == 1 else [folder]:
-        found = {name: part for name, part in split_folders(root).items() if visible_folders(part)}
+        found = {name: part for name, part in split_folders(root).items() if folders_in(part)}
         if len(found) >= 2:  # a single one may be a class that is called "test"
             require_splits(found, root, "class folders")
             return ClassFolders(root, found)
@@ -86,9 +86,7 @@ def _csv_images_in(folder: Path) -> Layout | None:
 
 
 def _archive_at(path: Path) -> Layout | None:
-    if archive_stem(path) is None:
-        return None
-    return SplitArchives(path.parent, {"": path})
+    return SplitArchives(path, {"": path}) if archive_stem(path) is not None else None
 
 
 def _archives_in(folder: Path) -> Layout | None:
@@ -97,11 +95,8 @@ def _archives_in(folder: Path) -> Layout | None:
     if found:
         require_splits(found, folder, "archives")
         return SplitArchives(folder, found)
-    return (
-        SplitArchives(folder, {"": next(iter(archives.values()))}) if len(archives) == 1 else None
-    )
+    return _archive_at(*archives.values()) if len(archives) == 1 else None
 
 
 def _archives_by_stem(folder: Path) -> Mapping[str, Path]:
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    return {stem.lower(): path for path in files if (stem := archive_stem(path))}
+    return {stem.lower(): path for path in files_in(folder) if (stem := archive_stem(path))}

@@ -65,5 +65,5 @@ def _layout_at(path: Path) -> Layout:
     what = "holds none of the layouts that can be imported" if path.exists() else "does not exist"
     raise UserError(
         f"{path}: {what}; run ./fetch_data.sh miniimagenet, or import what you have with "
-        f"`reptile data import PATH --out {path}`, where PATH holds {LAYOUTS}"
+        f"`reptile data import PATH --out data/miniimagenet`, where PATH holds {LAYOUTS}"
     )

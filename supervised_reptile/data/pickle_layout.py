@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from supervised_reptile.data.folders import files_in
 from supervised_reptile.data.items import SPLIT_OF, Content, Item, Listing
 from supervised_reptile.data.safe_pickle import PickledArray, load_pickle
 from supervised_reptile.errors import UserError
@@ -44,15 +45,13 @@ class CachePickles:
         """In the order of the images in the pickles."""
         wanted = frozenset(keys)
         for path in self.pickles.values():
-            for index, image in enumerate(load_cache(path)[0]):
-                if (key := f"{path.name}#{_file(index)}") in wanted:
-                    yield key, image
+            yield from _wanted_images(path, wanted)
 
 
 def cache_pickles(folder: Path) -> Mapping[str, Path]:
     """Split -> pickle, of the pickles in `folder` that are called like the known ones."""
     found = {}
-    for path in sorted(folder.iterdir()):
+    for path in files_in(folder):
         if match := PICKLE_NAME.fullmatch(path.name):
             found[SPLIT_OF[match[1]]] = path
     return found
@@ -81,6 +80,13 @@ def load_cache(path: Path) -> tuple[np.ndarray, dict[str, list[int]]]:
     if len(set(used)) < len(used) or (used and not 0 <= used[0] <= used[-1] < len(pixels)):
         raise UserError(f"{path}: its class_dict names images twice or beyond the last one")
     return pixels, table
+
+
+def _wanted_images(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, np.ndarray]]:
+    """Copies, so that nothing keeps the whole array alive while the next pickle is read."""
+    for index, image in enumerate(load_cache(path)[0]):
+        if (key := f"{path.name}#{_file(index)}") in wanted:
+            yield key, image.copy()
 
 
 def _indices(value: Any, path: Path) -> list[int]:

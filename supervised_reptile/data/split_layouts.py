@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from supervised_reptile.data.archives import open_archive
 from supervised_reptile.data.decode import is_image_name
+from supervised_reptile.data.folders import entries, folders_in, is_hidden
 from supervised_reptile.data.items import SPLIT_OF, Content, Item, Listing
-from supervised_reptile.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,9 @@ class ClassFolders:
         return "class folders" if "" in self.parts else "train/val/test folders"
 
     def files(self) -> list[Path]:
-        """Every image's file."""
-        return [self.root / item.key for item in self._listing.items]
+        """Every image's file, and every class folder without one."""
+        keys = [item.key for item in self._listing.items]
+        return [self.root / key for key in (*keys, *self._listing.empty)]
 
     def listing(self) -> Listing:
         """Looks at names only; UserError where a folder cannot be read."""
@@ -43,19 +45,15 @@ class ClassFolders:
         empty: list[str] = []
         ignored: list[str] = []
         for split, folder in self.parts.items():
-            ignored += [self._key(path) for path in _visible(folder) if not path.is_dir()]
-            for class_folder in visible_folders(folder):
-                inside = _visible(class_folder)
-                images = [path for path in inside if is_image_name(path.name) and path.is_file()]
-                kept = frozenset(images)
-                ignored += [self._key(path) for path in inside if path not in kept]
-                empty += [] if images else [self._key(class_folder)]
-                label = class_folder.name
-                items += [Item(split, label, path.name, self._key(path)) for path in images]
+            ignored += [entry.name for entry in entries(folder) if not entry.is_dir()]
+            for class_folder in folders_in(folder):
+                where = class_folder.relative_to(self.root).as_posix()
+                names = {entry.name: _is_image(entry) for entry in entries(class_folder)}
+                label, images = class_folder.name, [name for name in names if names[name]]
+                items += [Item(split, label, name, f"{where}/{name}") for name in images]
+                ignored += [f"{where}/{name}" for name in names if not names[name]]
+                empty += [] if images else [where]
         return Listing(tuple(items), tuple(empty), tuple(ignored))
-
-    def _key(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ class SplitArchives:
                     item = _item_of_member(split, archive, name)
                     if item and is_image_name(name):
                         items.append(item)
-                    elif not _is_hidden(name):
+                    elif not is_hidden(name):
                         ignored.append(_key(archive, name))
         return Listing(tuple(items), ignored=tuple(ignored))
 
@@ -105,33 +103,20 @@ def split_folders(root: Path) -> Mapping[str, Path]:
     """Split -> folder, of the folders directly below `root` that are called like splits."""
     return {
         SPLIT_OF[folder.name.lower()]: folder
-        for folder in visible_folders(root)
+        for folder in folders_in(root)
         if folder.name.lower() in SPLIT_OF
     }
 
 
-def visible_folders(root: Path) -> list[Path]:
-    """The folders directly below `root`, sorted by name, without the hidden ones."""
-    return [path for path in _visible(root) if path.is_dir()]
-
-
-def _visible(folder: Path) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if not _is_hidden(path.name))
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be listed ({error.strerror})") from error
-
-
-def _is_hidden(name: str) -> bool:
-    """Whether a path has a part that operating systems put there for themselves."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    return is_image_name(entry.name) and entry.is_file()
 
 
 def _item_of_member(split: str, archive: Path, name: str) -> Item | None:
     """The image that a member is by its place in the archive, or None."""
     *above, label, file = ("", "", *PurePosixPath(name).parts)
     split = split or SPLIT_OF.get(above[-1].lower() if above else "", "")
-    if not split or not label or label.lower() in SPLIT_OF or _is_hidden(name):
+    if not split or not label or label.lower() in SPLIT_OF or is_hidden(name):
         return None
     return Item(split, label, file, _key(archive, name))
 

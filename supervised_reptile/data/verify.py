@@ -10,7 +10,7 @@ import numpy as np
 
 from supervised_reptile.data.any_data import open_any
 from supervised_reptile.data.duplicates import Duplicates, find_duplicates
-from supervised_reptile.data.importing import skipped_images
+from supervised_reptile.data.importing import empty_classes, skipped_images
 from supervised_reptile.data.items import SPLITS
 from supervised_reptile.data.official import Difference, differences
 from supervised_reptile.data.store import ImageStore, is_store, pixel_checksum
@@ -84,14 +84,10 @@ def verify(path: Path) -> Report:
         store=store,
         duplicates=find_duplicates(store),
         unreadable=unreadable,
-        empty=_empty_classes(store),
+        empty=empty_classes(store),
         differences=found,
         damage=_damage(store, raw=not is_store(path)),
     )
-
-
-def _empty_classes(store: ImageStore) -> tuple[str, ...]:
-    return tuple(store.provenance.get("empty_classes", ()))
 
 
 def _damage(store: ImageStore, raw: bool) -> str:
@@ -99,8 +95,8 @@ def _damage(store: ImageStore, raw: bool) -> str:
     if pixel_checksum(store) != store.checksum:
         return f"the pixels in {store.folder} are not those that were imported; import them again"
     if raw and (unreadable := skipped_images(store)):
-        return f"{len(unreadable):,} unreadable files"
-    if raw and (empty := _empty_classes(store)):
+        return f"unreadable files: {len(unreadable):,}"
+    if raw and (empty := empty_classes(store)):
         return f"classes without an image: {len(empty):,}"
     without = [name for name in SPLITS if not np.size(store.splits.get(name, ()))]
     if store.splits and without:
