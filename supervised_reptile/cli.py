@@ -52,9 +52,7 @@ def reptile() -> None:
 def run(command: click.Command, arguments: list[str] | None = None) -> None:
     """Run a click command as a program: exit 0, 2 for usage, 1 for failure, 130 for Ctrl-C."""
     try:
-        command.main(args=arguments, standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        status = command.main(args=arguments, standalone_mode=False)
     except click.ClickException as error:  # usage errors exit with 2
         error.show()
         sys.exit(error.exit_code)
@@ -67,6 +65,7 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted.", err=True)
         sys.exit(130)
+    sys.exit(status if isinstance(status, int) else 0)  # click returns what ctx.exit was given
 
 
 def main() -> None:
