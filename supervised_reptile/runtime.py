@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+import tempfile
+from collections.abc import Iterator
 
 
 def start_tensorflow(threads: int = 0) -> None:
-    """Import TensorFlow quietly and give it `threads` cores (0: all this process may use).
+    """Import TensorFlow and give it `threads` cores (0: all this process may use).
 
     Operations run single-threaded, several at a time: tasks are many, their operations small,
     so one thread per task beats several threads per convolution. It also makes every result
     independent of the number of threads, to the last bit. Later calls change nothing.
     """
+    if "tensorflow" in sys.modules:
+        return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # By default TensorFlow builds oneDNN's gradient convolutions anew at every call to save
     # memory; keeping them takes a tenth off the time of an inner step.
     os.environ.setdefault("TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE", "false")
-    import tensorflow as tf
+    with _native_messages_held_back():
+        import tensorflow as tf
 
-    try:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(threads or usable_cores())
-    except RuntimeError:  # TensorFlow has run already in this process
-        return
+        tf.config.list_logical_devices()  # starts the runtime, which also has things to say
 
 
 def usable_cores() -> int:
@@ -30,3 +35,25 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def _native_messages_held_back() -> Iterator[None]:
+    """Keeps what native code writes to standard error to itself, unless the block fails.
+
+    TensorFlow's libraries report absent GPUs and their build options there before any log
+    level is read: half a screen before every run, of no use to anyone.
+    """
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(terminal, held.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)

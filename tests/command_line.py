@@ -1,0 +1,208 @@
+"""Running the programs as people do, and looking at what they leave behind."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import io
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import click
+import numpy as np
+import pytest
+
+from supervised_reptile.cli import run
+from supervised_reptile.data.glyphs import GlyphSet, write_glyphs
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = ROOT / "run_omniglot.py"
+PATIENCE = 240  # seconds until a program that hangs is ended
+
+# 60 characters: 44 to train on, 16 to test on
+DRAWN = GlyphSet(seed=5, alphabets=4, characters=15, drawings=20)
+
+
+class Outcome(NamedTuple):
+    """How a program ended."""
+
+    code: int  # minus the signal's number if a signal killed it
+    out: str
+    err: str
+
+    @property
+    def looks(self) -> list[str]:
+        """The `batch I: ...` lines."""
+        return [line for line in self.out.splitlines() if line.startswith("batch")]
+
+    @property
+    def accuracies(self) -> list[str]:
+        """The lines with the accuracies at the end."""
+        return [line for line in self.out.splitlines() if " accuracy" in line]
+
+
+def flags(**values: object) -> list[str]:
+    """Command-line flags of keyword arguments: meta_iters=3, sgd=True -> --meta-iters 3 --sgd."""
+    words = []
+    for name, value in values.items():
+        words.append("--" + name.replace("_", "-"))
+        if value is not True:
+            words.append(str(value))
+    return words
+
+
+# Two parallel tasks of a few images: enough to go through everything, and quick.
+TINY = flags(
+    classes=3,
+    shots=1,
+    train_shots=5,
+    inner_batch=5,
+    inner_iters=2,
+    meta_batch=2,
+    meta_iters=60,
+    eval_samples=20,
+    eval_iters=3,
+    eval_interval=5,
+    transductive=True,
+)
+
+
+@functools.cache
+def script(path: Path = SCRIPT) -> ModuleType:
+    """A program of the repository as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def call(*arguments: object, command: click.Command | None = None) -> Outcome:
+    """`run_omniglot.py` (or another command) in this process, which saves importing TensorFlow.
+
+    An exception that would show people a traceback comes through, and fails the test.
+    """
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            run(command or script().main, [str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = stop.code
+    return Outcome(code, out.getvalue(), err.getvalue())
+
+
+def execute(*arguments: object, signal_at: tuple[int, int] | None = None) -> Outcome:
+    """`run_omniglot.py` in a process of its own.
+
+    Args:
+      arguments: the command line.
+      signal_at: (number of `batch` lines, signal to send when so many came out).
+    """
+    looks = 0
+    with started(*arguments) as process:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            looks += line.startswith("batch")
+            if signal_at and looks == signal_at[0]:
+                process.send_signal(signal_at[1])
+                signal_at = None
+        code, errors = finish(process)
+    return Outcome(code, "".join(lines), errors)
+
+
+@contextlib.contextmanager
+def started(*arguments: object) -> Iterator[subprocess.Popen]:
+    """A running `run_omniglot.py` with its output to be read; ended with the block at the latest.
+
+    Messages to standard error are collected meanwhile; `finish` returns them.
+    """
+    words = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.messages = []
+    process.collector = threading.Thread(target=lambda: process.messages.extend(process.stderr))
+    process.collector.start()
+    watchdog = threading.Timer(PATIENCE, process.kill)
+    watchdog.start()
+    try:
+        yield process
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.wait()
+        process.collector.join()
+        process.stdout.close()
+        process.stderr.close()
+
+
+def finish(process: subprocess.Popen) -> tuple[int, str]:
+    """Wait for a `started` process: its exit code and what it wrote to standard error."""
+    code = process.wait()
+    process.collector.join()
+    return code, "".join(process.messages)
+
+
+def refused(outcome: Outcome, *words: str, code: int = 1) -> None:
+    """Check that a program declined in one line that contains all `words`.
+
+    Code 1 is a failure; 2 is wrong usage, before which click shows how to call the program.
+    """
+    assert outcome.code == code, outcome
+    assert "Traceback" not in outcome.err
+    *before, message = outcome.err.strip().splitlines()
+    assert message.startswith("Error: "), outcome.err
+    assert not before if code == 1 else before[0].startswith("Usage: "), outcome.err
+    for word in words:
+        assert word in message
+
+
+def drawn_alphabets(factory: pytest.TempPathFactory) -> Path:
+    """The folder of DRAWN, drawn once in a session."""
+    folder = factory.getbasetemp() / "drawn" / "alphabets"
+    if not folder.exists():
+        write_glyphs(folder, DRAWN, workers=1)
+    return folder
+
+
+def real_omniglot() -> Path:
+    """The folder with Omniglot's two archives; skips the test where they are not at hand."""
+    if not (data := os.environ.get("REPTILE_DATA")):
+        pytest.skip("REPTILE_DATA does not name a folder with omniglot/ in it")
+    return Path(data) / "omniglot"
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below `folder` but the lock, which says nothing: relative path -> content."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "lock"
+    }
+
+
+def saved_steps(run: Path) -> list[int]:
+    """Outer steps of the checkpoints in a run directory, ascending."""
+    return sorted(int(path.stem.split("-")[1]) for path in run.glob("checkpoints/*.index"))
+
+
+def saved_state(run: Path, step: int | None = None) -> dict[str, np.ndarray]:
+    """Weights, Adam's state and counters in the newest checkpoint of `run`, or that of `step`."""
+    import tensorflow as tf
+
+    step = saved_steps(run)[-1] if step is None else step
+    reader = tf.train.load_checkpoint(str(run / "checkpoints" / f"ckpt-{step}"))
+    names = ("weights", "second_moment", "time", "step", "metrics_bytes")
+    return {name: reader.get_tensor(f"{name}/.ATTRIBUTES/VARIABLE_VALUE") for name in names}
+
+
+def assert_same_state(one: Path, other: Path) -> None:
+    """The newest checkpoints of two runs agree to the last bit."""
+    first, second = saved_state(one), saved_state(other)
+    for name in first:
+        assert np.array_equal(first[name], second[name]), name
