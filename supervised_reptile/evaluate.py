@@ -100,4 +100,6 @@ def correct_counts(
         counts = tf.zeros([total, len(modes)], tf.int32)
         return tf.while_loop(lambda index, _: index < total, body, (first, counts))[1]
 
-    return tf.transpose(tf.reduce_sum(tf.stack([lane(i) for i in range(LANES)]), axis=0))
+    per_episode = tf.reduce_sum(tf.stack([lane(i) for i in range(LANES)]), axis=0)
+    # Not tf.transpose: its oneDNN kernel complains of int32 on standard error.
+    return tf.stack(tf.unstack(per_episode, axis=1))

@@ -34,8 +34,8 @@ class Learner:
         self.weights = tf.Variable(weights, name="weights")
         self.second_moment = tf.Variable(np.zeros_like(weights), name="second_moment")
         self.time = tf.Variable(0, dtype=tf.int64, name="time")
-        self._train = tf.function(self._train_steps, reduce_retracing=True)
-        self._count = tf.function(self._count_correct, reduce_retracing=True)
+        self._train = tf.function(self._train_steps, reduce_retracing=True, autograph=False)
+        self._count = tf.function(self._count_correct, reduce_retracing=True, autograph=False)
 
     @property
     def state(self) -> InnerState:

@@ -74,6 +74,13 @@ TINY = flags(
 )
 
 
+# Long enough to be interrupted on the way, and without a checkpoint before the end.
+EXACT = [*TINY, *flags(shots=5, meta_iters=400)]
+
+_references: dict[Path, Outcome] = {}
+_one_at_a_time = threading.Lock()
+
+
 @functools.cache
 def script(path: Path = SCRIPT) -> ModuleType:
     """A program of the repository as a module."""
@@ -168,6 +175,19 @@ def drawn_alphabets(factory: pytest.TempPathFactory) -> Path:
     if not folder.exists():
         write_glyphs(folder, DRAWN, workers=1)
     return folder
+
+
+def reference(factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    """The run directory of EXACT on the drawn alphabets, never interrupted, and its output.
+
+    It runs once in a session. Tests copy the directory to change it.
+    """
+    path = factory.getbasetemp() / "reference"
+    with _one_at_a_time:
+        if path not in _references:
+            data = drawn_alphabets(factory)
+            _references[path] = execute(*EXACT, *flags(data_dir=data, checkpoint=path))
+    return path, _references[path]
 
 
 def real_omniglot() -> Path:

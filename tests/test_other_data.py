@@ -1,0 +1,132 @@
+"""run_miniimagenet.py and `reptile train`, through the real command line on small made images."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import ROOT, Outcome, call, flags, refused, script
+from PIL import Image
+
+from supervised_reptile.cli import reptile
+
+TINY = flags(
+    classes=2,
+    shots=1,
+    train_shots=2,
+    inner_batch=2,
+    inner_iters=2,
+    meta_iters=4,
+    eval_iters=2,
+    eval_batch=2,
+    eval_samples=6,
+    eval_interval=2,
+)
+
+
+def miniimagenet(*arguments: object) -> Outcome:
+    return call(*arguments, command=script(ROOT / "run_miniimagenet.py").main)
+
+
+def train(*arguments: object) -> Outcome:
+    return call("train", *arguments, command=reptile)
+
+
+def picture(chance: np.random.Generator, side: int, channels: int) -> Image.Image:
+    shape = (side, side) if channels == 1 else (side, side, channels)
+    return Image.fromarray(chance.integers(0, 256, shape, np.uint8))
+
+
+def write_classes(root: Path, classes: int, side: int, channels: int = 3) -> Path:
+    """`classes` folders of four pictures each."""
+    chance = np.random.default_rng(0)
+    for number in range(classes):
+        folder = root / f"{root.name}{number:02d}"
+        folder.mkdir(parents=True)
+        for name in "abcd":
+            picture(chance, side, channels).save(folder / f"{name}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in Mini-ImageNet's layout: train, val and test of a few classes."""
+    root = tmp_path_factory.mktemp("mini")
+    for split, classes in (("train", 4), ("val", 2), ("test", 3)):
+        write_classes(root / split, classes, 84)
+    return root
+
+
+def test_miniimagenet_watches_validation_and_ends_with_three_accuracies(mini, tmp_path):
+    done = miniimagenet("--data-dir", mini, "--checkpoint", tmp_path, *TINY)
+    assert done.code == 0, done.err
+    assert [line.split(":")[0] for line in done.looks] == ["batch 0", "batch 2"]
+    assert all("train=" in line and "val=" in line and "test=" not in line for line in done.looks)
+    assert [line.split(":")[0] for line in done.accuracies] == [
+        "Train accuracy",
+        "Validation accuracy",
+        "Test accuracy",
+    ]
+
+
+def test_miniimagenet_without_data_says_how_to_get_it(tmp_path):
+    done = miniimagenet("--data-dir", tmp_path / "none", "--checkpoint", tmp_path / "run")
+    refused(done, "./fetch_data.sh miniimagenet")
+    assert not (tmp_path / "run").exists()
+
+
+def test_own_images_are_divided_once_and_kept(tmp_path):
+    images, run = write_classes(tmp_path / "images", 10, 20, channels=1), tmp_path / "run"
+    arguments = (images, "--checkpoint", run, "--split", "0.6,0.2,0.2")
+    done = train(*arguments, *TINY)
+    assert done.code == 0, done.err
+    classes = json.loads((run / "classes.json").read_text())
+    assert sorted(itertools.chain(*classes.values())) == [f"images{n:02d}" for n in range(10)]
+    assert [len(classes[split]) for split in ("train", "val", "test")] == [6, 2, 2]
+    net = json.loads((run / "config.json").read_text())["net"]
+    assert net["image_shape"] == [20, 20, 1]  # small and grey as they are
+    other = train(images, "--checkpoint", run, "--resume", "--split", "0.4,0.4,0.2")
+    refused(other, "not split as in the run")
+
+
+def test_own_images_of_mixed_formats_and_sizes(tmp_path):
+    images = write_classes(tmp_path / "images", 6, 40)
+    chance = np.random.default_rng(1)
+    picture(chance, 60, 3).convert("CMYK").save(images / "images00" / "e.jpg")
+    picture(chance, 50, 3).convert("P").save(images / "images01" / "e.gif")
+    picture(chance, 33, 4).save(images / "images02" / "e.png")
+    done = train(
+        images, "--checkpoint", tmp_path / "run", "--image-size", "24",
+        "--split", "0.4,0.3,0.3", *TINY,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    net = json.loads((tmp_path / "run" / "config.json").read_text())["net"]
+    assert net["image_shape"] == [24, 24, 3]
+
+
+@pytest.mark.parametrize("split", ["0.5,0.5", "a,b,c", "0.5,0.4,0.3", "-0.2,0.6,0.6"])
+def test_bad_shares_are_a_usage_error(split, tmp_path):
+    done = train(tmp_path, "--split", split)
+    refused(done, "--split", code=2)
+
+
+def test_an_empty_class_is_named(tmp_path):
+    images = write_classes(tmp_path / "images", 6, 20)
+    (images / "nothing").mkdir()
+    done = train(images, "--checkpoint", tmp_path / "run", *TINY)
+    refused(done, "nothing")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_image_is_named(tmp_path):
+    images = write_classes(tmp_path / "images", 6, 20)
+    whole = io.BytesIO()
+    picture(np.random.default_rng(0), 20, 3).save(whole, "PNG")
+    (images / "images03" / "broken.png").write_bytes(whole.getvalue()[:80])
+    done = train(images, "--checkpoint", tmp_path / "run", *TINY)
+    refused(done, "broken.png")
+    assert not (tmp_path / "run").exists()
