@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import tensorflow as tf
 
+from supervised_reptile.compiled import AnyLength
 from supervised_reptile.evaluate import Episodes, correct_counts
 from supervised_reptile.feed import Fed
 from supervised_reptile.inner import Examples, ImageTable, InnerState, Problem
@@ -34,8 +35,13 @@ class Learner:
         self.weights = tf.Variable(weights, name="weights")
         self.second_moment = tf.Variable(np.zeros_like(weights), name="second_moment")
         self.time = tf.Variable(0, dtype=tf.int64, name="time")
-        self._train = tf.function(self._train_steps, reduce_retracing=True, autograph=False)
-        self._count = tf.function(self._count_correct, reduce_retracing=True, autograph=False)
+        self._train = AnyLength(self._train_steps)
+        self._counters: dict[tuple[str, ...], AnyLength] = {}  # per transduction modes
+
+    @property
+    def traces(self) -> int:
+        """How many graphs have been compiled so far."""
+        return self._train.traces + sum(counter.traces for counter in self._counters.values())
 
     @property
     def state(self) -> InnerState:
@@ -69,7 +75,9 @@ class Learner:
             _tensor(tasks.support_rows),
             Examples(_tensor(tasks.query_rows), _tensor(tasks.query_labels)),
         )
-        counts = self._count(fed.pixels, episodes, modes).numpy()
+        if modes not in self._counters:
+            self._counters[modes] = AnyLength(partial(self._count_correct, modes))
+        counts = self._counters[modes](fed.pixels, episodes).numpy()
         return dict(zip(modes, counts, strict=True))
 
     def _train_steps(
@@ -85,7 +93,7 @@ class Learner:
         return sound
 
     def _count_correct(
-        self, pixels: tf.Tensor, episodes: Episodes, modes: tuple[str, ...]
+        self, modes: tuple[str, ...], pixels: tf.Tensor, episodes: Episodes
     ) -> tf.Tensor:
         table = ImageTable(pixels, self._max_value)
         return correct_counts(self.problem, self.state, table, episodes, modes)
