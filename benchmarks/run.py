@@ -1,128 +1,192 @@
 #!/usr/bin/env python3
-"""How fast training is, as a share of what the machine can do: python benchmarks/run.py.
+"""Measure training and evaluation, against the machine's limit and against what else there is.
 
 Rounds are interleaved, so that a machine that drifts (others use it too) slows everything
-alike; medians and their spread over rounds are printed, and the ratio to the matrix
-product's speed, which is the comparison to trust between machines.
+alike. The table gives medians over rounds and their quartiles, in units of work a second;
+"of peak" is the share of the float32 matrix product's speed measured in the same rounds,
+which is the figure to compare between machines.
+
+    python benchmarks/run.py                     everything (about ten minutes on two cores)
+    python benchmarks/run.py --short             everything once, to see that it runs
+    python benchmarks/run.py --setting omniglot-5way --rounds 9 --json figures.json
 """
 
 from __future__ import annotations
 
+import importlib
 import json
-import math
 import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import numpy as np
+from setting import LENGTHS, Setting, make_setting
 
-from supervised_reptile.config import PRESETS, Config
-from supervised_reptile.runtime import start_tensorflow
+from supervised_reptile.config import PRESETS
+from supervised_reptile.runtime import start_tensorflow, usable_cores
 
 MATRIX = 2048  # rows and columns of the matrix product that defines the peak
+EPISODES = {"omniglot-5way": 32, "omniglot-20way": 8, "miniimagenet-5way": 4}
+PEER_MODULES = {"Tensor": "tensorflow", "PyTorch": "torch", "JAX": "jax"}
 
 
-def training_flops(net, images: int) -> float:
-    """Floating-point operations of one outer step over `images`: 3 forward passes each."""
-    height, width, _ = net.image_shape
-    total = 0
-    for name, shape in net.shapes:
-        if name.endswith("/kernel") and len(shape) == 4:
-            if not net.pooling:
-                height, width = -(-height // 2), -(-width // 2)
-            total += 2 * math.prod(shape) * height * width
-            if net.pooling:
-                height, width = -(-height // 2), -(-width // 2)
-        elif len(shape) == 2:
-            total += 2 * math.prod(shape)
-    return 3.0 * total * images
+class Entry(NamedTuple):
+    """One line of the table: a function that works, and how much it does."""
+
+    setting: str
+    name: str
+    work: Callable[[], object]
+    amount: float  # units of work in one call
+    unit: str
+    flops: float = 0.0  # of one call
 
 
-def training_round(preset: str, outer_steps: int) -> tuple[Callable[[], float], float]:
-    """(a function that trains and returns outer steps per second, FLOP of an outer step)."""
-    from supervised_reptile import experiment, models, train
-    from supervised_reptile.data.dataset import ClassPool, Dataset
+def training_entry(setting: Setting, precision: str, steps: int) -> Entry:
+    """Ours: outer steps in one compiled call, sampling of the tasks not included."""
+    from supervised_reptile import train
+
+    learner, feed = make_learner(setting)
+    fed = feed(
+        train.draw(
+            setting.config,
+            setting.dataset.pools["train"],
+            train.task_shape(setting.config),
+            train.Chunk(0, steps),
+        )
+    )
+    sizes = np.full(steps, 0.1)
+    name = f"training, {precision}"
+    flops = steps * setting.flops_per_step
+    return Entry(setting.name, name, lambda: learner.train(fed, sizes), steps, "outer steps", flops)
+
+
+def evaluation_entry(setting: Setting, precision: str, episodes: int) -> Entry:
+    """Ours: 5-shot episodes, both transduction modes from one adaptation."""
+    from supervised_reptile import episodes as sampler
+    from supervised_reptile.evaluate import NON_TRANSDUCTIVE, TRANSDUCTIVE
+    from supervised_reptile.scoring import evaluation_shape
+
+    learner, feed = make_learner(setting)
+    stream = sampler.Stream(0, sampler.Purpose.EVALUATE)
+    shape, pool = evaluation_shape(setting.config), setting.dataset.pools["test"]
+    fed = feed(sampler.sample_tasks(pool, shape, stream, range(1), range(episodes)))
+    modes = (TRANSDUCTIVE, NON_TRANSDUCTIVE)
+    name = f"evaluation, {precision}"
+    return Entry(
+        setting.name, name, lambda: learner.count_correct(fed, modes), episodes, "episodes"
+    )
+
+
+def make_learner(setting: Setting):
+    """Our learner and image feed for a setting."""
+    from supervised_reptile import experiment, models
     from supervised_reptile.feed import ImageFeed
 
-    config = Config(**PRESETS[preset])
-    pooling = preset.startswith("mini")
-    shape = (84, 84, 3) if pooling else (28, 28, 1)
-    classes, per_class = (64, 100) if pooling else (1200, 20)
-    chance = np.random.default_rng(0)
-    pixels = chance.integers(0, 2, (classes * per_class, *shape), np.uint8)
-    starts = np.arange(classes, dtype=np.int64) * per_class
-    pool = ClassPool(starts, np.full(classes, per_class), ("",) * classes)
-    dataset = Dataset(pixels, 1, {"train": pool}, "")
-    net = (models.miniimagenet_net if pooling else models.omniglot_net)(shape, config.way)
-    learner = experiment.make_learner(config, net, 1)
-    feed = ImageFeed(dataset)
-    task_shape = train.task_shape(config)
-
-    def run() -> float:
-        chunk = train.Chunk(0, outer_steps)
-        fed = feed(train.draw(config, pool, task_shape, chunk))
-        began = time.perf_counter()
-        learner.train(fed, np.full(outer_steps, 0.1))
-        return outer_steps / (time.perf_counter() - began)
-
-    images = config.meta_batch * config.inner_steps * config.inner_batch
-    return run, training_flops(net, images)
+    make_net = models.miniimagenet_net if setting.pooling else models.omniglot_net
+    net = make_net(setting.dataset.image_shape, setting.config.way)
+    learner = experiment.make_learner(setting.config, net, setting.dataset.max_value)
+    return learner, ImageFeed(setting.dataset)
 
 
-def sgemm_round(threads: int) -> Callable[[], float]:
-    """A function that returns the GFLOP/s of float32 matrix products, one per thread at a time."""
+def peer_entries(setting: Setting, steps: int) -> list[Entry]:
+    """The peers that are installed; says which are not."""
+    from peers import PEERS
+
+    entries = []
+    for name, make in PEERS.items():
+        module = next(m for start, m in PEER_MODULES.items() if start in name)
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            click.echo(f"not installed, left out: {name} (pip install '.[peers]')")
+            continue
+        run = make(setting)
+        flops = steps * setting.flops_per_step
+        entries.append(
+            Entry(setting.name, name, lambda r=run: r(steps), steps, "outer steps", flops)
+        )
+    return entries
+
+
+def matrix_entry(precision: str, threads: int) -> Entry:
+    """Square matrix products, one for each thread side by side."""
     import tensorflow as tf
 
-    matrices = tf.random.stateless_normal([threads, MATRIX, MATRIX], [0, 0])
+    matrices = tf.cast(tf.random.stateless_normal([threads, MATRIX, MATRIX], [0, 0]), precision)
 
     @tf.function
     def products() -> tf.Tensor:
         return tf.stack([tf.reduce_sum(m @ m) for m in tf.unstack(matrices)])
 
-    def run() -> float:
-        began = time.perf_counter()
-        products().numpy()
-        return threads * 2 * MATRIX**3 / (time.perf_counter() - began) / 1e9
+    flops = threads * 2.0 * MATRIX**3
+    amount = flops / 1e9
+    return Entry(
+        "machine", f"matrix product, {precision}", lambda: products().numpy(), amount, "GFLOP"
+    )
 
-    return run
 
-
-@click.command(help=__doc__)
-@click.option("--rounds", default=7, show_default=True)
-@click.option("--setting", "settings", multiple=True, type=click.Choice(list(PRESETS)))
-@click.option("--threads", default=0, help="0: all cores.")
-@click.option("--json", "out", type=click.Path(path_type=Path), help="Write the figures there.")
-def main(rounds: int, settings: tuple[str, ...], threads: int, out: Path | None) -> None:
-    from supervised_reptile.runtime import usable_cores
-
-    start_tensorflow(threads)
-    lengths = {"omniglot-5way": 30, "omniglot-20way": 8, "miniimagenet-5way": 3}
-    names = settings or tuple(PRESETS)
-    measured = {name: training_round(name, lengths[name]) for name in names}
-    runs = {"sgemm": sgemm_round(threads or usable_cores())}
-    runs |= {name: run for name, (run, _) in measured.items()}
-    for run in runs.values():
-        run()  # compiles
-    rates: dict[str, list[float]] = {name: [] for name in runs}
+def measure(entries: list[Entry], rounds: int) -> dict[tuple[str, str], list[float]]:
+    """Units of work a second of every entry in every round, entries taking turns."""
+    for entry in entries:
+        entry.work()  # compiles
+    rates: dict[tuple[str, str], list[float]] = {(e.setting, e.name): [] for e in entries}
     for _ in range(rounds):
-        for name, run in runs.items():
-            rates[name].append(run())
-    peak = float(np.median(rates["sgemm"]))
-    click.echo(f"float32 matrix product: {peak:.0f} GFLOP/s (median of {rounds} rounds)")
-    for name in names:
-        rate, flops = float(np.median(rates[name])), measured[name][1]
-        shares = [r * flops / 1e9 / p for r, p in zip(rates[name], rates["sgemm"], strict=True)]
-        low, high = np.percentile(rates[name], [25, 75])
-        click.echo(
-            f"{name}: {rate:.1f} outer steps/s (quartiles {low:.1f} to {high:.1f}), "
-            f"{np.median(shares):.2f} of the matrix product's speed"
+        for entry in entries:
+            began = time.perf_counter()
+            entry.work()
+            rates[entry.setting, entry.name].append(entry.amount / (time.perf_counter() - began))
+    return rates
+
+
+def table(entries: list[Entry], rates: dict[tuple[str, str], list[float]]) -> list[str]:
+    """The measurements as a Markdown table."""
+    peaks = np.array(rates["machine", "matrix product, float32"]) * 1e9
+    rows = ["| setting | what | median | quartiles | of peak |", "|---|---|---|---|---|"]
+    for entry in entries:
+        values = np.array(rates[entry.setting, entry.name])
+        low, median, high = np.percentile(values, [25, 50, 75])
+        share = np.median(values / entry.amount * entry.flops / peaks)
+        rows.append(
+            f"| {entry.setting} | {entry.name} | {median:.3g} {entry.unit}/s "
+            f"| {low:.3g} to {high:.3g} | {f'{share:.2f}' if entry.flops else ''} |"
         )
-    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    click.echo(f"peak resident memory: {megabytes:.0f} MiB")
+    return rows
+
+
+@click.command(help=__doc__.replace("\n    ", "\n\n\b\n    ", 1))
+@click.option("--rounds", default=7, show_default=True, type=click.IntRange(min=1))
+@click.option("--setting", "names", multiple=True, type=click.Choice(list(PRESETS)))
+@click.option("--peers/--no-peers", default=True, show_default=True)
+@click.option("--threads", default=0, help="CPU threads; 0 means all.")
+@click.option("--short", is_flag=True, help="One short round of each.")
+@click.option("--json", "out", type=click.Path(path_type=Path), help="Write all figures there.")
+def main(
+    rounds: int, names: tuple[str, ...], peers: bool, threads: int, short: bool, out: Path | None
+) -> None:
+    start_tensorflow(threads)
+    names = names or (("omniglot-5way",) if short else tuple(PRESETS))
+    rounds = 1 if short else rounds
+    types = ("float32", "bfloat16")
+    entries = [matrix_entry(precision, threads or usable_cores()) for precision in types]
+    for name in names:
+        steps = 1 if short else LENGTHS[name]
+        for precision in types:
+            setting = make_setting(name, precision)
+            entries.append(training_entry(setting, precision, steps))
+            entries.append(evaluation_entry(setting, precision, 2 if short else EPISODES[name]))
+        if peers:
+            entries += peer_entries(make_setting(name), max(1, steps // 6))
+    rates = measure(entries, rounds)
+    click.echo("\n".join(table(entries, rates)))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    click.echo(f"peak resident memory of this process: {peak:.0f} MiB")
     if out:
-        out.write_text(json.dumps({"rates": rates, "peak_mib": megabytes}, indent=1) + "\n")
+        figures = {" / ".join(key): values for key, values in rates.items()}
+        content = {"rates": figures, "peak_mib": peak, "rounds": rounds}
+        out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf8")
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -30,6 +30,8 @@ def flag(
     option = {"default": default, "help": help, "type": type, **click_options}
     return field(default=default, metadata={"flag": name, "option": option, "role": role})
 
+
+Number = TypeVar("Number")  # a float, or an array of them
 
 COUNT = click.IntRange(min=1)
 RATE = click.FloatRange(min=0)
@@ -130,6 +132,13 @@ class Config:
         "with Adam's second moment flowing through them, as the original did.",
         type=click.Choice(("parallel", "sequential")),
     )
+    precision: str = flag(
+        "--precision",
+        "float32",
+        "Type of activations and convolutions. bfloat16 is faster where the processor knows it; "
+        "weights, batch statistics and updates stay float32.",
+        type=click.Choice(("float32", "bfloat16")),
+    )
     val_classes: int = flag(
         "--val-classes",
         0,
@@ -183,8 +192,8 @@ class Config:
         """Examples per class of a training task: --train-shots, where 0 stands for --shots."""
         return self.train_shots or self.shots
 
-    def outer_step_size_at(self, step: int) -> float:
-        """The outer step size of outer step `step` (counted from 0): linear annealing."""
+    def outer_step_size_at(self, step: Number) -> Number:
+        """The size of outer step `step`, a number or an array, from 0 on: linear annealing."""
         done = step / self.outer_steps
         return (1 - done) * self.outer_step_size + done * self.outer_step_size_final
 
@@ -194,11 +203,19 @@ class Config:
 
     @classmethod
     def from_json(cls, text: str) -> Config:
-        """Reads `to_json`; raises ValueError or TypeError on anything else."""
+        """Reads `to_json`; fields that an older program did not know get their defaults.
+
+        Raises ValueError on anything else.
+        """
         values = json.loads(text)
-        if not isinstance(values, dict) or set(values) != {f.name for f in dataclasses.fields(cls)}:
-            raise ValueError("its fields are not this program's")
-        return cls(**values)
+        if not isinstance(values, dict):
+            raise ValueError("it is not a table of fields")
+        if unknown := set(values) - {f.name for f in dataclasses.fields(cls)}:
+            raise ValueError(f"this program does not know {', '.join(sorted(unknown))}")
+        try:
+            return cls(**values)
+        except (click.UsageError, TypeError) as error:
+            raise ValueError(str(error)) from error
 
 
 def flag_of(name: str) -> str:
@@ -207,25 +224,30 @@ def flag_of(name: str) -> str:
 
 
 def differing_flags(
-    stored: Config, wanted: Config, explicit: Iterable[str], roles: tuple[str, ...]
+    stored: Config, wanted: Config, explicit: Collection[str], roles: tuple[str, ...]
 ) -> list[str]:
     """One text per field of `explicit` with one of the `roles` whose two values differ."""
     return [
-        f"{flag_of(name)} is {getattr(stored, name)} there and {getattr(wanted, name)} here"
-        for name in explicit
-        if Config.__dataclass_fields__[name].metadata["role"] in roles
-        and getattr(stored, name) != getattr(wanted, name)
+        f"{flag_of(f.name)} is {getattr(stored, f.name)} there and {getattr(wanted, f.name)} here"
+        for f in dataclasses.fields(Config)
+        if f.name in explicit
+        and f.metadata["role"] in roles
+        and getattr(stored, f.name) != getattr(wanted, f.name)
     ]
 
 
-def fill_from(stored: Config, wanted: Config, explicit: Iterable[str]) -> Config:
-    """`wanted`, with every flag that nobody gave taken from `stored` (places excepted)."""
-    keep = set(explicit) | {
-        f.name for f in dataclasses.fields(Config) if f.metadata["role"] == PLACE
-    }
+def fill_from(stored: Config, wanted: Config, explicit: Collection[str]) -> Config:
+    """`wanted`, with every flag that nobody gave taken from `stored` (places excepted).
+
+    A stored --train-shots 0 meant the --shots of then, whatever --shots are given now.
+    """
     stored_values = {
-        f.name: getattr(stored, f.name) for f in dataclasses.fields(Config) if f.name not in keep
+        f.name: getattr(stored, f.name)
+        for f in dataclasses.fields(Config)
+        if f.name not in explicit and f.metadata["role"] != PLACE
     }
+    if "shots" in explicit and "train_shots" not in explicit:
+        stored_values["train_shots"] = stored.task_shots
     return dataclasses.replace(wanted, **stored_values)
 
 

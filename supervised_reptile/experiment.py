@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import tensorflow as tf
+
 from supervised_reptile.config import EVALUATION, TRAINING, Config, differing_flags, fill_from
 from supervised_reptile.data.dataset import Dataset
 from supervised_reptile.errors import UserError
@@ -40,7 +42,8 @@ def run_experiment(request: Request) -> None:
     """
     config = settle(request)
     dataset = request.load(config)
-    check_training(config, dataset)
+    if not config.pretrained:
+        check_training(config, dataset)
     check_evaluation(config, dataset)
     net = request.network(dataset.image_shape, config.way)
     path = Path(config.checkpoint)
@@ -110,8 +113,9 @@ def check_same(path: Path, wanted: Stored, same_data: bool) -> None:
 
 def make_learner(config: Config, net: ConvNet, max_value: int) -> Learner:
     """A learner of `net` with the initial weights of config.seed."""
+    compute = tf.as_dtype(config.precision)
     problem = Problem(
-        predict=lambda weights, images: logits(net, unflatten(net, weights), images),
+        predict=lambda weights, images: logits(net, unflatten(net, weights), images, compute),
         loss=summed_cross_entropy,
         rule=InnerRule(config.inner_rate, config.sgd, config.weight_decay),
     )

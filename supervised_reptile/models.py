@@ -98,26 +98,34 @@ def flatten(parts: list[tf.Tensor]) -> tf.Tensor:
     return tf.concat([tf.reshape(part, [-1]) for part in parts], axis=0)
 
 
-def logits(net: ConvNet, parts: list[tf.Tensor], images: tf.Tensor) -> tf.Tensor:
+def logits(
+    net: ConvNet, parts: list[tf.Tensor], images: tf.Tensor, compute: tf.DType | None = None
+) -> tf.Tensor:
     """Class scores [images, way] of float images [images, height, width, channels].
 
     Batch norm always uses the statistics of these images, in training and evaluation alike:
     there are no moving averages, so what is in the batch matters.
+
+    Args:
+      compute: the type of activations and convolutions (bfloat16, say). Weights, batch
+        statistics, the dense layer and the scores keep the type of `parts`.
     """
-    x = images
+    compute = compute or images.dtype
+    x = tf.cast(images, compute)
     for block in range(net.blocks):
         kernel, gamma, beta = parts[3 * block : 3 * block + 3]
+        kernel = tf.cast(kernel, compute)
         x = tf.nn.conv2d(x, kernel, strides=1 if net.pooling else 2, padding="SAME")
         x = _batch_norm(x, gamma, beta)
         if net.pooling:
             x = tf.nn.max_pool2d(x, ksize=2, strides=2, padding="SAME")
         x = tf.nn.relu(x)
     kernel, bias = parts[-2:]
-    return tf.reshape(x, [-1, kernel.shape[0]]) @ kernel + bias
+    return tf.cast(tf.reshape(x, [-1, kernel.shape[0]]), kernel.dtype) @ kernel + bias
 
 
 def _batch_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
-    if x.dtype == tf.float32:  # the fused kernel is half the time, but exists in float32 only
+    if x.dtype != tf.float64:  # the fused kernel takes half the time, but does not know float64
         return tf.compat.v1.nn.fused_batch_norm(
             x, gamma, beta, epsilon=BATCH_NORM_EPSILON, is_training=True
         )[0]

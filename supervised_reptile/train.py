@@ -70,12 +70,12 @@ def train(
     def prepare(chunk: Chunk) -> Fed:
         return feed(draw(config, pool, shape, chunk))
 
-    sizes = np.array([config.outer_step_size_at(i) for i in range(config.outer_steps)])
     chunks = plan_chunks(config, dataset.image_shape, run.step)
     with StopSignals() as stop:
-        for chunk, tasks in prefetched(chunks, prepare):
+        for chunk, fed in prefetched(chunks, prepare):
             began = time.perf_counter()
-            sound = learner.train(tasks, sizes[chunk.start : chunk.stop])
+            sizes = config.outer_step_size_at(np.arange(chunk.start, chunk.stop))
+            sound = learner.train(fed, sizes)
             run.training_seconds += time.perf_counter() - began
             if sound < chunk.stop - chunk.start:
                 raise diverged(chunk.start + sound, run)

@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import io
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -104,22 +105,24 @@ def call(*arguments: object, command: click.Command | None = None) -> Outcome:
     return Outcome(code, out.getvalue(), err.getvalue())
 
 
-def execute(*arguments: object, signal_at: tuple[int, int] | None = None) -> Outcome:
-    """`run_omniglot.py` in a process of its own.
+class Cue(NamedTuple):
+    """When a signal is sent: as soon as `count` lines that start with `start` came out."""
 
-    Args:
-      arguments: the command line.
-      signal_at: (number of `batch` lines, signal to send when so many came out).
-    """
-    looks = 0
+    start: str
+    count: int
+    signal: int
+
+
+def execute(*arguments: object, cue: Cue | None = None) -> Outcome:
+    """`run_omniglot.py` in a process of its own, stopped by a signal if there is a `cue`."""
+    lines, seen = [], 0
     with started(*arguments) as process:
-        lines = []
         for line in process.stdout:
             lines.append(line)
-            looks += line.startswith("batch")
-            if signal_at and looks == signal_at[0]:
-                process.send_signal(signal_at[1])
-                signal_at = None
+            if cue and line.startswith(cue.start):
+                seen += 1
+                if seen == cue.count:
+                    process.send_signal(cue.signal)
         code, errors = finish(process)
     return Outcome(code, "".join(lines), errors)
 
@@ -195,6 +198,26 @@ def real_omniglot() -> Path:
     if not (data := os.environ.get("REPTILE_DATA")):
         pytest.skip("REPTILE_DATA does not name a folder with omniglot/ in it")
     return Path(data) / "omniglot"
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
+    """A file system of its own in a new folder; skips the test where that is not permitted."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small file system cannot be mounted here; that takes root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(disk: Path) -> None:
+    """Leave no room for another byte on a `small_disk`."""
+    with (disk / "other").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("patient", deadline=None)  # machines may be busy
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session", autouse=True)

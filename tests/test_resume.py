@@ -16,6 +16,7 @@ import pytest
 from command_line import (
     EXACT,
     TINY,
+    Cue,
     Outcome,
     assert_same_state,
     call,
@@ -58,8 +59,8 @@ def undamaged(run: Path) -> Path:
 def killed_early_then_ctrl_c(data: Path, run: Path) -> Stages:
     """kill -9 before the first checkpoint, Ctrl-C in the continuation."""
     return [
-        execute(*new(data, run, save_interval=200), signal_at=(4, signal.SIGKILL)),
-        execute(*resume(data, run, save_interval=200), signal_at=(13, signal.SIGINT)),
+        execute(*new(data, run, save_interval=200), cue=Cue("batch", 4, signal.SIGKILL)),
+        execute(*resume(data, run, save_interval=200), cue=Cue("batch", 13, signal.SIGINT)),
         execute(*resume(data, run)),
     ]
 
@@ -67,8 +68,8 @@ def killed_early_then_ctrl_c(data: Path, run: Path) -> Stages:
 def terminated_then_killed(data: Path, run: Path) -> Stages:
     """SIGTERM, then kill -9 well after a checkpoint: what came after that is done again."""
     return [
-        execute(*new(data, run), signal_at=(9, signal.SIGTERM)),
-        execute(*resume(data, run, save_interval=100), signal_at=(25, signal.SIGKILL)),
+        execute(*new(data, run), cue=Cue("batch", 9, signal.SIGTERM)),
+        execute(*resume(data, run, save_interval=100), cue=Cue("batch", 25, signal.SIGKILL)),
         execute(*resume(data, run)),
     ]
 
@@ -205,8 +206,21 @@ def test_ctrl_c_in_the_last_moment_of_training_is_heard(
     """Nobody who pressed it wants to wait for the evaluation."""
     data, run = drawn_alphabets(tmp_path_factory), tmp_path / "run"
     once = flags(data_dir=data, checkpoint=run, meta_iters=1, eval_samples=1000)
-    outcome = execute(*TINY, *once, signal_at=(1, signal.SIGINT))
+    outcome = execute(*TINY, *once, cue=Cue("batch", 1, signal.SIGINT))
     assert outcome.code == 130, outcome.out
     assert "Traceback" not in outcome.err
     assert "Test accuracy" not in outcome.out
     assert saved_steps(run) == [1]
+
+
+def test_ctrl_c_during_the_evaluation_is_no_traceback(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    path, _ = reference(tmp_path_factory)
+    run, data = shutil.copytree(path, tmp_path / "run"), drawn_alphabets(tmp_path_factory)
+    before = (run / "results.json").read_bytes()
+    place = flags(data_dir=data, checkpoint=run, pretrained=True, eval_samples=1000)
+    outcome = execute(*place, cue=Cue("Evaluating", 1, signal.SIGINT))
+    assert outcome.code == 130
+    assert "Traceback" not in outcome.err
+    assert (run / "results.json").read_bytes() == before

@@ -1,0 +1,159 @@
+"""The published algorithms written out slowly and obviously, as a reference for the fast code.
+
+Networks in NumPy loops; optimizers in NumPy; tasks, batches and images one after the other.
+Only the gradient of the loss comes from TensorFlow, of the shipped network run eagerly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from supervised_reptile.inner import Problem
+from supervised_reptile.models import ConvNet
+
+
+def network(net: ConvNet, weights: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Scores [images, way] of images [images, height, width, channels]."""
+    parts = named_parts(net, weights)
+    x = images
+    for block in range(net.blocks):
+        x = convolution(x, parts[f"block{block}/kernel"], stride=1 if net.pooling else 2)
+        x = batch_norm(x, parts[f"block{block}/gamma"], parts[f"block{block}/beta"])
+        x = np.maximum(max_pool(x) if net.pooling else x, 0)
+    return x.reshape(len(x), -1) @ parts["dense/kernel"] + parts["dense/bias"]
+
+
+def named_parts(net: ConvNet, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """The flat vector cut into the network's weights."""
+    parts, start = {}, 0
+    for name, shape in net.shapes:
+        stop = start + math.prod(shape)
+        parts[name] = weights[start:stop].reshape(shape)
+        start = stop
+    assert start == len(weights)
+    return parts
+
+
+def windows(x: np.ndarray, size: int, stride: int, fill: float) -> dict[tuple, np.ndarray]:
+    """(row, column) of the result -> [images, size, size, channels]; padding SAME."""
+    counts, before = [], []
+    for length in x.shape[1:3]:
+        count = math.ceil(length / stride)
+        counts.append(count)
+        before.append(max((count - 1) * stride + size - length, 0) // 2)
+    wide = [(0, 0), *((b, size + stride) for b in before), (0, 0)]
+    padded = np.pad(x, wide, constant_values=fill)
+    return {
+        (i, j): padded[:, i * stride : i * stride + size, j * stride : j * stride + size]
+        for i in range(counts[0])
+        for j in range(counts[1])
+    }
+
+
+def convolution(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
+    seen = windows(x, 3, stride, fill=0.0)
+    height, width = (1 + last for last in max(seen))
+    result = np.empty((len(x), height, width, kernel.shape[-1]))
+    for (i, j), window in seen.items():
+        for image in range(len(x)):
+            for channel in range(kernel.shape[-1]):
+                result[image, i, j, channel] = np.sum(window[image] * kernel[..., channel])
+    return result
+
+
+def batch_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray) -> np.ndarray:
+    result = np.empty_like(x)
+    for channel in range(x.shape[-1]):
+        values = x[..., channel]
+        mean = values.sum() / values.size
+        variance = np.square(values - mean).sum() / values.size
+        normal = (values - mean) / math.sqrt(variance + 0.001)
+        result[..., channel] = gamma[channel] * normal + beta[channel]
+    return result
+
+
+def max_pool(x: np.ndarray) -> np.ndarray:
+    seen = windows(x, 2, 2, fill=-math.inf)
+    height, width = (1 + last for last in max(seen))
+    result = np.empty((len(x), height, width, x.shape[-1]))
+    for (i, j), window in seen.items():
+        result[:, i, j] = window.max(axis=(1, 2))
+    return result
+
+
+class Batch(NamedTuple):
+    """One inner batch."""
+
+    inputs: np.ndarray  # [batch, ...]
+    labels: np.ndarray  # [batch]
+
+
+class Task(NamedTuple):
+    """The inner batches of one task; FOML's last one apart."""
+
+    batches: Sequence[Batch]
+    tail: Batch | None = None
+
+
+class SlowLearner:
+    """One copy of the weights and of Adam's state, and every algorithm of the paper on it."""
+
+    def __init__(
+        self, problem: Problem, weights: np.ndarray, second_moment: np.ndarray, time: int
+    ) -> None:
+        self.problem = problem
+        self.weights = np.array(weights)
+        self.second_moment = np.array(second_moment)
+        self.time = int(time)
+
+    def gradient(self, batch: Batch) -> np.ndarray:
+        weights = tf.constant(self.weights)
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            outputs = self.problem.predict(weights, tf.constant(batch.inputs))
+            loss = self.problem.loss(tf.constant(batch.labels), outputs)
+        return tape.gradient(loss, weights).numpy()
+
+    def inner_step(self, batch: Batch) -> None:
+        rate, sgd, decay = self.problem.rule
+        self.weights = decay * self.weights
+        gradient = self.gradient(batch)
+        self.time += 1
+        if sgd:
+            self.weights = self.weights - rate * gradient
+            return
+        self.second_moment = 0.999 * self.second_moment + 0.001 * gradient**2
+        step = rate * math.sqrt(1 - 0.999**self.time)
+        self.weights = self.weights - step * gradient / (np.sqrt(self.second_moment) + 1e-8)
+
+    def run(self, task: Task) -> np.ndarray:
+        """The task's update; the weights stay where the task led them."""
+        before = self.weights
+        for batch in task.batches:
+            self.inner_step(batch)
+        if task.tail:
+            before = self.weights
+            self.inner_step(task.tail)
+        return self.weights - before
+
+    def outer_step_in_sequence(self, tasks: Sequence[Task], step_size: float) -> None:
+        start, updates = self.weights, []
+        for task in tasks:
+            self.weights = start
+            updates.append(self.run(task))
+        self.weights = start + step_size * sum(updates) / len(tasks)
+
+    def outer_step_in_parallel(self, tasks: Sequence[Task], step_size: float) -> None:
+        copies = [self.copy() for _ in tasks]
+        updates = [copy.run(task) for copy, task in zip(copies, tasks, strict=True)]
+        self.weights = self.weights + step_size * sum(updates) / len(tasks)
+        self.second_moment = sum(copy.second_moment for copy in copies) / len(tasks)
+        self.time = copies[0].time
+
+    def copy(self) -> SlowLearner:
+        return SlowLearner(self.problem, self.weights, self.second_moment, self.time)

@@ -1,0 +1,102 @@
+"""A classification problem so small that slow and obvious code can check the fast code.
+
+Import it before TensorFlow: it starts TensorFlow as the programs do.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from supervised_reptile.runtime import start_tensorflow
+
+start_tensorflow()
+
+import tensorflow as tf  # noqa: E402
+
+from supervised_reptile.data.dataset import ClassPool, Dataset  # noqa: E402
+from supervised_reptile.episodes import (  # noqa: E402
+    Purpose,
+    Stream,
+    Tasks,
+    TaskShape,
+    sample_tasks,
+)
+from supervised_reptile.feed import Fed  # noqa: E402
+from supervised_reptile.inner import (  # noqa: E402
+    ImageTable,
+    InnerRule,
+    InnerState,
+    Problem,
+    summed_cross_entropy,
+)
+from supervised_reptile.learner import Learner  # noqa: E402
+from supervised_reptile.models import ConvNet, initial_weights, logits, unflatten  # noqa: E402
+
+NET = ConvNet((8, 8, 1), way=3, filters=4, pooling=False, blocks=2)
+MAX_VALUE = 255
+POOL = ClassPool(np.arange(6) * 7, np.full(6, 7), tuple("abcdef"))
+ADAM, SGD = InnerRule(0.01), InnerRule(0.02, sgd=True)
+
+
+def small_images() -> np.ndarray:
+    """Uint8 [42, 8, 8, 1]: six classes of seven noisy copies of a random picture."""
+    random = np.random.default_rng(0)
+    pictures = random.integers(0, 156, (6, 1, *NET.image_shape))
+    noise = random.integers(0, 100, (6, 7, *NET.image_shape))
+    return (pictures + noise).reshape(-1, *NET.image_shape).astype(np.uint8)
+
+
+IMAGES = small_images()
+TABLE = ImageTable(tf.constant(IMAGES), MAX_VALUE)
+
+
+def small_dataset() -> Dataset:
+    """The images with all their classes for training and for test."""
+    return Dataset(IMAGES, MAX_VALUE, {"train": POOL, "test": POOL}, "small")
+
+
+def classifier(rule: InnerRule, net: ConvNet = NET) -> Problem:
+    """The problem that the programs train on, with `net` as the network."""
+    return Problem(
+        lambda weights, images: logits(net, unflatten(net, weights), images),
+        summed_cross_entropy,
+        rule,
+    )
+
+
+def some_weights(net: ConvNet = NET, seed: int = 0) -> np.ndarray:
+    """Float64 [P]: as far into training as to have no zeros and ones left."""
+    noise = np.random.default_rng(seed).normal(0, 0.1, net.size)
+    return initial_weights(net, seed).astype(np.float64) + noise
+
+
+def some_state(net: ConvNet = NET, time: int = 7) -> InnerState:
+    """Weights, second moments and time in the middle of a run, float64."""
+    moments = np.random.default_rng(1).uniform(0.1, 2, net.size)
+    values = some_weights(net), moments, np.int64(time)
+    return InnerState(*map(tf.constant, values))
+
+
+def small_learner(rule: InnerRule, task_order: str = "parallel") -> Learner:
+    """A learner in the state `some_state`."""
+    learner = Learner(classifier(rule), MAX_VALUE, some_weights(), task_order)
+    learner.second_moment.assign(some_state().second_moment)
+    learner.time.assign(some_state().time)
+    return learner
+
+
+def small_tasks(shape: TaskShape, steps: int, tasks: int, first: int = 0) -> Tasks:
+    """Tasks of the small problem's classes."""
+    stream = Stream(3, Purpose.TRAIN)
+    return sample_tasks(POOL, shape, stream, range(first, first + steps), range(tasks))
+
+
+def fed(tasks: Tasks) -> Fed:
+    """`tasks` with the small problem's images."""
+    return Fed(TABLE.pixels, tasks)
+
+
+# Weights that went the same way but for the order of float64 additions.
+assert_close = partial(np.testing.assert_allclose, rtol=1e-8, atol=1e-10)

@@ -1,0 +1,344 @@
+"""Whatever is wrong is said in one line, and nothing is written or lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import (
+    TINY,
+    Outcome,
+    call,
+    drawn_alphabets,
+    fill,
+    finish,
+    flags,
+    reference,
+    refused,
+    saved_state,
+    saved_steps,
+    small_disk,
+    started,
+    tree,
+)
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return drawn_alphabets(tmp_path_factory)
+
+
+@pytest.fixture
+def finished(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+    """A copy of a finished run."""
+    path, outcome = reference(tmp_path_factory)
+    assert outcome.code == 0, outcome.err
+    return shutil.copytree(path, tmp_path / "finished")
+
+
+def attempt(tmp_path: Path, data: Path, *more: str) -> Outcome:
+    """Start a run that is to be refused; checks that it left nothing."""
+    outcome = call(*TINY, *flags(data_dir=data, checkpoint=tmp_path / "run"), *more)
+    assert not (tmp_path / "run").exists()
+    assert not outcome.out
+    return outcome
+
+
+# ---- data
+
+
+def test_a_missing_data_directory(tmp_path: Path) -> None:
+    outcome = attempt(tmp_path, tmp_path / "nowhere")
+    words = ("./fetch_data.sh", "Alphabet/character01", "images_background", "reptile data glyphs")
+    refused(outcome, str(tmp_path / "nowhere"), *words)
+
+
+@pytest.mark.parametrize("kind", ["empty", "foreign", "a file"])
+def test_a_data_directory_without_drawings(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "data"
+    if kind == "a file":
+        folder.write_text("")
+    else:
+        (folder / "holiday").mkdir(parents=True)
+        if kind == "foreign":
+            (folder / "holiday" / "beach.png").write_text("")
+    refused(attempt(tmp_path, folder), str(folder), "./fetch_data.sh", "reptile data glyphs")
+
+
+def truncated(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def not_an_image(_: bytes) -> bytes:
+    return b"<!DOCTYPE html><title>404 Not Found</title>"
+
+
+def empty(_: bytes) -> bytes:
+    return b""
+
+
+def last_drawing(folder: Path) -> Path:
+    return max(folder.glob("*/*/*.png"))
+
+
+@pytest.mark.parametrize("spoil", [truncated, not_an_image, empty])
+def test_a_broken_drawing_is_named(
+    data: Path, tmp_path: Path, spoil: Callable[[bytes], bytes]
+) -> None:
+    folder = shutil.copytree(data, tmp_path / "data")
+    path = last_drawing(folder)
+    path.write_bytes(spoil(path.read_bytes()))
+    refused(attempt(tmp_path, folder), str(path))
+
+
+@pytest.mark.parametrize("spoil", [truncated, not_an_image, empty])
+def test_a_broken_drawing_in_an_archive_is_named(
+    data: Path, tmp_path: Path, spoil: Callable[[bytes], bytes]
+) -> None:
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / "images_background.zip"
+    broken = last_drawing(data)
+    with zipfile.ZipFile(path, "w") as archive:
+        for drawing in data.glob("*/*/*.png"):
+            content = drawing.read_bytes()
+            name = f"images_background/{drawing.relative_to(data).as_posix()}"
+            archive.writestr(name, spoil(content) if drawing == broken else content)
+    refused(attempt(tmp_path, path.parent), str(path), broken.relative_to(data).as_posix())
+
+
+def test_a_truncated_archive_is_named(data: Path, tmp_path: Path) -> None:
+    shutil.make_archive(str(tmp_path / "data" / "images_background"), "zip", data)
+    path = tmp_path / "data" / "images_background.zip"
+    os.truncate(path, path.stat().st_size // 2)
+    refused(attempt(tmp_path, path.parent), str(path))
+
+
+def test_a_class_with_too_few_drawings_is_named(data: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(data, tmp_path / "data")
+    character = last_drawing(folder).parent
+    for path in sorted(character.iterdir())[4:]:
+        path.unlink()
+    outcome = attempt(tmp_path, folder, *flags(shots=4, train_shots=4))
+    name = f"{character.parent.name}/{character.name}"
+    refused(outcome, name, "has 4 images", "needs 5", "--shots")
+
+
+SHAPES = {
+    "more shots than drawings": (flags(shots=20), ["20 images", "needs 21", "--shots"]),
+    "more training shots than drawings": (
+        flags(train_shots=21),
+        ["20 images", "needs 21", "--train-shots"],
+    ),
+    "more classes than there are": (flags(classes=300), ["--classes 300", "176 classes"]),
+    "more classes than test classes": (flags(classes=17), ["--classes 17", "test", "16 classes"]),
+    "fewer validation classes than a task has": (
+        flags(val_classes=2),
+        ["--classes 3", "val", "2 classes"],
+    ),
+    "more validation classes than training classes": (
+        flags(val_classes=44),
+        ["--val-classes 44", "44 to train on"],
+    ),
+    "an inner batch larger than the task": (
+        flags(replacement=True, inner_batch=16),
+        ["--inner-batch 16", "--replacement", "15 examples"],
+    ),
+    "an inner batch larger than the episode": (
+        flags(replacement=True, eval_batch=4),
+        ["--eval-batch 4", "--replacement", "3 examples"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SHAPES)
+def test_tasks_that_the_data_cannot_give(data: Path, tmp_path: Path, case: str) -> None:
+    given, words = SHAPES[case]
+    refused(attempt(tmp_path, data, *given), *words)
+
+
+def test_the_largest_tasks_are_given(data: Path, tmp_path: Path) -> None:
+    """Every limit above is one too many."""
+    place = flags(data_dir=data, checkpoint=tmp_path / "run", eval_samples=1, meta_iters=1)
+    largest = flags(classes=16, shots=19, train_shots=20, replacement=True, inner_batch=320)
+    outcome = call(*TINY, *place, *largest, *flags(eval_batch=304, eval_iters=1))
+    assert outcome.code == 0, outcome.err
+
+
+# ---- flags
+
+USAGE = {
+    "a tail without FOML": (flags(foml_tail=2), ["--foml-tail", "--foml"]),
+    "a tail of all shots": (flags(foml=True, foml_tail=5), ["--foml-tail 5", "5 examples"]),
+    "a tail larger than the shots": (flags(foml=True, foml_tail=6), ["--foml-tail 6"]),
+    "a tail larger than --shots, which training uses": (
+        flags(foml=True, foml_tail=2, train_shots=0, shots=2),
+        ["--foml-tail 2", "2 examples"],
+    ),
+    "FOML and Reptile": (flags(foml=True, algorithm="reptile"), ["--foml", "--algorithm reptile"]),
+    "joint training of five inner steps": (
+        flags(algorithm="joint", inner_iters=5),
+        ["--algorithm joint", "--inner-iters"],
+    ),
+    "resuming and overwriting": (flags(resume=True, overwrite=True), ["--resume", "--overwrite"]),
+    "resuming and evaluating": (flags(resume=True, pretrained=True), ["--resume", "--pretrained"]),
+    "an unknown flag": (["--shot", "5"], ["--shot"]),
+    "no number": (flags(shots="five"), ["--shots", "five"]),
+    "no classes": (flags(classes=0), ["--classes"]),
+    "a negative rate": (flags(learning_rate=-1), ["--learning-rate"]),
+    "not a number": (flags(learning_rate="nan"), ["--learning-rate"]),
+    "an endless step": (flags(meta_step="inf"), ["--meta-step"]),
+    "an unknown algorithm": (flags(algorithm="maml2"), ["--algorithm", "maml2"]),
+    "an unknown order": (flags(task_order="random"), ["--task-order"]),
+    "a stray word": (["5"], ["5"]),
+}
+
+
+@pytest.mark.parametrize("case", USAGE)
+def test_wrong_usage(data: Path, tmp_path: Path, case: str) -> None:
+    given, words = USAGE[case]
+    refused(attempt(tmp_path, data, *given), *words, code=2)
+
+
+# ---- the run directory
+
+
+def test_a_stored_network_of_another_architecture(data: Path, finished: Path) -> None:
+    path = finished / "config.json"
+    stored = json.loads(path.read_text())
+    stored["net"]["filters"] = 32
+    path.write_text(json.dumps(stored))
+    before = tree(finished)
+    for how in ("--resume", "--pretrained"):
+        outcome = call(*flags(data_dir=data, checkpoint=finished), how)
+        refused(outcome, str(finished), "architecture", "filters is 32 there and 64 here")
+    assert tree(finished) == before
+
+
+def test_checkpoints_of_another_architecture(data: Path, finished: Path) -> None:
+    """Weights that do not fit are not taken, whatever the configuration says."""
+    path = finished / "config.json"
+    stored = json.loads(path.read_text())
+    stored["config"]["way"] = stored["net"]["way"] = 4
+    path.write_text(json.dumps(stored))
+    before = tree(finished)
+    for how in ("--resume", "--pretrained"):
+        outcome = call(*flags(data_dir=data, checkpoint=finished), how)
+        assert outcome.code == 1
+        assert outcome.err.splitlines()[-1].startswith("Error: ")
+        assert str(finished) in outcome.err.splitlines()[-1]
+        assert "accuracy" not in outcome.out
+    assert tree(finished) == before
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"config": {"way": 5}}', "\xff\xfe"])
+def test_an_unreadable_configuration(data: Path, finished: Path, content: str) -> None:
+    (finished / "config.json").write_bytes(content.encode("latin-1"))
+    before = tree(finished)
+    for how in ("--resume", "--pretrained"):
+        outcome = call(*flags(data_dir=data, checkpoint=finished), how)
+        refused(outcome, str(finished / "config.json"))
+    assert tree(finished) == before
+
+
+@pytest.mark.parametrize("place", ["file", "file/run", "file/deeper/run", "/proc/reptile/run"])
+def test_a_run_directory_that_cannot_be_made(data: Path, tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    path = tmp_path / place
+    outcome = call(*TINY, *flags(data_dir=data, checkpoint=path))
+    refused(outcome, str(path), "cannot write there")
+    assert not outcome.out
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Room for two checkpoints and not for three."""
+    with small_disk(tmp_path / "disk", kilobytes=2500) as folder:
+        yield folder
+
+
+def enlarge(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
+
+
+def test_a_full_disk_while_saving_keeps_the_checkpoint_before(data: Path, disk: Path) -> None:
+    place = flags(data_dir=data, checkpoint=disk / "run", save_interval=10)
+    outcome = call(*TINY, *place)
+    refused(outcome, str(disk / "run"), "cannot write there")
+    assert outcome.looks[0].startswith("batch 0:")
+    assert saved_steps(disk / "run")[:2] == [10, 20]
+    assert np.isfinite(saved_state(disk / "run", 20)["weights"]).all()
+    enlarge(disk)
+    outcome = call(*place, "--resume")
+    assert outcome.code == 0, outcome.err
+    assert int(outcome.looks[0].split()[1].rstrip(":")) >= 20
+    steps = [json.loads(line)["step"] for line in (disk / "run/metrics.jsonl").open()]
+    assert steps == list(range(0, 60, 5))
+    assert saved_steps(disk / "run")[-1] == 60
+
+
+def test_a_disk_that_fills_up_while_logging(data: Path, disk: Path) -> None:
+    tiny = [*TINY, *flags(meta_iters=2000, eval_interval=1)]
+    place = flags(data_dir=data, checkpoint=disk / "run")
+    with started(*tiny, *place) as process:
+        lines = 0
+        for line in process.stdout:
+            lines += line.startswith("batch")
+            if lines == 5 and not (disk / "other").exists():
+                fill(disk)
+        code, errors = finish(process)
+    assert code == 1, errors
+    assert "Traceback" not in errors
+    message = errors.strip().splitlines()[-1]
+    assert message.startswith(f"Error: {disk / 'run'}: cannot write there")
+
+
+def test_a_full_disk_for_the_figure(data: Path, tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "learning_curve.png").symlink_to("/dev/full")
+    place = flags(data_dir=data, checkpoint=run, meta_iters=1, eval_samples=1)
+    outcome = call(*TINY, *place)
+    assert "Traceback" not in outcome.err
+    assert saved_steps(run) == [1]
+    if outcome.code:
+        refused(outcome, str(run), "cannot write there")
+
+
+# ---- divergence
+
+
+def test_divergence_stops_with_the_outer_step(data: Path, tmp_path: Path) -> None:
+    place = flags(data_dir=data, checkpoint=tmp_path / "run")
+    outcome = call(*TINY, *place, *flags(sgd=True, learning_rate=1e30))
+    refused(outcome, "diverged", "outer step 0", "--learning-rate")
+    assert "accuracy" not in outcome.out
+    assert not saved_steps(tmp_path / "run")
+
+
+def test_divergence_keeps_the_last_good_checkpoint(data: Path, tmp_path: Path) -> None:
+    """The outer step size grows from 0 until the weights are no numbers any more."""
+    run = tmp_path / "run"
+    growing = flags(sgd=True, meta_step=0, meta_step_final=1e38, save_interval=1)
+    outcome = call(*TINY, *flags(data_dir=data, checkpoint=run), *growing)
+    refused(outcome, "diverged", str(run))
+    step = int(re.search(r"outer step (\d+)", outcome.err)[1])
+    assert 1 <= step < 60
+    assert saved_steps(run)[-1] == step
+    state = saved_state(run)
+    assert np.isfinite(state["weights"]).all()
+    assert state["step"] == step
+    outcome = call(*flags(data_dir=data, checkpoint=run, pretrained=True))
+    assert outcome.code == 0, outcome.err
+    assert len(outcome.accuracies) == 2

@@ -1,0 +1,162 @@
+"""Evaluation against the slow reference, its two modes, its intervals, and its traces."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import small_problem as small
+import tensorflow as tf
+from scipy import stats
+from slow_reference import Batch, SlowLearner
+
+from supervised_reptile.episodes import Tasks, TaskShape
+from supervised_reptile.evaluate import (
+    NON_TRANSDUCTIVE,
+    TRANSDUCTIVE,
+    Accuracy,
+    Episodes,
+    accuracy,
+    query_scores,
+)
+from supervised_reptile.inner import Examples
+from supervised_reptile.learner import Learner
+from supervised_reptile.outer import LANES
+
+MODES = (TRANSDUCTIVE, NON_TRANSDUCTIVE)
+SHAPE = TaskShape(way=3, shots=2, steps=3, batch=4, queries=2)
+
+
+def pixels(rows: np.ndarray) -> np.ndarray:
+    return small.IMAGES[rows] / small.MAX_VALUE
+
+
+def count_slowly(learner: Learner, tasks: Tasks) -> dict[str, list[int]]:
+    """Right answers per mode and episode, one forward pass at a time."""
+    counts = {mode: [] for mode in MODES}
+    for i in range(len(tasks.rows)):
+        slow = SlowLearner(learner.problem, *map(np.asarray, learner.state))
+        for rows, labels in zip(tasks.rows[i], tasks.labels[i], strict=True):
+            slow.inner_step(Batch(pixels(rows), labels))
+
+        def guesses(images: np.ndarray, slow: SlowLearner = slow) -> np.ndarray:
+            scores = slow.problem.predict(tf.constant(slow.weights), tf.constant(images))
+            return np.argmax(scores, axis=1)
+
+        support, queries = pixels(tasks.support_rows[i]), pixels(tasks.query_rows[i])
+        alone = [guesses(np.concatenate([support, query[None]]))[-1] for query in queries]
+        counts[TRANSDUCTIVE].append(int(np.sum(guesses(queries) == tasks.query_labels[i])))
+        counts[NON_TRANSDUCTIVE].append(int(np.sum(alone == tasks.query_labels[i])))
+    return counts
+
+
+@pytest.fixture(scope="module")
+def learner() -> Learner:
+    return small.small_learner(small.ADAM)
+
+
+@pytest.fixture(scope="module")
+def tasks() -> Tasks:
+    return small.small_tasks(SHAPE, steps=1, tasks=2 * LANES + 3)
+
+
+def test_right_answers_in_both_modes(learner: Learner, tasks: Tasks) -> None:
+    counts = learner.count_correct(small.fed(tasks), MODES)
+    slow = count_slowly(learner, tasks)
+    assert {mode: count.tolist() for mode, count in counts.items()} == slow
+    assert slow[TRANSDUCTIVE] != slow[NON_TRANSDUCTIVE]
+    assert all(len(set(count)) > 2 for count in slow.values())
+
+
+def test_evaluation_leaves_the_learner_as_it_was(learner: Learner, tasks: Tasks) -> None:
+    before = [value.numpy() for value in learner.state]
+    first = learner.count_correct(small.fed(tasks), MODES)
+    for value, after in zip(before, learner.state, strict=True):
+        np.testing.assert_array_equal(value, after)
+    again = learner.count_correct(small.fed(tasks), MODES)
+    for mode in MODES:
+        np.testing.assert_array_equal(first[mode], again[mode])
+
+
+def test_evaluation_starts_from_adams_state(learner: Learner, tasks: Tasks) -> None:
+    """With a large second moment Adam hardly moves."""
+    moment = learner.second_moment.numpy()
+    usual = learner.count_correct(small.fed(tasks), MODES)
+    learner.second_moment.assign(np.full_like(moment, 1e20))
+    frozen, slow = learner.count_correct(small.fed(tasks), MODES), count_slowly(learner, tasks)
+    learner.second_moment.assign(moment)
+    for mode in MODES:
+        assert frozen[mode].tolist() == slow[mode]
+        assert frozen[mode].tolist() != usual[mode].tolist()
+
+
+def test_episodes_do_not_depend_on_their_neighbours(learner: Learner, tasks: Tasks) -> None:
+    together = learner.count_correct(small.fed(tasks), MODES)
+    for part in (slice(0, 1), slice(1, 7), slice(7, None)):
+        some = Tasks(*(array[part] for array in tasks))
+        counts = learner.count_correct(small.fed(some), MODES)
+        for mode in MODES:
+            np.testing.assert_array_equal(counts[mode], together[mode][part])
+
+
+def scores_of(rows: list[int], mode: str) -> np.ndarray:
+    """Scores of queries beside a fixed support set."""
+    support = tf.constant([0, 7, 14, 21])
+    episode = Episodes(None, support, Examples(tf.constant(rows), None))
+    problem, weights = small.classifier(small.ADAM), small.some_state().weights
+    return query_scores(problem.predict, weights, small.TABLE, episode, (mode,))[0].numpy()
+
+
+def test_other_queries_matter_in_transductive_mode_only() -> None:
+    one, other = [3, 10, 17], [3, 24, 40]
+    same = scores_of(one, NON_TRANSDUCTIVE)[0] - scores_of(other, NON_TRANSDUCTIVE)[0]
+    changed = scores_of(one, TRANSDUCTIVE)[0] - scores_of(other, TRANSDUCTIVE)[0]
+    np.testing.assert_allclose(same, 0, atol=1e-12)
+    assert np.abs(changed).max() > 0.01
+
+
+def test_the_order_of_the_queries_changes_nothing() -> None:
+    for mode in MODES:
+        turned = scores_of([17, 10, 3], mode)[::-1]
+        np.testing.assert_allclose(scores_of([3, 10, 17], mode), turned, atol=1e-12)
+
+
+def test_mean_and_interval() -> None:
+    correct = np.random.default_rng(0).binomial(5, 0.7, 1000)
+    result = accuracy(correct, 5)
+    assert result.episodes == 1000
+    assert result.mean == pytest.approx(correct.sum() / 5000)
+    assert result.half_width == pytest.approx(1.96 * stats.sem(correct / 5))
+    low, high = stats.norm.interval(0.95, result.mean, stats.sem(correct / 5))
+    assert result.mean - result.half_width == pytest.approx(low, abs=1e-5)
+    assert result.mean + result.half_width == pytest.approx(high, abs=1e-5)
+
+
+def test_intervals_hold_the_truth_95_times_in_100() -> None:
+    random = np.random.default_rng(1)
+    results = [accuracy(random.binomial(5, 0.7, 200), 5) for _ in range(2000)]
+    held = np.mean([abs(result.mean - 0.7) <= result.half_width for result in results])
+    assert held == pytest.approx(0.95, abs=0.015)
+
+
+def test_a_single_episode_has_no_interval() -> None:
+    result = accuracy(np.array([4]), 5)
+    assert result == Accuracy(0.8, None, 1)
+    assert str(result) == "0.80000 +- ? (95% interval over 1 episodes)"
+    assert accuracy(np.array([5, 5]), 5) == Accuracy(1.0, 0.0, 2)
+
+
+def test_an_accuracy_reads_number_first() -> None:
+    assert str(Accuracy(0.5, 0.0125, 400)) == "0.50000 +- 0.01250 (95% interval over 400 episodes)"
+
+
+def test_calls_of_any_length_are_traced_once() -> None:
+    learner = small.small_learner(small.SGD, "sequential")
+    for steps in (3, 1, 7):
+        tasks = small.fed(small.small_tasks(SHAPE._replace(steps=1), steps, tasks=1))
+        tasks = tasks._replace(pixels=tf.repeat(tasks.pixels, steps, axis=0))
+        learner.train(tasks, np.full(steps, 0.1))
+        assert learner.traces == 1
+    for episodes in (2, 1, 4):
+        tasks = small.fed(small.small_tasks(SHAPE._replace(steps=1), 1, tasks=episodes))
+        learner.count_correct(tasks, (TRANSDUCTIVE,))
+    assert learner.traces == 2

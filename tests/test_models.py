@@ -1,0 +1,155 @@
+"""Networks against NumPy loops, and the weights they start from."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import small_problem as small
+import tensorflow as tf
+from slow_reference import named_parts, network
+
+from supervised_reptile.models import (
+    ConvNet,
+    flatten,
+    initial_weights,
+    logits,
+    miniimagenet_net,
+    omniglot_net,
+    own_images_net,
+    unflatten,
+)
+
+OMNIGLOT = omniglot_net((28, 28, 1), way=5)
+MINIIMAGENET = miniimagenet_net((84, 84, 3), way=5)
+PUBLISHED = [OMNIGLOT, MINIIMAGENET]
+
+
+def scores(net: ConvNet, weights: np.ndarray, images: np.ndarray) -> np.ndarray:
+    return logits(net, unflatten(net, tf.constant(weights)), tf.constant(images)).numpy()
+
+
+def test_shapes_of_the_omniglot_network() -> None:
+    shapes = dict(OMNIGLOT.shapes)
+    assert list(shapes)[:4] == ["block0/kernel", "block0/gamma", "block0/beta", "block1/kernel"]
+    assert shapes["block0/kernel"] == (3, 3, 1, 64)
+    assert all(shapes[f"block{b}/kernel"] == (3, 3, 64, 64) for b in (1, 2, 3))
+    assert shapes["block3/gamma"] == shapes["block3/beta"] == (64,)
+    assert shapes["dense/kernel"] == (256, 5)
+    assert shapes["dense/bias"] == (5,)
+    assert len(shapes) == 4 * 3 + 2
+    assert OMNIGLOT.size == 9 * 64 + 3 * 9 * 64 * 64 + 4 * 2 * 64 + 256 * 5 + 5
+
+
+def test_shapes_of_the_miniimagenet_network() -> None:
+    shapes = dict(MINIIMAGENET.shapes)
+    assert shapes["block0/kernel"] == (3, 3, 3, 32)
+    assert all(shapes[f"block{b}/kernel"] == (3, 3, 32, 32) for b in (1, 2, 3))
+    assert shapes["dense/kernel"] == (1152, 5)
+    assert len(shapes) == 4 * 3 + 2
+    assert MINIIMAGENET.size == 27 * 32 + 3 * 9 * 32 * 32 + 4 * 2 * 32 + 1152 * 5 + 5
+
+
+def test_own_images_take_the_network_of_their_size() -> None:
+    assert own_images_net((32, 20, 3), 4) == omniglot_net((32, 20, 3), 4)
+    assert own_images_net((33, 20, 3), 4) == miniimagenet_net((33, 20, 3), 4)
+
+
+@pytest.mark.parametrize("net", [*PUBLISHED, omniglot_net((28, 28, 1), way=20)])
+def test_initial_weights(net: ConvNet) -> None:
+    weights = initial_weights(net, seed=0)
+    assert weights.shape == (net.size,)
+    assert weights.dtype == np.float32
+    for name, part in named_parts(net, weights).items():
+        if not name.endswith("kernel"):
+            assert np.all(part == (1 if name.endswith("gamma") else 0)), name
+            continue
+        fans = math.prod(part.shape[:-2]) * (part.shape[-2] + part.shape[-1])
+        limit = math.sqrt(6 / fans)
+        assert 0.98 * limit < np.abs(part).max() <= limit * (1 + 1e-6), name
+        spread = limit / math.sqrt(3 * part.size)  # of the mean
+        assert abs(part.mean()) < 4 * spread, name
+        assert part.std() == pytest.approx(limit / math.sqrt(3), rel=0.1), name
+
+
+def test_initial_weights_are_a_function_of_the_seed() -> None:
+    weights = initial_weights(OMNIGLOT, seed=3)
+    assert np.array_equal(weights, initial_weights(OMNIGLOT, seed=3))
+    assert not np.array_equal(weights, initial_weights(OMNIGLOT, seed=4))
+    assert np.unique(weights[:576]).size == 576  # no kernel repeats
+
+
+def test_initial_weights_are_pinned_for_good() -> None:
+    pinned = [0.010860093869268894, 0.024953549727797508, -0.026725418865680695]
+    np.testing.assert_array_equal(initial_weights(OMNIGLOT, 0)[:3], np.float32(pinned))
+
+
+@pytest.mark.parametrize("net", [*PUBLISHED, small.NET])
+def test_unflatten_and_flatten_are_inverse(net: ConvNet) -> None:
+    weights = initial_weights(net, seed=1)
+    parts = unflatten(net, tf.constant(weights))
+    for part, (name, expected) in zip(parts, named_parts(net, weights).items(), strict=True):
+        np.testing.assert_array_equal(part, expected, err_msg=name)
+    np.testing.assert_array_equal(flatten(parts), weights)
+
+
+@pytest.mark.parametrize("pooling", [False, True])
+@pytest.mark.parametrize("shape", [(8, 8, 1), (7, 10, 2), (5, 4, 3), (9, 9, 1)])
+def test_scores_are_those_of_numpy_loops(pooling: bool, shape: tuple[int, int, int]) -> None:
+    net = ConvNet(shape, way=3, filters=2, pooling=pooling, blocks=3)
+    weights = small.some_weights(net)
+    images = np.random.default_rng(2).uniform(0, 1, (4, *shape))
+    slow = network(net, weights, images)
+    assert slow.shape == (4, 3)
+    np.testing.assert_allclose(scores(net, weights, images), slow, rtol=0, atol=1e-10)
+
+
+def test_the_published_networks_have_four_blocks_of_the_right_kind() -> None:
+    images = np.random.default_rng(2).uniform(0, 1, (2, 16, 16, 1))
+    for net in (omniglot_net((16, 16, 1), 5), miniimagenet_net((16, 16, 1), 5)):
+        assert net.blocks == 4
+        assert net.pooling == (net.filters == 32)
+        weights = small.some_weights(net)
+        small.assert_close(scores(net, weights, images), network(net, weights, images))
+
+
+@pytest.mark.parametrize("net", PUBLISHED)
+def test_float32_scores_are_near_those_of_float64(net: ConvNet) -> None:
+    images = np.random.default_rng(2).integers(0, 2, (6, *net.image_shape)).astype(np.float32)
+    weights = small.some_weights(net).astype(np.float32)
+    exact = scores(net, weights.astype(np.float64), images.astype(np.float64))
+    fused = scores(net, weights, images)
+    assert fused.dtype == np.float32
+    assert np.abs(exact).max() > 1
+    np.testing.assert_allclose(fused, exact, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("net", PUBLISHED)
+def test_bfloat16_is_for_activations_only(net: ConvNet) -> None:
+    random = np.random.default_rng(2)
+    images = tf.constant(random.uniform(0, 1, (10, *net.image_shape)), tf.float32)
+    weights = tf.constant(initial_weights(net, 0))
+    moves = {}
+    for compute in (tf.float32, tf.bfloat16):
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            result = logits(net, unflatten(net, weights), images, compute)
+            loss = tf.reduce_sum(result[:, 0] - result[:, 1])
+        moves[compute] = result, tape.gradient(loss, weights)
+    for exact, rounded in zip(*moves.values(), strict=True):
+        assert rounded.dtype == tf.float32
+        error = np.linalg.norm(rounded - exact) / np.linalg.norm(exact)
+        assert 1e-4 < error < 0.2  # 8 bits flip some ReLUs
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_image_is_judged_in_the_company_of_its_batch(dtype: type) -> None:
+    images = (small.IMAGES[:7] / small.MAX_VALUE).astype(dtype)
+    weights = small.some_weights().astype(dtype)
+    together = scores(small.NET, weights, images)
+    assert np.abs(together[:3] - scores(small.NET, weights, images[:3])).max() > 0.01
+    doubled = scores(small.NET, weights, np.concatenate([images, images]))
+    np.testing.assert_allclose(doubled[:7], together, rtol=0, atol=1e-5)
+    turned = scores(small.NET, weights, images[::-1])
+    np.testing.assert_allclose(turned[::-1], together, rtol=0, atol=1e-5)

@@ -1,0 +1,162 @@
+"""Outer steps of every algorithm, compiled, against the slow reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import small_problem as small
+from slow_reference import Batch, SlowLearner, Task
+
+from supervised_reptile.config import Config
+from supervised_reptile.episodes import Tasks, TaskShape, foml_shape
+from supervised_reptile.inner import Examples, InnerRule
+from supervised_reptile.learner import Learner
+from supervised_reptile.outer import LANES, TrainingTasks, outer_steps
+
+REPTILE = TaskShape(way=3, shots=4, steps=3, batch=5)
+ALGORITHMS = {
+    "reptile": REPTILE,
+    "joint": REPTILE._replace(steps=1),
+    "foml": foml_shape(REPTILE, None),
+    "foml with a tail of its own": foml_shape(REPTILE, 2),
+}
+ORDERS = ("parallel", "sequential")
+STEP_SIZES = np.array([0.8, 0.5])
+RULES = {"sgd": small.SGD, "adam with decay": small.ADAM._replace(weight_decay=0.9)}
+
+
+def slow_tasks(tasks: Tasks) -> list[Task]:
+    """Tasks with their pixels, one by one."""
+
+    def batch(rows: np.ndarray, labels: np.ndarray) -> Batch:
+        return Batch(small.IMAGES[rows] / small.MAX_VALUE, labels)
+
+    return [
+        Task(
+            [batch(*pair) for pair in zip(tasks.rows[i], tasks.labels[i], strict=True)],
+            batch(tasks.tail_rows[i], tasks.tail_labels[i]) if tasks.tail_rows.size else None,
+        )
+        for i in range(len(tasks.rows))
+    ]
+
+
+def train_slowly(rule: InnerRule, order: str, tasks: Tasks, sizes: np.ndarray) -> SlowLearner:
+    slow = SlowLearner(small.classifier(rule), *map(np.asarray, small.some_state()))
+    steps = {
+        "parallel": slow.outer_step_in_parallel,
+        "sequential": slow.outer_step_in_sequence,
+    }
+    one_by_one = slow_tasks(tasks)
+    meta_batch = len(one_by_one) // len(sizes)
+    for step, size in enumerate(sizes):
+        steps[order](one_by_one[step * meta_batch : (step + 1) * meta_batch], size)
+    return slow
+
+
+def assert_same(learner: Learner, slow: SlowLearner) -> None:
+    small.assert_close(learner.weights, slow.weights)
+    small.assert_close(learner.second_moment, slow.second_moment)
+    assert learner.time.numpy() == slow.time
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_two_outer_steps(algorithm: str, order: str, rule: str) -> None:
+    tasks = small.small_tasks(ALGORITHMS[algorithm], steps=2, tasks=2)
+    learner = small.small_learner(RULES[rule], order)
+    assert learner.train(small.fed(tasks), STEP_SIZES) == 2
+    assert_same(learner, train_slowly(RULES[rule], order, tasks, STEP_SIZES))
+    assert np.abs(learner.weights - small.some_weights()).max() > 1e-3
+
+
+def test_a_tail_of_its_own_has_another_size_than_the_other_batches() -> None:
+    tasks = small.small_tasks(ALGORITHMS["foml with a tail of its own"], steps=1, tasks=1)
+    assert tasks.rows.shape == (1, 2, 5)
+    assert tasks.tail_rows.shape == (1, 6)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_more_tasks_than_lanes(order: str) -> None:
+    meta_batch = 11
+    assert LANES < meta_batch < 2 * LANES
+    tasks = small.small_tasks(REPTILE._replace(steps=2), steps=1, tasks=meta_batch)
+    learner = small.small_learner(small.ADAM, order)
+    learner.train(small.fed(tasks), STEP_SIZES[:1])
+    assert_same(learner, train_slowly(small.ADAM, order, tasks, STEP_SIZES[:1]))
+    task_time = 2 if order == "parallel" else 2 * meta_batch
+    assert learner.time.numpy() == small.some_state().time.numpy() + task_time
+
+
+def test_orders_agree_on_a_meta_batch_of_one() -> None:
+    tasks = small.small_tasks(ALGORITHMS["foml"], steps=3, tasks=1)
+    learners = [small.small_learner(small.ADAM, order) for order in ORDERS]
+    for learner in learners:
+        learner.train(small.fed(tasks), np.array([1.0, 0.5, 0.1]))
+    for one, other in zip(*(learner.state for learner in learners), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+def test_orders_differ_under_adam_and_agree_under_sgd() -> None:
+    tasks = small.small_tasks(REPTILE, steps=1, tasks=2)
+    ends = {}
+    for rule in (small.ADAM, small.SGD):
+        for order in ORDERS:
+            learner = small.small_learner(rule, order)
+            learner.train(small.fed(tasks), STEP_SIZES[:1])
+            ends[rule, order] = learner.weights.numpy()
+    small.assert_close(ends[small.SGD, "parallel"], ends[small.SGD, "sequential"])
+    difference = ends[small.ADAM, "parallel"] - ends[small.ADAM, "sequential"]
+    assert np.abs(difference).max() > 1e-5
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_one_call_or_several_end_in_the_same_bits(order: str) -> None:
+    tasks = small.small_tasks(REPTILE, steps=4, tasks=2)
+    sizes = np.array([1.0, 0.75, 0.5, 0.25])
+    whole, pieces = (small.small_learner(small.ADAM, order) for _ in range(2))
+    whole.train(small.fed(tasks), sizes)
+    for steps in (slice(0, 1), slice(1, 4)):
+        part = small.small_tasks(REPTILE, steps.stop - steps.start, 2, first=steps.start)
+        pieces.train(small.fed(part), sizes[steps])
+    for one, other in zip(whole.state, pieces.state, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_same_steps_run_eagerly() -> None:
+    tasks = small.small_tasks(REPTILE, steps=2, tasks=2)
+    per_step = [array.reshape(2, 2, *array.shape[1:]) for array in tasks[:4]]
+    work = TrainingTasks(Examples(*per_step[:2]), Examples(*per_step[2:]))
+    learner = small.small_learner(small.ADAM)
+    state, sound = outer_steps(
+        learner.problem, "parallel", learner.state, small.TABLE, (work, STEP_SIZES)
+    )
+    learner.train(small.fed(tasks), STEP_SIZES)
+    assert sound == 2
+    small.assert_close(state.weights, learner.weights)
+    small.assert_close(state.second_moment, learner.second_moment)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_sound_counts_the_outer_steps_before_the_weights_broke(order: str) -> None:
+    learner = small.small_learner(small.ADAM, order)
+    tasks = small.fed(small.small_tasks(REPTILE, 4, 2))
+    for bad in (3, 0, 2):
+        sizes = np.full(4, 0.1)
+        sizes[bad] = np.inf
+        learner.weights.assign(small.some_weights())
+        assert learner.train(tasks, sizes) == bad
+
+
+def test_a_diverging_loss_is_noticed() -> None:
+    learner = small.small_learner(InnerRule(1e200, sgd=True))
+    assert learner.train(small.fed(small.small_tasks(REPTILE, 2, 2)), STEP_SIZES) == 0
+
+
+def test_the_outer_step_size_is_annealed_linearly() -> None:
+    config = Config(outer_steps=4, outer_step_size=1.0, outer_step_size_final=0.0)
+    assert [config.outer_step_size_at(i) for i in range(5)] == [1, 0.75, 0.5, 0.25, 0]
+    config = Config(outer_steps=10, outer_step_size=0.1, outer_step_size_final=0.3)
+    assert config.outer_step_size_at(5) == pytest.approx(0.2)
+    constant = Config(outer_steps=7)
+    assert [constant.outer_step_size_at(i) for i in (0, 3, 6)] == pytest.approx([0.1] * 3)
