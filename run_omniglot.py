@@ -15,7 +15,13 @@ def load(config: Config) -> Dataset:
     return load_omniglot(Path(config.data_dir), config.seed, config.val_classes)
 
 
-main = run_command("run_omniglot.py", "Train and evaluate few-shot classifiers on Omniglot.", "omniglot_net", load, data_dir="data/omniglot")
+main = run_command(
+    "run_omniglot.py",
+    "Train and evaluate few-shot classifiers on Omniglot.",
+    "omniglot_net",
+    load,
+    data_dir="data/omniglot",
+)
 
 if __name__ == "__main__":
     run(main)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ import click
 # What a field decides, and so when a stored run may be continued or evaluated with another value.
 TRAINING = "training"  # the trained weights: fixed for the life of a run
 EVALUATION = "evaluation"  # how weights are judged: free to change with --pretrained
+DATA = "data"  # where the images are: remembered, but free to move
 PLACE = "place"  # where and how the program runs: never part of the result
 
 ALGORITHMS = ("reptile", "foml", "joint")
@@ -34,7 +36,19 @@ def flag(
 Number = TypeVar("Number")  # a float, or an array of them
 
 COUNT = click.IntRange(min=1)
-RATE = click.FloatRange(min=0)
+
+
+class Rate(click.FloatRange):
+    """A finite number; click's own range lets nan and inf pass."""
+
+    def convert(self, value, param, ctx):
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number", param, ctx)
+        return number
+
+
+RATE = Rate(min=0)
 
 
 @dataclass(frozen=True)
@@ -61,7 +75,7 @@ class Config:
         PLACE,
         type=click.Path(),
     )
-    data_dir: str = flag("--data-dir", "data", "Where the images are.", PLACE, type=click.Path())
+    data_dir: str = flag("--data-dir", "data", "Where the images are.", DATA, type=click.Path())
     way: int = flag("--classes", 5, "Classes per task (way).", type=COUNT)
     shots: int = flag(
         "--shots", 5, "Support examples per class in an evaluation episode.", EVALUATION, COUNT

@@ -16,7 +16,14 @@ from supervised_reptile.inner import InnerRule, Problem, summed_cross_entropy
 from supervised_reptile.learner import Learner
 from supervised_reptile.models import ConvNet, initial_weights, logits, unflatten
 from supervised_reptile.plots import plot_learning_curve
-from supervised_reptile.run_dir import RunDir, Stored, holds_run, read_stored
+from supervised_reptile.run_dir import (
+    RunDir,
+    Stored,
+    has_checkpoint,
+    holds_run,
+    read_stored,
+    writing,
+)
 from supervised_reptile.scoring import Monitor, Scorer, check_evaluation, evaluate_splits
 from supervised_reptile.train import check_training, train
 
@@ -56,14 +63,15 @@ def run_experiment(request: Request) -> None:
     scorer = Scorer(config, dataset, feed, learner)
     with RunDir(path, stored, request.overwrite) as run:
         run.attach(learner)
+        if config.pretrained and not has_checkpoint(path):
+            raise UserError(f"{path}: the run in it has no checkpoint yet; continue with --resume")
         run.restore()
         if not config.pretrained:
             print("Training...", flush=True)
             with Monitor(scorer, run) as monitor:
                 train(config, dataset, feed, learner, run, monitor)
-            plot_learning_curve(path)
-        elif run.step == 0:
-            raise UserError(f"{path}: the run in it has no checkpoint yet; continue with --resume")
+            with writing(path):
+                plot_learning_curve(path)
         print("Evaluating...", flush=True)
         evaluate_splits(scorer, run)
 

@@ -20,6 +20,7 @@ import fcntl
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,11 @@ def holds_run(path: Path) -> bool:
     return (path / CONFIG).exists()
 
 
+def has_checkpoint(path: Path) -> bool:
+    """Whether the run in `path` has a checkpoint (readable or not)."""
+    return bool(_checkpoints(path / "checkpoints"))
+
+
 def read_stored(path: Path) -> Stored:
     """The configuration of the run in `path`.
 
@@ -101,6 +107,11 @@ class RunDir:
             if overwrite:
                 _remove_run(path)
             if not holds_run(path):
+                if _checkpoints(path / "checkpoints"):
+                    raise UserError(
+                        f"{path} holds checkpoints of a run whose {CONFIG} is gone: give "
+                        "--overwrite to start anew, or use another directory"
+                    )
                 self._start(stored)
             self._metrics = (path / METRICS).open("a", encoding="utf8")
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
@@ -109,9 +120,10 @@ class RunDir:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._metrics.close()
-        for writer in self._writers.values():
-            writer.close()
+        # Whatever could not be written was reported when it was first tried.
+        for file in (self._metrics, *self._writers.values()):
+            with contextlib.suppress(OSError, tf.errors.OpError):
+                file.close()
         self._lock.close()
 
     def attach(self, learner: Learner) -> None:
@@ -166,9 +178,9 @@ class RunDir:
         for prefix in found:
             try:
                 self._checkpoint.restore(prefix).assert_consumed()
-            except (tf.errors.OpError, ValueError, AssertionError) as error:
+            except (tf.errors.OpError, IndexError, ValueError, AssertionError) as error:
                 reason = str(error).splitlines()[0]
-                print(f"Warning: checkpoint {prefix} cannot be read ({reason})")
+                print(f"Warning: checkpoint {prefix} cannot be read ({reason})", file=sys.stderr)
                 continue
             break
         else:
@@ -222,9 +234,13 @@ class RunDir:
     def _cut_metrics(self, size: int) -> None:
         """Forget metrics after the first `size` bytes; TensorBoard's files are written anew."""
         with writing(self.path):
-            self._metrics.truncate(size)
+            content = (self.path / METRICS).read_bytes()[:size]
+            if len(content) < size:
+                print(f"Warning: {self.path / METRICS} has lost lines", file=sys.stderr)
+                content = content[: content.rfind(b"\n") + 1]
+            self._metrics.truncate(len(content))
             shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
-            for line in (self.path / METRICS).read_text(encoding="utf8").splitlines():
+            for line in content.decode("utf8").splitlines():
                 accuracies = json.loads(line)
                 self._summarize(accuracies.pop("step"), accuracies)
 

@@ -82,15 +82,18 @@ def train(
             if (chunk.stop - 1) % config.eval_interval == 0:
                 watcher.look(chunk.stop - 1)
             watcher.progress(chunk.stop)
+            stopping = stop.received  # read once: the next signal may come at any time
             last = chunk.stop == config.outer_steps
-            if last or chunk.stop % config.save_interval == 0 or stop.received:
+            if last or stopping or chunk.stop % config.save_interval == 0:
                 run.save(chunk.stop)
-            if stop.received and not last:
-                raise Interrupted(
-                    f"Interrupted; saved after outer step {chunk.stop - 1}. "
-                    f"Continue with --checkpoint {run.path} --resume",
-                    stop.received,
-                )
+            if stopping:
+                break
+        if stop.received:
+            raise Interrupted(
+                f"Interrupted; saved after outer step {run.step - 1}. "
+                f"Continue with --checkpoint {run.path} --resume",
+                stop.received,
+            )
 
 
 def task_shape(config: Config) -> TaskShape:
@@ -136,9 +139,10 @@ def plan_chunks(
 
 def diverged(step: int, run: RunDir) -> UserError:
     """The error of a run whose weights are no longer finite after outer step `step`."""
+    kept = f"the last good checkpoint is kept in {run.path}. " if run.step else ""
     return UserError(
-        f"the loss diverged: weights are not finite after outer step {step}; the last good "
-        f"checkpoint is kept in {run.path}. Try a smaller --learning-rate or --meta-step"
+        f"the loss diverged: weights are not finite after outer step {step}; {kept}"
+        "Try a smaller --learning-rate or --meta-step"
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import random
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,6 +39,19 @@ HOW_TO_GET = (
     "run ./fetch_data.sh omniglot, or point --data-dir at the folder of alphabets "
     "(Alphabet/character01/*.png), at a folder with images_background/ and images_evaluation/ or "
     "their two zip archives, or at drawn alphabets (reptile data glyphs --out data/glyphs)"
+)
+
+
+# What Pillow and zipfile raise on damaged, encrypted or absurdly large files.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    RuntimeError,
+    zlib.error,
+    zipfile.BadZipFile,
+    Image.DecompressionBombError,
 )
 
 
@@ -128,6 +142,8 @@ def decode_drawing(data: bytes) -> np.ndarray:
 
 def _build(folder: Path, data_dir: Path) -> None:
     drawings = sorted(_drawings(find_omniglot(data_dir)), key=lambda d: (d.character, d.name))
+    if not drawings:
+        raise UserError(f"{data_dir}: no Omniglot drawings in it; {HOW_TO_GET}")
     counts = Counter(drawing.character for drawing in drawings)  # keeps the sorted order
     index = StoreIndex(
         names=tuple("/".join(character) for character in counts),
@@ -148,7 +164,7 @@ def _build(folder: Path, data_dir: Path) -> None:
 def _decode_named(drawing: Drawing) -> np.ndarray:
     try:
         return decode_drawing(drawing.read())
-    except (OSError, ValueError, SyntaxError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise UserError(
             f"{drawing.name}: not a readable image ({error}); fetch or copy this file again"
         ) from error
@@ -167,7 +183,7 @@ def _zip_drawings(path: Path) -> Iterator[Drawing]:
     """Drawings inside an archive; members are only read in place, never extracted."""
     try:
         archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise UserError(f"{path}: not a readable zip archive ({error}); fetch it again") from error
     for member in archive.namelist():
         parts = member.split("/")
