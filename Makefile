@@ -25,7 +25,7 @@ data/glyphs: | .venv/installed
 quickstart: .venv/installed data/glyphs
 	$(BIN)/python run_omniglot.py --data-dir data/glyphs --checkpoint runs/quickstart --overwrite \
 	    --shots 5 --train-shots 10 --inner-batch 10 --inner-iters 5 --learning-rate 0.001 \
-	    --meta-step 1 --meta-step-final 0 --meta-batch 5 --meta-iters 2500 --eval-interval 25 \
+	    --meta-step 1 --meta-step-final 0 --meta-batch 5 --meta-iters 2500 --eval-interval 10 \
 	    --eval-batch 5 --eval-iters 50 --eval-samples 400 --transductive
 	@echo
 	@echo "The learning curve is runs/quickstart/learning_curve.png. Next, on the real Omniglot:"

@@ -29,6 +29,7 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.16"],
+        "peers": ["torch", "jax"],  # what benchmarks/run.py compares with
         "test": ["pytest>=8.0", "hypothesis>=6.100", "scipy>=1.11", "ruff>=0.6"],
     },
     entry_points={"console_scripts": ["reptile = supervised_reptile.cli:main"]},

@@ -63,11 +63,11 @@ def test_a_figure_is_replaced(tmp_path: Path) -> None:
     assert after.startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("width", [1, 2, 5])
-def test_smoothing_is_the_mean_of_neighbours(width: int) -> None:
-    steps, values = np.arange(0, 90, 10), np.arange(9.0) ** 2
-    middle, means = smoothed(steps, values, width)
-    assert len(middle) == len(means) == 9 - width + 1
-    for i in range(len(means)):
-        assert middle[i] == pytest.approx(steps[i : i + width].mean())
-        assert means[i] == pytest.approx(values[i : i + width].mean())
+@pytest.mark.parametrize("reach", [1, 2, 5, 40])
+def test_smoothing_is_the_mean_of_neighbours_and_its_error(reach: int) -> None:
+    values = np.random.default_rng(0).random(31)
+    curve = smoothed(values, reach)
+    for i in range(len(values)):
+        near = values[max(0, i - reach) : i + reach + 1]
+        assert curve.mean[i] == pytest.approx(near.mean())
+        assert curve.error[i] == pytest.approx(near.std() / np.sqrt(len(near)), abs=1e-7)
