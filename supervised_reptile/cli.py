@@ -65,7 +65,8 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted.", err=True)
         sys.exit(130)
-    sys.exit(status if isinstance(status, int) else 0)  # click returns what ctx.exit was given
+    if isinstance(status, int) and status:  # click returns what ctx.exit was given
+        sys.exit(status)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from supervised_reptile.cli_run import run_command
 from supervised_reptile.config import (
+    DATA,
     EVALUATION,
     PLACE,
     PRESETS,
@@ -305,8 +306,9 @@ def test_what_may_change_between_training_and_evaluation() -> None:
         "shots", "eval_batch", "eval_steps", "eval_episodes", "transductive", "eval_seed",
         "both_modes",
     }  # fmt: skip
+    assert {name for name in FIELDS if role(name) == DATA} == {"data_dir"}
     assert {name for name in FIELDS if role(name) == PLACE} == {
-        "pretrained", "checkpoint", "data_dir", "save_interval", "threads",
+        "pretrained", "checkpoint", "save_interval", "threads",
     }  # fmt: skip
 
 
