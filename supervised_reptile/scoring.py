@@ -25,7 +25,7 @@ from supervised_reptile.run_dir import RunDir
 
 EPISODES_PER_CALL = 64
 SPLIT_NAMES = {"train": "Train", "val": "Validation", "test": "Test"}
-RUNNING_MEAN = 0.98  # weight of the past in the accuracies on the progress bar
+RUNNING_LOOKS = 50  # looks that the accuracies on the progress bar are a mean of, about
 
 
 def evaluation_shape(config: Config) -> TaskShape:
@@ -116,6 +116,7 @@ class Monitor:
         self._scorer = scorer
         self._run = run
         self._means: dict[str, float] = {}
+        self._looks = 0
 
     def __enter__(self) -> Monitor:
         total = self._scorer.config.outer_steps
@@ -138,9 +139,11 @@ class Monitor:
         if not sys.stdout.isatty():
             texts = " ".join(f"{split}={value:f}" for split, value in accuracies.items())
             print(f"batch {step}: {texts}", flush=True)
+        self._looks += 1
+        share = 1 / min(self._looks, RUNNING_LOOKS)
         for split, value in accuracies.items():
-            past = self._means.get(split, value)
-            self._means[split] = RUNNING_MEAN * past + (1 - RUNNING_MEAN) * value
+            past = self._means.get(split, 0.0)
+            self._means[split] = past + share * (value - past)
         shown = {split: f"{mean:.3f}" for split, mean in self._means.items()}
         self._bar.set_postfix(shown, refresh=False)
 

@@ -17,11 +17,9 @@ from command_line import (
     TINY,
     Outcome,
     call,
-    drawn_alphabets,
     fill,
     finish,
     flags,
-    reference,
     refused,
     saved_state,
     saved_steps,
@@ -29,19 +27,6 @@ from command_line import (
     started,
     tree,
 )
-
-
-@pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return drawn_alphabets(tmp_path_factory)
-
-
-@pytest.fixture
-def finished(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
-    """A copy of a finished run."""
-    path, outcome = reference(tmp_path_factory)
-    assert outcome.code == 0, outcome.err
-    return shutil.copytree(path, tmp_path / "finished")
 
 
 def attempt(tmp_path: Path, data: Path, *more: str) -> Outcome:

@@ -18,10 +18,8 @@ from command_line import (
     EXACT,
     TINY,
     call,
-    drawn_alphabets,
     fill,
     flags,
-    reference,
     refused,
     saved_state,
     saved_steps,
@@ -214,19 +212,6 @@ def log_until_full(disk: Path) -> None:
 
 
 # ---- through the command line
-
-
-@pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return drawn_alphabets(tmp_path_factory)
-
-
-@pytest.fixture
-def finished(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
-    """A copy of a finished run."""
-    path, outcome = reference(tmp_path_factory)
-    assert outcome.code == 0, outcome.err
-    return shutil.copytree(path, tmp_path / "finished")
 
 
 def test_a_run_is_not_started_where_one_is(data: Path, finished: Path) -> None:

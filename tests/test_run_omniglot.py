@@ -20,7 +20,6 @@ from command_line import (
     SCRIPT,
     TINY,
     call,
-    drawn_alphabets,
     execute,
     flags,
     real_omniglot,
@@ -35,11 +34,6 @@ from supervised_reptile.data.omniglot import load_omniglot
 
 NUMBER = r"[01]\.\d+"
 INTERVAL = NUMBER + r" \+- 0\.\d+ \(95% interval over 20 episodes\)"
-
-
-@pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return drawn_alphabets(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
