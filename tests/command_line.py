@@ -158,7 +158,7 @@ def finish(process: subprocess.Popen) -> tuple[int, str]:
     return code, "".join(process.messages)
 
 
-def refused(outcome: Outcome, *words: str, code: int = 1) -> None:
+def assert_refused(outcome: Outcome, *words: str, code: int = 1) -> None:
     """Check that a program declined in one line that contains all `words`.
 
     Code 1 is a failure; 2 is wrong usage, before which click shows how to call the program.

@@ -16,11 +16,11 @@ import pytest
 from command_line import (
     TINY,
     Outcome,
+    assert_refused,
     call,
     fill,
     finish,
     flags,
-    refused,
     saved_state,
     saved_steps,
     small_disk,
@@ -43,7 +43,7 @@ def attempt(tmp_path: Path, data: Path, *more: str) -> Outcome:
 def test_a_missing_data_directory(tmp_path: Path) -> None:
     outcome = attempt(tmp_path, tmp_path / "nowhere")
     words = ("./fetch_data.sh", "Alphabet/character01", "images_background", "reptile data glyphs")
-    refused(outcome, str(tmp_path / "nowhere"), *words)
+    assert_refused(outcome, str(tmp_path / "nowhere"), *words)
 
 
 @pytest.mark.parametrize("kind", ["empty", "foreign", "a file"])
@@ -55,7 +55,7 @@ def test_a_data_directory_without_drawings(tmp_path: Path, kind: str) -> None:
         (folder / "holiday").mkdir(parents=True)
         if kind == "foreign":
             (folder / "holiday" / "beach.png").write_text("")
-    refused(attempt(tmp_path, folder), str(folder), "./fetch_data.sh", "reptile data glyphs")
+    assert_refused(attempt(tmp_path, folder), str(folder), "./fetch_data.sh", "reptile data glyphs")
 
 
 def truncated(data: bytes) -> bytes:
@@ -81,7 +81,7 @@ def test_a_broken_drawing_is_named(
     folder = shutil.copytree(data, tmp_path / "data")
     path = last_drawing(folder)
     path.write_bytes(spoil(path.read_bytes()))
-    refused(attempt(tmp_path, folder), str(path))
+    assert_refused(attempt(tmp_path, folder), str(path))
 
 
 @pytest.mark.parametrize("spoil", [truncated, not_an_image, empty])
@@ -96,14 +96,14 @@ def test_a_broken_drawing_in_an_archive_is_named(
             content = drawing.read_bytes()
             name = f"images_background/{drawing.relative_to(data).as_posix()}"
             archive.writestr(name, spoil(content) if drawing == broken else content)
-    refused(attempt(tmp_path, path.parent), str(path), broken.relative_to(data).as_posix())
+    assert_refused(attempt(tmp_path, path.parent), str(path), broken.relative_to(data).as_posix())
 
 
 def test_a_truncated_archive_is_named(data: Path, tmp_path: Path) -> None:
     shutil.make_archive(str(tmp_path / "data" / "images_background"), "zip", data)
     path = tmp_path / "data" / "images_background.zip"
     os.truncate(path, path.stat().st_size // 2)
-    refused(attempt(tmp_path, path.parent), str(path))
+    assert_refused(attempt(tmp_path, path.parent), str(path))
 
 
 def test_a_class_with_too_few_drawings_is_named(data: Path, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_class_with_too_few_drawings_is_named(data: Path, tmp_path: Path) -> N
         path.unlink()
     outcome = attempt(tmp_path, folder, *flags(shots=4, train_shots=4))
     name = f"{character.parent.name}/{character.name}"
-    refused(outcome, name, "has 4 images", "needs 5", "--shots")
+    assert_refused(outcome, name, "has 4 images", "needs 5", "--shots")
 
 
 SHAPES = {
@@ -146,7 +146,7 @@ SHAPES = {
 @pytest.mark.parametrize("case", SHAPES)
 def test_tasks_that_the_data_cannot_give(data: Path, tmp_path: Path, case: str) -> None:
     given, words = SHAPES[case]
-    refused(attempt(tmp_path, data, *given), *words)
+    assert_refused(attempt(tmp_path, data, *given), *words)
 
 
 def test_the_largest_tasks_are_given(data: Path, tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ USAGE = {
 @pytest.mark.parametrize("case", USAGE)
 def test_wrong_usage(data: Path, tmp_path: Path, case: str) -> None:
     given, words = USAGE[case]
-    refused(attempt(tmp_path, data, *given), *words, code=2)
+    assert_refused(attempt(tmp_path, data, *given), *words, code=2)
 
 
 # ---- the run directory
@@ -203,7 +203,7 @@ def test_a_stored_network_of_another_architecture(data: Path, finished: Path) ->
     before = tree(finished)
     for how in ("--resume", "--pretrained"):
         outcome = call(*flags(data_dir=data, checkpoint=finished), how)
-        refused(outcome, str(finished), "architecture", "filters is 32 there and 64 here")
+        assert_refused(outcome, str(finished), "architecture", "filters is 32 there and 64 here")
     assert tree(finished) == before
 
 
@@ -229,7 +229,7 @@ def test_an_unreadable_configuration(data: Path, finished: Path, content: str) -
     before = tree(finished)
     for how in ("--resume", "--pretrained"):
         outcome = call(*flags(data_dir=data, checkpoint=finished), how)
-        refused(outcome, str(finished / "config.json"))
+        assert_refused(outcome, str(finished / "config.json"))
     assert tree(finished) == before
 
 
@@ -238,7 +238,7 @@ def test_a_run_directory_that_cannot_be_made(data: Path, tmp_path: Path, place: 
     (tmp_path / "file").write_text("mine")
     path = tmp_path / place
     outcome = call(*TINY, *flags(data_dir=data, checkpoint=path))
-    refused(outcome, str(path), "cannot write there")
+    assert_refused(outcome, str(path), "cannot write there")
     assert not outcome.out
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_text() == "mine"
@@ -258,7 +258,7 @@ def enlarge(disk: Path) -> None:
 def test_a_full_disk_while_saving_keeps_the_checkpoint_before(data: Path, disk: Path) -> None:
     place = flags(data_dir=data, checkpoint=disk / "run", save_interval=10)
     outcome = call(*TINY, *place)
-    refused(outcome, str(disk / "run"), "cannot write there")
+    assert_refused(outcome, str(disk / "run"), "cannot write there")
     assert outcome.looks[0].startswith("batch 0:")
     assert saved_steps(disk / "run")[:2] == [10, 20]
     assert np.isfinite(saved_state(disk / "run", 20)["weights"]).all()
@@ -298,7 +298,7 @@ def test_a_full_disk_for_the_figure(data: Path, tmp_path: Path) -> None:
     assert "Traceback" not in outcome.err
     assert saved_steps(run) == [1]
     if outcome.code:
-        refused(outcome, str(run), "cannot write there")
+        assert_refused(outcome, str(run), "cannot write there")
 
 
 # ---- divergence
@@ -307,7 +307,7 @@ def test_a_full_disk_for_the_figure(data: Path, tmp_path: Path) -> None:
 def test_divergence_stops_with_the_outer_step(data: Path, tmp_path: Path) -> None:
     place = flags(data_dir=data, checkpoint=tmp_path / "run")
     outcome = call(*TINY, *place, *flags(sgd=True, learning_rate=1e30))
-    refused(outcome, "diverged", "outer step 0", "--learning-rate")
+    assert_refused(outcome, "diverged", "outer step 0", "--learning-rate")
     assert "accuracy" not in outcome.out
     assert not saved_steps(tmp_path / "run")
 
@@ -317,7 +317,7 @@ def test_divergence_keeps_the_last_good_checkpoint(data: Path, tmp_path: Path) -
     run = tmp_path / "run"
     growing = flags(sgd=True, meta_step=0, meta_step_final=1e38, save_interval=1)
     outcome = call(*TINY, *flags(data_dir=data, checkpoint=run), *growing)
-    refused(outcome, "diverged", str(run))
+    assert_refused(outcome, "diverged", str(run))
     step = int(re.search(r"outer step (\d+)", outcome.err)[1])
     assert 1 <= step < 60
     assert saved_steps(run)[-1] == step

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import ROOT, Outcome, call, flags, refused, script
+from command_line import ROOT, Outcome, assert_refused, call, flags, script
 from PIL import Image
 
 from supervised_reptile.cli import reptile
@@ -75,7 +75,7 @@ def test_miniimagenet_watches_validation_and_ends_with_three_accuracies(mini, tm
 
 def test_miniimagenet_without_data_says_how_to_get_it(tmp_path):
     done = miniimagenet("--data-dir", tmp_path / "none", "--checkpoint", tmp_path / "run")
-    refused(done, "./fetch_data.sh miniimagenet")
+    assert_refused(done, "./fetch_data.sh miniimagenet")
     assert not (tmp_path / "run").exists()
 
 
@@ -90,7 +90,7 @@ def test_own_images_are_divided_once_and_kept(tmp_path):
     net = json.loads((run / "config.json").read_text())["net"]
     assert net["image_shape"] == [20, 20, 1]  # small and grey as they are
     other = train(images, "--checkpoint", run, "--resume", "--split", "0.4,0.4,0.2")
-    refused(other, "not split as in the run")
+    assert_refused(other, "not split as in the run")
 
 
 def test_own_images_of_mixed_formats_and_sizes(tmp_path):
@@ -111,14 +111,14 @@ def test_own_images_of_mixed_formats_and_sizes(tmp_path):
 @pytest.mark.parametrize("split", ["0.5,0.5", "a,b,c", "0.5,0.4,0.3", "-0.2,0.6,0.6"])
 def test_bad_shares_are_a_usage_error(split, tmp_path):
     done = train(tmp_path, "--split", split)
-    refused(done, "--split", code=2)
+    assert_refused(done, "--split", code=2)
 
 
 def test_an_empty_class_is_named(tmp_path):
     images = write_classes(tmp_path / "images", 6, 20)
     (images / "nothing").mkdir()
     done = train(images, "--checkpoint", tmp_path / "run", *TINY)
-    refused(done, "nothing")
+    assert_refused(done, "nothing")
     assert not (tmp_path / "run").exists()
 
 
@@ -128,5 +128,5 @@ def test_a_damaged_image_is_named(tmp_path):
     picture(np.random.default_rng(0), 20, 3).save(whole, "PNG")
     (images / "images03" / "broken.png").write_bytes(whole.getvalue()[:80])
     done = train(images, "--checkpoint", tmp_path / "run", *TINY)
-    refused(done, "broken.png")
+    assert_refused(done, "broken.png")
     assert not (tmp_path / "run").exists()

@@ -17,10 +17,10 @@ import tensorflow as tf
 from command_line import (
     EXACT,
     TINY,
+    assert_refused,
     call,
     fill,
     flags,
-    refused,
     saved_state,
     saved_steps,
     small_disk,
@@ -217,7 +217,7 @@ def log_until_full(disk: Path) -> None:
 def test_a_run_is_not_started_where_one_is(data: Path, finished: Path) -> None:
     before = tree(finished)
     outcome = call(*EXACT, *flags(data_dir=data, checkpoint=finished))
-    refused(outcome, str(finished), "--resume", "--overwrite", "--pretrained")
+    assert_refused(outcome, str(finished), "--resume", "--overwrite", "--pretrained")
     assert not outcome.out
     assert tree(finished) == before
 
@@ -240,7 +240,7 @@ def test_contradicting_flags_are_named(data: Path, finished: Path, case: str, ho
     before = tree(finished)
     given, words = CONTRADICTIONS[case]
     outcome = call(*flags(data_dir=data, checkpoint=finished, **{how: True}), *given)
-    refused(outcome, str(finished), *words)
+    assert_refused(outcome, str(finished), *words)
     assert outcome.err.count(" there and ") == len(words)
     assert not outcome.out
     assert tree(finished) == before
@@ -249,19 +249,19 @@ def test_contradicting_flags_are_named(data: Path, finished: Path, case: str, ho
 def test_a_continued_run_is_evaluated_as_it_was_going_to_be(data: Path, finished: Path) -> None:
     before = tree(finished)
     place = flags(data_dir=data, checkpoint=finished)
-    refused(call(*place, *flags(resume=True, shots=1)), "--shots is 5 there and 1 here")
+    assert_refused(call(*place, *flags(resume=True, shots=1)), "--shots is 5 there and 1 here")
     words = ["--no-transductive", "--resume"]
-    refused(call(*place, *words), "--transductive is True there and False here")
+    assert_refused(call(*place, *words), "--transductive is True there and False here")
     assert tree(finished) == before
 
 
 @pytest.mark.parametrize("how", ["--resume", "--pretrained"])
 def test_without_a_run_there_is_nothing_to_continue(data: Path, tmp_path: Path, how: str) -> None:
     place = flags(data_dir=data, checkpoint=tmp_path / "run")
-    refused(call(*TINY, *place, how), str(tmp_path / "run"), "no run")
+    assert_refused(call(*TINY, *place, how), str(tmp_path / "run"), "no run")
     assert not (tmp_path / "run").exists()
     (tmp_path / "run").mkdir()
-    refused(call(*TINY, *place, how), str(tmp_path / "run"), "no run")
+    assert_refused(call(*TINY, *place, how), str(tmp_path / "run"), "no run")
     assert not list((tmp_path / "run").iterdir())
 
 
@@ -269,7 +269,7 @@ def test_other_images_are_refused(data: Path, finished: Path, tmp_path: Path) ->
     other = shutil.copytree(data, tmp_path / "other")
     shutil.rmtree(next(other.glob("*/character03")))
     before = tree(finished)
-    refused(call(*flags(data_dir=other, checkpoint=finished, resume=True)), "images")
+    assert_refused(call(*flags(data_dir=other, checkpoint=finished, resume=True)), "images")
     assert tree(finished) == before
 
 
@@ -280,7 +280,7 @@ def test_a_run_at_work_is_left_alone(data: Path, finished: Path, how: str) -> No
         fcntl.flock(lock, fcntl.LOCK_EX)
         settings = [] if how != "overwrite" else EXACT
         place = flags(data_dir=data, checkpoint=finished, **{how: True})
-        refused(call(*settings, *place), str(finished), "another process")
+        assert_refused(call(*settings, *place), str(finished), "another process")
     assert tree(finished) == before
 
 
@@ -288,7 +288,7 @@ def test_an_evaluation_without_a_checkpoint_is_refused(data: Path, finished: Pat
     shutil.rmtree(finished / "checkpoints")
     before = tree(finished)
     outcome = call(*flags(data_dir=data, checkpoint=finished, pretrained=True))
-    refused(outcome, str(finished), "no checkpoint", "--resume")
+    assert_refused(outcome, str(finished), "no checkpoint", "--resume")
     assert tree(finished) == before
 
 
@@ -315,7 +315,7 @@ def test_what_an_interrupted_overwriting_left_is_not_continued(data: Path, finis
     old, before = saved_state(finished), tree(finished)
     outcome = call(*TINY, *flags(data_dir=data, checkpoint=finished, meta_iters=1, eval_samples=1))
     if outcome.code:  # saying so is fine, too
-        refused(outcome, str(finished), "--overwrite")
+        assert_refused(outcome, str(finished), "--overwrite")
         assert tree(finished) == before
         return
     assert [look.split(":")[0] for look in outcome.looks] == ["batch 0"]
