@@ -26,7 +26,8 @@ import numpy as np
 from setting import LENGTHS, Setting, make_setting
 
 from supervised_reptile.config import PRESETS
-from supervised_reptile.runtime import start_tensorflow, usable_cores
+from supervised_reptile.runtime import start_tensorflow
+from supervised_reptile.workers import cores
 
 MATRIX = 2048  # rows and columns of the matrix product that defines the peak
 EPISODES = {"omniglot-5way": 32, "omniglot-20way": 8, "miniimagenet-5way": 4}
@@ -170,7 +171,7 @@ def main(
     names = names or (("omniglot-5way",) if short else tuple(PRESETS))
     rounds = 1 if short else rounds
     types = ("float32", "bfloat16")
-    entries = [matrix_entry(precision, threads or usable_cores()) for precision in types]
+    entries = [matrix_entry(precision, threads or cores()) for precision in types]
     for name in names:
         steps = 1 if short else LENGTHS[name]
         for precision in types:

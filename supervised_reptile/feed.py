@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from supervised_reptile.data.dataset import Dataset
 from supervised_reptile.episodes import Tasks
+from supervised_reptile.workers import map_ahead
 
 # Data sets up to this size live in the graph's memory and only row numbers cross into it;
 # of larger ones (memory-mapped) each call brings along just the images it needs.
@@ -57,11 +58,4 @@ def prefetched(
 ) -> Iterator[tuple[Item, Product]]:
     """(item, work(item)) in order; the next one is worked on while the caller has this one."""
     with ThreadPoolExecutor(1) as pool:
-        ahead = None
-        for item in items:
-            following = (item, pool.submit(work, item))
-            if ahead:
-                yield ahead[0], ahead[1].result()
-            ahead = following
-        if ahead:
-            yield ahead[0], ahead[1].result()
+        yield from map_ahead(pool, lambda item: (item, work(item)), items, ahead=1)

@@ -8,6 +8,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from supervised_reptile.workers import cores
+
 
 def start_tensorflow(threads: int = 0) -> None:
     """Import TensorFlow and give it `threads` cores (0: all this process may use).
@@ -26,15 +28,8 @@ def start_tensorflow(threads: int = 0) -> None:
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(threads or usable_cores())
+        tf.config.threading.set_inter_op_parallelism_threads(threads or cores())
         tf.config.list_logical_devices()  # starts the runtime, which also has things to say
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextlib.contextmanager

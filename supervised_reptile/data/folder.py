@@ -16,10 +16,10 @@ from supervised_reptile.data.folders import folders_in
 from supervised_reptile.data.importing import Recipe, cached_layout
 from supervised_reptile.data.items import SPLITS, Listing
 from supervised_reptile.data.layouts import ready_split_in
-from supervised_reptile.data.parallel import cores, map_ahead
 from supervised_reptile.data.split_layouts import ClassFolders
 from supervised_reptile.data.store import ImageStore
 from supervised_reptile.errors import UserError
+from supervised_reptile.workers import cores, map_ahead
 
 LARGEST_DEFAULT = 84  # pixels a side, as Mini-ImageNet; smaller images keep their size
 GREY_MODES = ("1", "L", "LA", "La")

@@ -12,9 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -30,9 +28,9 @@ from tqdm import tqdm
 from supervised_reptile.data.chance import Chance
 from supervised_reptile.data.glyph_drawing import IDEAL, SIDE, draw, invent_drawer
 from supervised_reptile.data.glyph_programs import Character, Style, invent_character, invent_style
-from supervised_reptile.data.parallel import cores, map_ahead
-from supervised_reptile.data.store import user_errors_of_writing
+from supervised_reptile.data.store import appearing_whole, user_errors_of_writing
 from supervised_reptile.errors import UserError
+from supervised_reptile.workers import cores, map_ahead
 
 FORMAT = "supervised-reptile drawn alphabets"
 VERSION = 1  # another one draws otherwise from the same seed
@@ -84,7 +82,8 @@ def write_glyphs(
     Raises:
       UserError: `out` holds something else, or cannot be written.
     """
-    with user_errors_of_writing(out), _appearing_whole(out, overwrite) as folder:
+    check = partial(_refuse_to_harm, overwrite=overwrite)
+    with user_errors_of_writing(out), appearing_whole(out, check) as folder:
         names = _write_images(folder, glyphs, workers or cores())
         mark = {"format": FORMAT, "version": VERSION, **asdict(glyphs), "names": names}
         (folder / MARK_FILE).write_text(json.dumps(mark, indent=1), encoding="utf8")
@@ -205,25 +204,6 @@ def _write_alphabet(folder: Path, glyphs: GlyphSet, alphabet: Alphabet) -> str:
             ink = draw(character, drawer, Chance(glyphs.seed, DRAWING, number, index))
             Image.fromarray(~ink).save(images / f"{number:04}_{index + 1:02}.png")
     return alphabet.name
-
-
-@contextlib.contextmanager
-def _appearing_whole(out: Path, overwrite: bool) -> Iterator[Path]:
-    """An empty folder that becomes `out` if the block succeeds, and disappears if it fails."""
-    _refuse_to_harm(out, overwrite)
-    place = out.resolve()  # of a link, what it points to is replaced
-    place.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-    try:
-        new = scratch / "new"
-        new.mkdir()
-        yield new
-        _refuse_to_harm(out, overwrite)  # what may have come there in the meantime
-        if place.exists():
-            place.rename(scratch / "old")
-        new.rename(place)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _refuse_to_harm(out: Path, overwrite: bool) -> None:

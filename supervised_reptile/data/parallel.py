@@ -8,13 +8,10 @@ which would run the caller's main module once more.
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
-from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -22,11 +19,9 @@ from tqdm import tqdm
 from supervised_reptile.data.decode import PixelForm, decode
 from supervised_reptile.data.items import BrokenImage, Content
 from supervised_reptile.data.store import BLOCK, release_pages
+from supervised_reptile.workers import cores, map_ahead
 
 BATCH = 8  # images a worker takes at once
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 def decode_into(
@@ -52,24 +47,6 @@ def decode_into(
             if done % (BLOCK // BATCH) == 0:
                 release_pages(pixels)
     return broken
-
-
-def map_ahead(pool: Executor, work: Callable[[T], R], inputs: Iterable[T]) -> Iterator[R]:
-    """`pool.map` that takes inputs only a little ahead of the results, for endless inputs."""
-    waiting: deque[Future[R]] = deque()
-    for value in inputs:
-        waiting.append(pool.submit(work, value))
-        if len(waiting) > 4 * cores():
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
-def cores() -> int:
-    """The processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _decode_batch(

@@ -105,7 +105,7 @@ def write_store(folder: Path, index: StoreIndex, fill: Callable[[Path, np.ndarra
     Raises:
       UserError: the folder cannot be written, or holds something other than a store.
     """
-    with user_errors_of_writing(folder), _replacing(folder) as temporary:
+    with user_errors_of_writing(folder), appearing_whole(folder, _refuse_foreign) as temporary:
         path = temporary / IMAGES_FILE
         shape = (sum(index.counts), *index.image_shape)
         pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
@@ -229,23 +229,26 @@ def _refuse_foreign(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside `folder` that takes its place if the block succeeds."""
-    _refuse_foreign(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+def appearing_whole(folder: Path, check: Callable[[Path], None]) -> Iterator[Path]:
+    """An empty folder that becomes `folder` if the block succeeds, and disappears if it fails.
+
+    `check(folder)` must raise where what is there may not be replaced; it is asked before
+    the block and, since things may have come there meanwhile, after it.
+    """
+    check(folder)
+    place = folder.resolve()  # of a link, what it points to is replaced
+    place.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
     try:
-        yield temporary
-        temporary.chmod(0o755)  # mkdtemp makes it private
-        if folder.exists():
-            discarded = temporary.with_suffix(".old")
-            folder.rename(discarded)
-            temporary.rename(folder)
-            shutil.rmtree(discarded)
-        else:
-            temporary.rename(folder)
+        new = scratch / "new"
+        new.mkdir()
+        yield new
+        check(folder)
+        if place.exists():
+            place.rename(scratch / "old")
+        new.rename(place)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _describe(index: StoreIndex, pixels: np.ndarray) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from PIL import Image
 
 from supervised_reptile.data.decode import PixelForm, decode, is_image_name
 from supervised_reptile.data.items import BrokenImage
-from supervised_reptile.data.parallel import decode_into, map_ahead
+from supervised_reptile.data.parallel import decode_into
+from supervised_reptile.workers import map_ahead
 
 COLOUR, GREY = PixelForm(16, 3), PixelForm(16, 1)
 
