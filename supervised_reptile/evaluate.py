@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from supervised_reptile.inner import Examples, ImageTable, InnerState, Predict, Problem, adapt
 from supervised_reptile.outer import LANES
+from supervised_reptile.weights import Weights
 
 TRANSDUCTIVE = "transductive"
 NON_TRANSDUCTIVE = "non_transductive"
@@ -50,7 +51,7 @@ def accuracy(correct: np.ndarray, queries: int) -> Accuracy:
 
 def query_scores(
     predict: Predict,
-    weights: tf.Tensor,
+    weights: Weights,
     table: ImageTable,
     episode: Episodes,
     modes: tuple[str, ...],
@@ -60,8 +61,9 @@ def query_scores(
     Transductive: one forward pass over all queries, which share their batch statistics.
     Non-transductive: for each query a forward pass over the support set and that query.
     """
-    support = table.look_up(episode.support_rows, weights.dtype)
-    queries = table.look_up(episode.queries.rows, weights.dtype)
+    dtype = weights[0].dtype
+    support = table.look_up(episode.support_rows, dtype)
+    queries = table.look_up(episode.queries.rows, dtype)
 
     def alone(query: tf.Tensor) -> tf.Tensor:
         return predict(weights, tf.concat([support, query[None]], axis=0))[-1]
@@ -69,7 +71,7 @@ def query_scores(
     scores = {
         TRANSDUCTIVE: lambda: predict(weights, queries),
         NON_TRANSDUCTIVE: lambda: tf.map_fn(
-            alone, queries, fn_output_signature=weights.dtype, parallel_iterations=1
+            alone, queries, fn_output_signature=dtype, parallel_iterations=1
         ),
     }
     return [scores[mode]() for mode in modes]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import tensorflow as tf
@@ -14,7 +15,7 @@ from supervised_reptile.errors import UserError
 from supervised_reptile.feed import ImageFeed
 from supervised_reptile.inner import InnerRule, Problem, summed_cross_entropy
 from supervised_reptile.learner import Learner
-from supervised_reptile.models import ConvNet, initial_weights, logits, unflatten
+from supervised_reptile.models import ConvNet, encode, grouping, initial_weights, logits, unpack
 from supervised_reptile.plots import plot_learning_curve
 from supervised_reptile.run_dir import (
     RunDir,
@@ -58,7 +59,7 @@ def run_experiment(request: Request) -> None:
     stored = Stored(config, net._asdict(), dataset.checksum, classes)
     if holds_run(path) and not request.overwrite:
         check_same(path, stored, same_data=request.resume)
-    feed = ImageFeed(dataset)
+    feed = ImageFeed(dataset, partial(encode, net))
     learner = make_learner(config, net, dataset.max_value)
     scorer = Scorer(config, dataset, feed, learner)
     with RunDir(path, stored, request.overwrite) as run:
@@ -123,8 +124,9 @@ def make_learner(config: Config, net: ConvNet, max_value: int) -> Learner:
     """A learner of `net` with the initial weights of config.seed."""
     compute = tf.as_dtype(config.precision)
     problem = Problem(
-        predict=lambda weights, images: logits(net, unflatten(net, weights), images, compute),
+        predict=lambda weights, images: logits(net, unpack(net, weights), images, compute),
         loss=summed_cross_entropy,
         rule=InnerRule(config.inner_rate, config.sgd, config.weight_decay),
+        grouping=grouping(net),
     )
     return Learner(problem, max_value, initial_weights(net, config.seed), config.task_order)

@@ -15,27 +15,30 @@ from supervised_reptile.workers import map_ahead
 
 # Data sets up to this size live in the graph's memory and only row numbers cross into it;
 # of larger ones (memory-mapped) each call brings along just the images it needs.
-RESIDENT_BYTES = 256 * 2**20
+RESIDENT_BYTES = 128 * 2**20
 
 Item = TypeVar("Item")
 Product = TypeVar("Product")
 
 
+Encode = Callable[[np.ndarray, int], np.ndarray]  # (images, max_value) -> what a network reads
+
+
 class Fed(NamedTuple):
     """Tasks, and the images that their rows number."""
 
-    pixels: tf.Tensor  # uint8 [images, height, width, channels]
+    pixels: tf.Tensor  # uint8 [images, ...]
     tasks: Tasks
 
 
 class ImageFeed:
     """Turns tasks of a data set into what a compiled call takes."""
 
-    def __init__(self, dataset: Dataset) -> None:
-        self._images = dataset.images
+    def __init__(self, dataset: Dataset, encode: Encode = lambda images, _: images) -> None:
+        """`encode` makes of uint8 images [n, height, width, channels] what a network reads."""
+        self._images, self._max_value, self._encode = dataset.images, dataset.max_value, encode
         resident = dataset.images.nbytes <= RESIDENT_BYTES
-        self._resident = tf.constant(dataset.images) if resident else None
-        self.max_value = dataset.max_value
+        self._resident = self._encoded(slice(None)) if resident else None
 
     def __call__(self, tasks: Tasks) -> Fed:
         """`tasks` as they are if the images are resident, else renumbered for a copy of theirs."""
@@ -46,7 +49,10 @@ class ImageFeed:
             name: np.searchsorted(used, rows).astype(np.int32)
             for name, rows in _row_arrays(tasks).items()
         }
-        return Fed(tf.constant(self._images[used]), tasks._replace(**renumbered))
+        return Fed(self._encoded(used), tasks._replace(**renumbered))
+
+    def _encoded(self, rows: np.ndarray | slice) -> tf.Tensor:
+        return tf.constant(self._encode(self._images[rows], self._max_value))
 
 
 def _row_arrays(tasks: Tasks) -> dict[str, np.ndarray]:

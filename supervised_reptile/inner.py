@@ -11,18 +11,20 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from supervised_reptile.weights import Grouping, Weights, times
+
 ADAM_BETA2 = 0.999
 ADAM_EPSILON = 1e-8
 
-Predict = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # (weights [P], inputs [n, ...]) -> outputs
+Predict = Callable[[Weights, tf.Tensor], tf.Tensor]  # (weights, inputs [n, ...]) -> outputs
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # (labels [n], outputs [n, ...]) -> scalar
 
 
 class InnerState(NamedTuple):
     """What inner steps change. Adam's part outlives tasks: see design, section 2, point 3."""
 
-    weights: tf.Tensor  # [P]
-    second_moment: tf.Tensor  # [P], Adam's v
+    weights: Weights
+    second_moment: Weights  # Adam's v
     time: tf.Tensor  # scalar int64, Adam's t: inner steps taken so far
 
 
@@ -40,6 +42,7 @@ class Problem(NamedTuple):
     predict: Predict
     loss: Loss
     rule: InnerRule
+    grouping: Grouping = Grouping()
 
 
 class Examples(NamedTuple):
@@ -52,11 +55,11 @@ class Examples(NamedTuple):
 class ImageTable(NamedTuple):
     """Where rows are looked up."""
 
-    pixels: tf.Tensor  # uint8 [images, height, width, channels]
+    pixels: tf.Tensor  # uint8 [images, ...]
     max_value: int  # the pixel value that stands for 1.0
 
     def look_up(self, rows: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-        """Float images in 0 ... 1 for `rows`, [*rows.shape, height, width, channels]."""
+        """Float images in 0 ... 1 for `rows`, [*rows.shape, ...]."""
         images = tf.cast(tf.gather(self.pixels, rows), dtype)
         return images if self.max_value == 1 else images * (1 / self.max_value)
 
@@ -73,26 +76,33 @@ def inner_step(
     """One step on one inner batch: weight decay, then Adam (design, section 2.2) or SGD."""
     rule, weights = problem.rule, state.weights
     if rule.weight_decay != 1:
-        weights = weights * rule.weight_decay
+        weights = times(weights, rule.weight_decay)
     with tf.GradientTape() as tape:
         tape.watch(weights)
         value = problem.loss(labels, problem.predict(weights, inputs))
-    gradient = tape.gradient(value, weights)
-    if rule.sgd:
-        return InnerState(weights - rule.rate * gradient, state.second_moment, state.time + 1)
+    gradients = tape.gradient(value, weights)
     time = state.time + 1
-    second_moment = ADAM_BETA2 * state.second_moment + (1 - ADAM_BETA2) * gradient * gradient
+    if rule.sgd:
+        moved = tuple(w - rule.rate * g for w, g in zip(weights, gradients, strict=True))
+        return InnerState(moved, state.second_moment, time)
     correction = tf.sqrt(1 - tf.pow(tf.constant(ADAM_BETA2, tf.float64), tf.cast(time, tf.float64)))
-    rate = rule.rate * tf.cast(correction, weights.dtype)
-    weights = weights - rate * gradient / (tf.sqrt(second_moment) + ADAM_EPSILON)
-    return InnerState(weights, second_moment, time)
+    rate = rule.rate * tf.cast(correction, weights[0].dtype)
+    second_moment = tuple(
+        ADAM_BETA2 * v + (1 - ADAM_BETA2) * g * g
+        for v, g in zip(state.second_moment, gradients, strict=True)
+    )
+    moved = tuple(
+        w - rate * g / (tf.sqrt(v) + ADAM_EPSILON)
+        for w, v, g in zip(weights, second_moment, gradients, strict=True)
+    )
+    return InnerState(moved, second_moment, time)
 
 
 def adapt(problem: Problem, state: InnerState, table: ImageTable, batches: Examples) -> InnerState:
     """Inner steps over all of `batches`, rows and labels [steps, batch], one after the other."""
 
     def body(step: tf.Tensor, state: InnerState) -> tuple[tf.Tensor, InnerState]:
-        inputs = table.look_up(batches.rows[step], state.weights.dtype)
+        inputs = table.look_up(batches.rows[step], state.weights[0].dtype)
         return step + 1, inner_step(problem, state, inputs, batches.labels[step])
 
     steps = tf.shape(batches.rows)[0]

@@ -46,8 +46,11 @@ class Learner:
     @property
     def state(self) -> InnerState:
         """The variables' values now."""
+        split = self.problem.grouping.split
         return InnerState(
-            self.weights.read_value(), self.second_moment.read_value(), self.time.read_value()
+            split(self.weights.read_value()),
+            split(self.second_moment.read_value()),
+            self.time.read_value(),
         )
 
     def train(self, fed: Fed, step_sizes: np.ndarray) -> int:
@@ -87,8 +90,8 @@ class Learner:
         state, sound = outer_steps(
             self.problem, self._task_order, self.state, table, (work, step_sizes)
         )
-        self.weights.assign(state.weights)
-        self.second_moment.assign(state.second_moment)
+        self.weights.assign(self.problem.grouping.join(state.weights))
+        self.second_moment.assign(self.problem.grouping.join(state.second_moment))
         self.time.assign(state.time)
         return sound
 

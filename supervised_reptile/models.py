@@ -1,18 +1,28 @@
 """Networks as pure functions of (weights, images); weights are one flat vector.
 
-One vector for all weights makes the inner optimizer, the mean over tasks, the outer
-step, a checkpoint and an all-reduce one operation each. `ConvNet.shapes` names its parts.
+One vector for all weights makes a checkpoint, an export and an all-reduce one operation each.
+`ConvNet.shapes` names its parts; `split` makes of it what inner steps work on.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-BATCH_NORM_EPSILON = 1e-3
+from supervised_reptile.layers import (
+    batch_norm,
+    first_block,
+    image_patches,
+    strided_convolution,
+)
+from supervised_reptile.weights import Grouping, Weights
+
+LARGE = 2**14  # weights of a kernel from which it is a group of its own
 _INITIAL_WEIGHTS = 0x1717  # separates these random numbers from the tasks' streams
 
 
@@ -98,10 +108,52 @@ def flatten(parts: list[tf.Tensor]) -> tf.Tensor:
     return tf.concat([tf.reshape(part, [-1]) for part in parts], axis=0)
 
 
+def split(net: ConvNet, flat: tf.Tensor) -> Weights:
+    """The flat vector in a few: all small weights in one, then each large kernel by itself.
+
+    What inner steps work on. An operation costs some microseconds whatever its size, so the many
+    small weights stay together; a vector that fits a core's cache is updated faster than one of
+    everything, which would also be cut and joined again at every step.
+    """
+    pieces = tf.split(flat, [math.prod(shape) for _, shape in net.shapes])
+    large = _large(net)
+    small = [piece for piece, alone in zip(pieces, large, strict=True) if not alone]
+    return tf.concat(small, axis=0), *itertools.compress(pieces, large)
+
+
+def unpack(net: ConvNet, weights: Weights) -> list[tf.Tensor]:
+    """The tensors of `net.shapes` in what `split` returns."""
+    large, shapes = _large(net), [shape for _, shape in net.shapes]
+    sizes = [math.prod(s) for s, alone in zip(shapes, large, strict=True) if not alone]
+    small, kernels = iter(tf.split(weights[0], sizes)), iter(weights[1:])
+    return [
+        tf.reshape(next(kernels if alone else small), shape)
+        for shape, alone in zip(shapes, large, strict=True)
+    ]
+
+
+def grouping(net: ConvNet) -> Grouping:
+    """How inner steps see the flat vector: see `split`."""
+    return Grouping(partial(split, net), lambda weights: flatten(unpack(net, weights)))
+
+
+def _large(net: ConvNet) -> list[bool]:
+    return [math.prod(shape) >= LARGE for _, shape in net.shapes]
+
+
+def encode(net: ConvNet, images: np.ndarray, max_value: int) -> np.ndarray:
+    """What `logits` reads of images [n, height, width, channels], the same type, made once.
+
+    The networks with stride 2 read patches, [n, positions, 9 * channels + 1]; Mini-ImageNet's
+    reads the images.
+    """
+    return images if net.pooling else image_patches(images, 2, max_value)
+
+
 def logits(
-    net: ConvNet, parts: list[tf.Tensor], images: tf.Tensor, compute: tf.DType | None = None
+    net: ConvNet, parts: list[tf.Tensor], encoded: tf.Tensor, compute: tf.DType | None = None
 ) -> tf.Tensor:
-    """Class scores [images, way] of float images [images, height, width, channels].
+    """Class scores [n, way] of `encode`d images, as floats from 0 to 1.
 
     Batch norm always uses the statistics of these images, in training and evaluation alike:
     there are no moving averages, so what is in the batch matters.
@@ -110,24 +162,32 @@ def logits(
       compute: the type of activations and convolutions (bfloat16, say). Weights, batch
         statistics, the dense layer and the scores keep the type of `parts`.
     """
-    compute = compute or images.dtype
-    x = tf.cast(images, compute)
-    for block in range(net.blocks):
-        kernel, gamma, beta = parts[3 * block : 3 * block + 3]
-        kernel = tf.cast(kernel, compute)
-        x = tf.nn.conv2d(x, kernel, strides=1 if net.pooling else 2, padding="SAME")
-        x = _batch_norm(x, gamma, beta)
-        if net.pooling:
-            x = tf.nn.max_pool2d(x, ksize=2, strides=2, padding="SAME")
-        x = tf.nn.relu(x)
+    forward = _pooling_blocks if net.pooling else _strided_blocks
+    x = forward(net, parts, encoded, compute or encoded.dtype)
     kernel, bias = parts[-2:]
     return tf.cast(tf.reshape(x, [-1, kernel.shape[0]]), kernel.dtype) @ kernel + bias
 
 
-def _batch_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
-    if x.dtype != tf.float64:  # the fused kernel takes half the time, but does not know float64
-        return tf.compat.v1.nn.fused_batch_norm(
-            x, gamma, beta, epsilon=BATCH_NORM_EPSILON, is_training=True
-        )[0]
-    mean, variance = tf.nn.moments(x, axes=[0, 1, 2])
-    return tf.nn.batch_normalization(x, mean, variance, beta, gamma, BATCH_NORM_EPSILON)
+def _pooling_blocks(
+    net: ConvNet, parts: list[tf.Tensor], images: tf.Tensor, compute: tf.DType
+) -> tf.Tensor:
+    x = tf.cast(images, compute)
+    for block in range(net.blocks):
+        kernel, gamma, beta = parts[3 * block : 3 * block + 3]
+        x = tf.nn.conv2d(x, tf.cast(kernel, compute), strides=1, padding="SAME")
+        x = batch_norm(x, gamma, beta)
+        x = tf.nn.relu(tf.nn.max_pool2d(x, ksize=2, strides=2, padding="SAME"))
+    return x
+
+
+def _strided_blocks(
+    net: ConvNet, parts: list[tf.Tensor], patches: tf.Tensor, compute: tf.DType
+) -> tf.Tensor:
+    x = first_block(patches, tuple(parts[:3]), compute)
+    height, width = (-(-size // 2) for size in net.image_shape[:2])
+    x = tf.reshape(x, [-1, height, width, net.filters])
+    for block in range(1, net.blocks):
+        kernel, gamma, beta = parts[3 * block : 3 * block + 3]
+        x = strided_convolution(x, tf.cast(kernel, compute))
+        x = tf.nn.relu(batch_norm(x, gamma, beta))
+    return x

@@ -19,6 +19,7 @@ from supervised_reptile.inner import (
     adapt,
     inner_step,
 )
+from supervised_reptile.weights import Weights, all_finite, minus, plus, times, zeros_like
 
 # Tasks computed at the same time. A constant, not the number of cores: it decides the order
 # of summation, and results must not depend on the machine.
@@ -35,7 +36,7 @@ class TrainingTasks(NamedTuple):
 class TaskResult(NamedTuple):
     """What one task contributes to the outer step."""
 
-    update: tf.Tensor  # [P]
+    update: Weights
     state: InnerState  # after all its inner steps
 
 
@@ -48,10 +49,10 @@ def run_task(
     """
     adapted = adapt(problem, start, table, task.batches)
     if task.tail.rows.shape[-1] == 0:
-        return TaskResult(adapted.weights - start.weights, adapted)
-    inputs = table.look_up(task.tail.rows, start.weights.dtype)
+        return TaskResult(minus(adapted.weights, start.weights), adapted)
+    inputs = table.look_up(task.tail.rows, start.weights[0].dtype)
     after = inner_step(problem, adapted, inputs, task.tail.labels)
-    return TaskResult(after.weights - adapted.weights, after)
+    return TaskResult(minus(after.weights, adapted.weights), after)
 
 
 def parallel_tasks(
@@ -64,24 +65,26 @@ def parallel_tasks(
     meta_batch = tasks.batches.rows.shape[0]
     lanes = min(meta_batch, LANES)
 
-    def lane(first: int) -> tuple[tf.Tensor, tf.Tensor]:
+    def lane(first: int) -> tuple[Weights, Weights]:
         def body(task, update, second_moment):
             result = run_task(problem, start, table, _pick(tasks, task))
             return (
                 task + lanes,
-                update + result.update,
-                second_moment + result.state.second_moment,
+                plus(update, result.update),
+                plus(second_moment, result.state.second_moment),
             )
 
-        zeros = tf.zeros_like(start.weights)
+        zeros = zeros_like(start.weights)
         return tf.while_loop(lambda task, *_: task < meta_batch, body, (first, zeros, zeros))[1:]
 
-    # Stacked and then summed: tf.add_n would add in order of arrival, which no run repeats.
-    sums = [tf.reduce_sum(tf.stack(s), 0) for s in zip(*map(lane, range(lanes)), strict=True)]
+    def mean(*sums: tf.Tensor) -> tf.Tensor:
+        # Stacked and then summed: tf.add_n would add in order of arrival, which no run repeats.
+        return tf.reduce_sum(tf.stack(sums), 0) / meta_batch
+
+    update, second_moment = tf.nest.map_structure(mean, *map(lane, range(lanes)))
     tail_steps = int(tasks.tail.rows.shape[-1] > 0)
     steps = tf.shape(tasks.batches.rows, out_type=tf.int64)[1] + tail_steps
-    state = InnerState(start.weights, sums[1] / meta_batch, start.time + steps)
-    return TaskResult(sums[0] / meta_batch, state)
+    return TaskResult(update, InnerState(start.weights, second_moment, start.time + steps))
 
 
 def sequential_tasks(
@@ -93,11 +96,11 @@ def sequential_tasks(
     def body(task, total):
         result = run_task(problem, total.state, table, _pick(tasks, task))
         state = result.state._replace(weights=start.weights)
-        return task + 1, TaskResult(total.update + result.update, state)
+        return task + 1, TaskResult(plus(total.update, result.update), state)
 
-    total = TaskResult(tf.zeros_like(start.weights), start)
+    total = TaskResult(zeros_like(start.weights), start)
     total = tf.while_loop(lambda task, _: task < meta_batch, body, (0, total))[1]
-    return total._replace(update=total.update / meta_batch)
+    return total._replace(update=times(total.update, 1 / meta_batch))
 
 
 TASK_ORDERS = {"parallel": parallel_tasks, "sequential": sequential_tasks}
@@ -121,9 +124,9 @@ def outer_steps(
 
     def body(step, sound, state):
         result = run_tasks(problem, state, table, _pick(tasks, step))
-        weights = state.weights + step_sizes[step] * result.update
-        finite = tf.reduce_all(tf.math.is_finite(weights))
-        return step + 1, sound + tf.cast(finite, tf.int32), result.state._replace(weights=weights)
+        weights = plus(state.weights, times(result.update, step_sizes[step]))
+        sound += tf.cast(all_finite(weights), tf.int32)
+        return step + 1, sound, result.state._replace(weights=weights)
 
     _, sound, state = tf.while_loop(
         lambda step, sound, _: (step < last) & (sound == step), body, (0, 0, start)

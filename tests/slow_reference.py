@@ -115,9 +115,12 @@ class SlowLearner:
         weights = tf.constant(self.weights)
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            outputs = self.problem.predict(weights, tf.constant(batch.inputs))
+            outputs = self.outputs(weights, batch.inputs)
             loss = self.problem.loss(tf.constant(batch.labels), outputs)
         return tape.gradient(loss, weights).numpy()
+
+    def outputs(self, weights: np.ndarray, inputs: np.ndarray) -> tf.Tensor:
+        return self.problem.predict(self.problem.grouping.split(weights), tf.constant(inputs))
 
     def inner_step(self, batch: Batch) -> None:
         rate, sgd, decay = self.problem.rule

@@ -32,7 +32,14 @@ from supervised_reptile.inner import (  # noqa: E402
     summed_cross_entropy,
 )
 from supervised_reptile.learner import Learner  # noqa: E402
-from supervised_reptile.models import ConvNet, initial_weights, logits, unflatten  # noqa: E402
+from supervised_reptile.models import (  # noqa: E402
+    ConvNet,
+    encode,
+    grouping,
+    initial_weights,
+    logits,
+    unpack,
+)
 
 NET = ConvNet((8, 8, 1), way=3, filters=4, pooling=False, blocks=2)
 MAX_VALUE = 255
@@ -49,7 +56,13 @@ def small_images() -> np.ndarray:
 
 
 IMAGES = small_images()
-TABLE = ImageTable(tf.constant(IMAGES), MAX_VALUE)
+ENCODED = encode(NET, IMAGES, MAX_VALUE)
+TABLE = ImageTable(tf.constant(ENCODED), MAX_VALUE)
+
+
+def inputs(rows: np.ndarray) -> np.ndarray:
+    """What the network reads of images, float64."""
+    return ENCODED[rows] / MAX_VALUE
 
 
 def small_dataset() -> Dataset:
@@ -60,9 +73,10 @@ def small_dataset() -> Dataset:
 def classifier(rule: InnerRule, net: ConvNet = NET) -> Problem:
     """The problem that the programs train on, with `net` as the network."""
     return Problem(
-        lambda weights, images: logits(net, unflatten(net, weights), images),
+        lambda weights, images: logits(net, unpack(net, weights), images),
         summed_cross_entropy,
         rule,
+        grouping(net),
     )
 
 
@@ -75,15 +89,22 @@ def some_weights(net: ConvNet = NET, seed: int = 0) -> np.ndarray:
 def some_state(net: ConvNet = NET, time: int = 7) -> InnerState:
     """Weights, second moments and time in the middle of a run, float64."""
     moments = np.random.default_rng(1).uniform(0.1, 2, net.size)
-    values = some_weights(net), moments, np.int64(time)
-    return InnerState(*map(tf.constant, values))
+    split = grouping(net).split
+    return InnerState(split(some_weights(net)), split(moments), tf.constant(time, tf.int64))
+
+
+def flat(state: InnerState) -> tuple[np.ndarray, np.ndarray, int]:
+    """Weights, second moments and time in NumPy, of a state with a single group of weights."""
+    (weights,), (second_moment,), time = state
+    return weights.numpy(), second_moment.numpy(), time.numpy()
 
 
 def small_learner(rule: InnerRule, task_order: str = "parallel") -> Learner:
     """A learner in the state `some_state`."""
     learner = Learner(classifier(rule), MAX_VALUE, some_weights(), task_order)
-    learner.second_moment.assign(some_state().second_moment)
-    learner.time.assign(some_state().time)
+    _, second_moment, time = flat(some_state())
+    learner.second_moment.assign(second_moment)
+    learner.time.assign(time)
     return learner
 
 

@@ -26,23 +26,18 @@ MODES = (TRANSDUCTIVE, NON_TRANSDUCTIVE)
 SHAPE = TaskShape(way=3, shots=2, steps=3, batch=4, queries=2)
 
 
-def pixels(rows: np.ndarray) -> np.ndarray:
-    return small.IMAGES[rows] / small.MAX_VALUE
-
-
 def count_slowly(learner: Learner, tasks: Tasks) -> dict[str, list[int]]:
     """Right answers per mode and episode, one forward pass at a time."""
     counts = {mode: [] for mode in MODES}
     for i in range(len(tasks.rows)):
-        slow = SlowLearner(learner.problem, *map(np.asarray, learner.state))
+        slow = SlowLearner(learner.problem, *small.flat(learner.state))
         for rows, labels in zip(tasks.rows[i], tasks.labels[i], strict=True):
-            slow.inner_step(Batch(pixels(rows), labels))
+            slow.inner_step(Batch(small.inputs(rows), labels))
 
         def guesses(images: np.ndarray, slow: SlowLearner = slow) -> np.ndarray:
-            scores = slow.problem.predict(tf.constant(slow.weights), tf.constant(images))
-            return np.argmax(scores, axis=1)
+            return np.argmax(slow.outputs(slow.weights, images), axis=1)
 
-        support, queries = pixels(tasks.support_rows[i]), pixels(tasks.query_rows[i])
+        support, queries = small.inputs(tasks.support_rows[i]), small.inputs(tasks.query_rows[i])
         alone = [guesses(np.concatenate([support, query[None]]))[-1] for query in queries]
         counts[TRANSDUCTIVE].append(int(np.sum(guesses(queries) == tasks.query_labels[i])))
         counts[NON_TRANSDUCTIVE].append(int(np.sum(alone == tasks.query_labels[i])))
@@ -68,9 +63,9 @@ def test_right_answers_in_both_modes(learner: Learner, tasks: Tasks) -> None:
 
 
 def test_evaluation_leaves_the_learner_as_it_was(learner: Learner, tasks: Tasks) -> None:
-    before = [value.numpy() for value in learner.state]
+    before = small.flat(learner.state)
     first = learner.count_correct(small.fed(tasks), MODES)
-    for value, after in zip(before, learner.state, strict=True):
+    for value, after in zip(before, small.flat(learner.state), strict=True):
         np.testing.assert_array_equal(value, after)
     again = learner.count_correct(small.fed(tasks), MODES)
     for mode in MODES:

@@ -18,6 +18,7 @@ from supervised_reptile.inner import (
     inner_step,
     summed_cross_entropy,
 )
+from supervised_reptile.weights import zeros_like
 
 RATE = 0.05
 
@@ -28,12 +29,12 @@ def distances(rule: InnerRule) -> Problem:
     def loss(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(tf.cast(labels, outputs.dtype)[:, None] * outputs**2) / 2
 
-    return Problem(lambda weights, inputs: weights - inputs, loss, rule)
+    return Problem(lambda weights, inputs: weights[0] - inputs, loss, rule)
 
 
 def point_state(time: int = 4) -> InnerState:
     weights, moment = np.array([0.5, -2.0, 3.0]), np.array([0.0, 0.3, 20.0])
-    return InnerState(tf.constant(weights), tf.constant(moment), tf.constant(time, tf.int64))
+    return InnerState((tf.constant(weights),), (tf.constant(moment),), tf.constant(time, tf.int64))
 
 
 def point_batches(count: int) -> list[Batch]:
@@ -50,62 +51,63 @@ def take_steps(problem: Problem, state: InnerState, batches: list[Batch]) -> Inn
 @pytest.mark.parametrize("time", [0, 4, 123_456])
 def test_adam_is_the_published_formula(time: int) -> None:
     state, batches = point_state(time), point_batches(5)
-    weights, moment = state.weights.numpy(), state.second_moment.numpy()
+    weights, moment, _ = small.flat(state)
     for step, batch in enumerate(batches):
         gradient = np.sum(weights - batch.inputs, axis=0)
         moment = 0.999 * moment + 0.001 * gradient**2
         correction = np.sqrt(1 - 0.999 ** (time + step + 1))
         weights = weights - RATE * correction * gradient / (np.sqrt(moment) + 1e-8)
     end = take_steps(distances(InnerRule(RATE)), state, batches)
-    np.testing.assert_allclose(end.weights, weights, rtol=1e-12)
-    np.testing.assert_allclose(end.second_moment, moment, rtol=1e-12)
+    np.testing.assert_allclose(end.weights[0], weights, rtol=1e-12)
+    np.testing.assert_allclose(end.second_moment[0], moment, rtol=1e-12)
     assert end.time.numpy() == time + 5
     assert end.time.dtype == tf.int64
 
 
 def test_adams_epsilon_is_outside_of_the_root_and_uncorrected() -> None:
-    state = InnerState(tf.zeros(1, tf.float64), tf.zeros(1, tf.float64), tf.constant(0, tf.int64))
+    zero = (tf.zeros(1, tf.float64),)
+    state = InnerState(zero, zero, tf.constant(0, tf.int64))
     gradient = 1e-8  # as large as epsilon, so that its place matters
     batch = Batch(np.array([[-gradient]]), np.ones(1, np.int32))
     end = take_steps(distances(InnerRule(RATE)), state, [batch])
     root = np.sqrt(0.001)
     expected = -RATE * root * gradient / (root * gradient + 1e-8)
-    np.testing.assert_allclose(end.weights, [expected], rtol=1e-9)
+    np.testing.assert_allclose(end.weights[0], [expected], rtol=1e-9)
 
 
 def test_sgd_leaves_adams_moment_alone() -> None:
     state, batches = point_state(), point_batches(3)
-    weights = state.weights.numpy()
+    weights = state.weights[0].numpy()
     for batch in batches:
         weights = weights - RATE * np.sum(weights - batch.inputs, axis=0)
     end = take_steps(distances(InnerRule(RATE, sgd=True)), state, batches)
-    np.testing.assert_allclose(end.weights, weights, rtol=1e-12)
-    np.testing.assert_array_equal(end.second_moment, state.second_moment)
+    np.testing.assert_allclose(end.weights[0], weights, rtol=1e-12)
+    np.testing.assert_array_equal(end.second_moment[0], state.second_moment[0])
 
 
 def test_weights_decay_before_the_gradient_is_taken() -> None:
     state, (batch,) = point_state(), point_batches(1)
-    decayed = 0.5 * state.weights.numpy()
+    decayed = 0.5 * state.weights[0].numpy()
     expected = decayed - RATE * np.sum(decayed - batch.inputs, axis=0)
     rule = InnerRule(RATE, sgd=True, weight_decay=0.5)
     end = take_steps(distances(rule), state, [batch])
-    np.testing.assert_allclose(end.weights, expected, rtol=1e-12)
+    np.testing.assert_allclose(end.weights[0], expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("rule", [small.ADAM, small.SGD])
 def test_every_step_decays_anew(rule: InnerRule) -> None:
     rule = rule._replace(weight_decay=0.9)
     state, batches = point_state(), point_batches(4)
-    slow = SlowLearner(distances(rule), *map(np.asarray, state))
+    slow = SlowLearner(distances(rule), *small.flat(state))
     for batch in batches:
         slow.inner_step(batch)
     end = take_steps(distances(rule), state, batches)
-    np.testing.assert_allclose(end.weights, slow.weights, rtol=1e-12)
-    np.testing.assert_allclose(end.second_moment, slow.second_moment, rtol=1e-12)
+    np.testing.assert_allclose(end.weights[0], slow.weights, rtol=1e-12)
+    np.testing.assert_allclose(end.second_moment[0], slow.second_moment, rtol=1e-12)
 
 
 def image_batch(rows: list[int], labels: list[int], times: int = 1) -> Batch:
-    inputs = small.IMAGES[rows * times] / small.MAX_VALUE
+    inputs = small.inputs(rows * times)
     return Batch(inputs, np.array(labels * times, np.int32))
 
 
@@ -120,8 +122,8 @@ def test_the_loss_is_the_sum_over_the_batch() -> None:
 def test_a_batch_given_twice_moves_the_weights_twice_as_far() -> None:
     problem, state = small.classifier(small.SGD), small.some_state()
     once, twice = (
-        take_steps(problem, state, [image_batch([0, 7, 14, 15], [0, 1, 2, 2], times)]).weights
-        - state.weights
+        take_steps(problem, state, [image_batch([0, 7, 14, 15], [0, 1, 2, 2], times)]).weights[0]
+        - state.weights[0]
         for times in (1, 2)
     )
     assert np.abs(once).max() > 1e-3
@@ -130,9 +132,9 @@ def test_a_batch_given_twice_moves_the_weights_twice_as_far() -> None:
 
 def test_adams_moment_grows_with_the_square_of_the_batch() -> None:
     problem, state = small.classifier(small.ADAM), small.some_state()
-    state = state._replace(second_moment=tf.zeros_like(state.second_moment))
+    state = state._replace(second_moment=zeros_like(state.second_moment))
     once, twice = (
-        take_steps(problem, state, [image_batch([0, 7, 14], [0, 1, 2], times)]).second_moment
+        take_steps(problem, state, [image_batch([0, 7, 14], [0, 1, 2], times)]).second_moment[0]
         for times in (1, 2)
     )
     assert np.max(once) > 1e-6
@@ -146,17 +148,17 @@ def test_adapt_is_a_loop_of_inner_steps(rule: InnerRule, compiled: bool) -> None
     random = np.random.default_rng(5)
     rows = random.integers(0, len(small.IMAGES), (6, 5)).astype(np.int32)
     labels = random.integers(0, 3, (6, 5)).astype(np.int32)
-    slow = SlowLearner(problem, *map(np.asarray, state))
+    slow = SlowLearner(problem, *small.flat(state))
     for batch in zip(rows, labels, strict=True):
-        slow.inner_step(Batch(small.IMAGES[batch[0]] / small.MAX_VALUE, batch[1]))
+        slow.inner_step(Batch(small.inputs(batch[0]), batch[1]))
 
     def fast(pixels: tf.Tensor) -> InnerState:
         table = ImageTable(pixels, small.MAX_VALUE)
         return adapt(problem, state, table, Examples(tf.constant(rows), tf.constant(labels)))
 
     end = (tf.function(fast) if compiled else fast)(small.TABLE.pixels)
-    small.assert_close(end.weights, slow.weights)
-    small.assert_close(end.second_moment, slow.second_moment)
+    small.assert_close(end.weights[0], slow.weights)
+    small.assert_close(end.second_moment[0], slow.second_moment)
     assert end.time.numpy() == 7 + 6
 
 
@@ -164,7 +166,7 @@ def test_adapt_to_no_batches_changes_nothing() -> None:
     none = tf.zeros((0, 5), tf.int32)
     state = small.some_state()
     end = adapt(small.classifier(small.ADAM), state, small.TABLE, Examples(none, none))
-    for before, after in zip(state, end, strict=True):
+    for before, after in zip(small.flat(state), small.flat(end), strict=True):
         np.testing.assert_array_equal(before, after)
 
 

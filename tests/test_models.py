@@ -12,6 +12,7 @@ from slow_reference import named_parts, network
 
 from supervised_reptile.models import (
     ConvNet,
+    encode,
     flatten,
     initial_weights,
     logits,
@@ -27,7 +28,8 @@ PUBLISHED = [OMNIGLOT, MINIIMAGENET]
 
 
 def scores(net: ConvNet, weights: np.ndarray, images: np.ndarray) -> np.ndarray:
-    return logits(net, unflatten(net, tf.constant(weights)), tf.constant(images)).numpy()
+    encoded = tf.constant(encode(net, images, max_value=1))
+    return logits(net, unflatten(net, tf.constant(weights)), encoded).numpy()
 
 
 def test_shapes_of_the_omniglot_network() -> None:
@@ -128,7 +130,8 @@ def test_float32_scores_are_near_those_of_float64(net: ConvNet) -> None:
 @pytest.mark.parametrize("net", PUBLISHED)
 def test_bfloat16_is_for_activations_only(net: ConvNet) -> None:
     random = np.random.default_rng(2)
-    images = tf.constant(random.uniform(0, 1, (10, *net.image_shape)), tf.float32)
+    images = random.uniform(0, 1, (10, *net.image_shape)).astype(np.float32)
+    images = tf.constant(encode(net, images, max_value=1))
     weights = tf.constant(initial_weights(net, 0))
     moves = {}
     for compute in (tf.float32, tf.bfloat16):

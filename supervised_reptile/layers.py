@@ -1,0 +1,142 @@
+"""The networks' layers, in the forms that were measured to be fast (docs/performance.md).
+
+A 3x3 convolution is a matrix product once every output position's nine inputs, its patch, lie
+in a row. What oneDNN does with an image-shaped tensor is faster where images are large; for
+small ones, and for the filter gradient in bfloat16, the product wins by far.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import tensorflow as tf
+
+BATCH_NORM_EPSILON = 1e-3
+TAPS = 9  # of a 3x3 kernel
+# Output positions up to which float32 convolutions run as matrix products of patches.
+FEW_POSITIONS = 16
+
+
+@lru_cache(maxsize=64)
+def patch_pixels(height: int, width: int, stride: int) -> np.ndarray:
+    """Which pixels a 3x3 kernel sees at each output position, padding SAME.
+
+    Returns int32 [positions, 9]: row-major pixel numbers; height * width stands for the zeros
+    around the image.
+    """
+
+    def lines(size: int) -> np.ndarray:  # [positions, 3], size where it is outside
+        count = -(-size // stride)
+        before = max((count - 1) * stride + 3 - size, 0) // 2
+        seen = np.arange(count)[:, None] * stride + np.arange(3) - before
+        return np.where((seen >= 0) & (seen < size), seen, size)
+
+    y, x = lines(height)[:, None, :, None], lines(width)[None, :, None, :]
+    pixels = np.where((y < height) & (x < width), y * width + x, height * width)
+    return pixels.reshape(-1, TAPS).astype(np.int32)
+
+
+@lru_cache(maxsize=64)
+def patch_rows(images: int, height: int, width: int, stride: int) -> np.ndarray:
+    """`patch_pixels` of several images under one another: int32 [images * positions, 9].
+
+    images * height * width, one past the last pixel, stands for zeros.
+    """
+    pixels, size = patch_pixels(height, width, stride), height * width
+    rows = pixels + np.arange(images, dtype=np.int32)[:, None, None] * size
+    return np.where(pixels == size, images * size, rows).reshape(-1, TAPS).astype(np.int32)
+
+
+def image_patches(images: np.ndarray, stride: int, one: int) -> np.ndarray:
+    """Patches of whole images, and after each the constant `one`, which the bias multiplies.
+
+    From [n, height, width, channels] to [n, positions, 9 * channels + 1] of the same type.
+    """
+    count, height, width, channels = images.shape
+    pixels = patch_pixels(height, width, stride)
+    flat = np.zeros((count, height * width + 1, channels), images.dtype)
+    flat[:, :-1] = images.reshape(count, -1, channels)
+    patches = np.full((count, len(pixels), TAPS * channels + 1), one, images.dtype)
+    patches[:, :, :-1] = flat[:, pixels].reshape(count, len(pixels), -1)
+    return patches
+
+
+def first_block(
+    patches: tf.Tensor, weights: tuple[tf.Tensor, tf.Tensor, tf.Tensor], compute: tf.DType
+) -> tf.Tensor:
+    """Convolution, batch norm and ReLU of images that are given as patches.
+
+    A convolution is linear in its patches, so mean and variance of its outputs follow from the
+    patches' first and second moments, and batch norm becomes part of the kernel and of a bias:
+    relu(patches @ (kernel * scale) + shift). Nothing of the size of the outputs is read twice.
+
+    Args:
+      patches: [n, positions, K + 1], the last of each being 1: see `image_patches`.
+      weights: kernel [3, 3, channels, filters] with K = 9 * channels; gamma, beta [filters].
+      compute: type of the result.
+
+    Returns:
+      [n, positions, filters]
+    """
+    kernel, gamma, beta = weights
+    inputs = patches.shape[-1] - 1
+    rows = tf.reshape(patches, [-1, inputs + 1])
+    kernel = tf.reshape(kernel, [inputs, -1])
+    moments = tf.matmul(rows, rows, transpose_a=True) / tf.cast(tf.shape(rows)[0], rows.dtype)
+    mean_patch = moments[:inputs, inputs:]  # [K, 1]
+    covariance = moments[:inputs, :inputs] - mean_patch * tf.transpose(mean_patch)
+    mean = tf.reduce_sum(mean_patch * kernel, axis=0)
+    variance = tf.reduce_sum(kernel * (covariance @ kernel), axis=0)
+    scale = gamma * tf.math.rsqrt(variance + BATCH_NORM_EPSILON)
+    affine = tf.concat([kernel * scale, (beta - mean * scale)[None]], axis=0)
+    outputs = tf.nn.relu(tf.cast(rows, compute) @ tf.cast(affine, compute))
+    return tf.reshape(outputs, [-1, patches.shape[1], outputs.shape[-1]])
+
+
+def strided_convolution(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """A 3x3 convolution with stride 2, padding SAME.
+
+    From [n, height, width, channels] and [3, 3, channels, filters] of the same type to
+    [n, height / 2, width / 2, filters], halves rounded up. n must be known when a graph is built.
+    """
+    positions = math.prod(-(-size // 2) for size in images.shape[1:3])
+    if images.dtype == tf.bfloat16 or positions <= FEW_POSITIONS:
+        return _convolution_by_patches(images, kernel)
+    return tf.nn.conv2d(images, kernel, strides=2, padding="SAME")
+
+
+@tf.custom_gradient
+def _convolution_by_patches(images: tf.Tensor, kernel: tf.Tensor):
+    (count, height, width, channels), filters = images.shape, kernel.shape[-1]
+    halved = [count, -(-height // 2), -(-width // 2), filters]
+    rows = tf.pad(tf.reshape(images, [-1, channels]), [[0, 1], [0, 0]])
+    patches = tf.gather(rows, patch_rows(count, height, width, 2))
+    patches = tf.reshape(patches, [-1, TAPS * channels])
+    outputs = patches @ tf.reshape(kernel, [-1, filters])
+
+    def gradient(upstream: tf.Tensor):
+        columns = tf.reshape(upstream, [-1, filters])
+        for_kernel = tf.matmul(patches, columns, transpose_a=True)
+        # Adding patches up again is slow in TensorFlow; oneDNN's input gradient is not.
+        for_images = tf.raw_ops.Conv2DBackpropInput(
+            input_sizes=images.shape,
+            filter=kernel,
+            out_backprop=upstream,
+            strides=[1, 2, 2, 1],
+            padding="SAME",
+        )
+        return for_images, tf.reshape(for_kernel, kernel.shape)
+
+    return tf.reshape(outputs, halved), gradient
+
+
+def batch_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
+    """Batch norm with the statistics of `x`, [n, height, width, channels]."""
+    if x.dtype != tf.float64:  # the fused kernel takes half the time, but does not know float64
+        return tf.compat.v1.nn.fused_batch_norm(
+            x, gamma, beta, epsilon=BATCH_NORM_EPSILON, is_training=True
+        )[0]
+    mean, variance = tf.nn.moments(x, axes=[0, 1, 2])
+    return tf.nn.batch_normalization(x, mean, variance, beta, gamma, BATCH_NORM_EPSILON)
