@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from supervised_reptile.inner import Examples, ImageTable, InnerState, Predict, Problem, adapt
+from supervised_reptile.inner import Examples, InnerState, Predict, Problem, adapt, look_up
 from supervised_reptile.outer import LANES
 from supervised_reptile.weights import Weights
 
@@ -52,7 +52,7 @@ def accuracy(correct: np.ndarray, queries: int) -> Accuracy:
 def query_scores(
     predict: Predict,
     weights: Weights,
-    table: ImageTable,
+    table: tf.Tensor,
     episode: Episodes,
     modes: tuple[str, ...],
 ) -> list[tf.Tensor]:
@@ -61,9 +61,8 @@ def query_scores(
     Transductive: one forward pass over all queries, which share their batch statistics.
     Non-transductive: for each query a forward pass over the support set and that query.
     """
-    dtype = weights[0].dtype
-    support = table.look_up(episode.support_rows, dtype)
-    queries = table.look_up(episode.queries.rows, dtype)
+    support = look_up(table, episode.support_rows, weights)
+    queries = look_up(table, episode.queries.rows, weights)
 
     def alone(query: tf.Tensor) -> tf.Tensor:
         return predict(weights, tf.concat([support, query[None]], axis=0))[-1]
@@ -71,7 +70,7 @@ def query_scores(
     scores = {
         TRANSDUCTIVE: lambda: predict(weights, queries),
         NON_TRANSDUCTIVE: lambda: tf.map_fn(
-            alone, queries, fn_output_signature=dtype, parallel_iterations=1
+            alone, queries, fn_output_signature=weights[0].dtype, parallel_iterations=1
         ),
     }
     return [scores[mode]() for mode in modes]
@@ -80,7 +79,7 @@ def query_scores(
 def correct_counts(
     problem: Problem,
     start: InnerState,
-    table: ImageTable,
+    table: tf.Tensor,
     episodes: Episodes,
     modes: tuple[str, ...],
 ) -> tf.Tensor:

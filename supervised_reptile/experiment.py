@@ -15,7 +15,15 @@ from supervised_reptile.errors import UserError
 from supervised_reptile.feed import ImageFeed
 from supervised_reptile.inner import InnerRule, Problem, summed_cross_entropy
 from supervised_reptile.learner import Learner
-from supervised_reptile.models import ConvNet, encode, grouping, initial_weights, logits, unpack
+from supervised_reptile.models import (
+    ConvNet,
+    Reading,
+    encode,
+    grouping,
+    initial_weights,
+    logits,
+    unpack,
+)
 from supervised_reptile.plots import plot_learning_curve
 from supervised_reptile.run_dir import (
     RunDir,
@@ -122,11 +130,11 @@ def check_same(path: Path, wanted: Stored, same_data: bool) -> None:
 
 def make_learner(config: Config, net: ConvNet, max_value: int) -> Learner:
     """A learner of `net` with the initial weights of config.seed."""
-    compute = tf.as_dtype(config.precision)
+    reading = Reading(max_value, tf.as_dtype(config.precision))
     problem = Problem(
-        predict=lambda weights, images: logits(net, unpack(net, weights), images, compute),
+        predict=lambda weights, images: logits(net, unpack(net, weights), images, reading),
         loss=summed_cross_entropy,
         rule=InnerRule(config.inner_rate, config.sgd, config.weight_decay),
         grouping=grouping(net),
     )
-    return Learner(problem, max_value, initial_weights(net, config.seed), config.task_order)
+    return Learner(problem, initial_weights(net, config.seed), config.task_order)

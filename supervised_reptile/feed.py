@@ -21,22 +21,22 @@ Item = TypeVar("Item")
 Product = TypeVar("Product")
 
 
-Encode = Callable[[np.ndarray, int], np.ndarray]  # (images, max_value) -> what a network reads
+Encode = Callable[[np.ndarray], np.ndarray]  # images -> what a network reads of them
 
 
 class Fed(NamedTuple):
     """Tasks, and the images that their rows number."""
 
-    pixels: tf.Tensor  # uint8 [images, ...]
+    table: tf.Tensor  # uint8 [images, ...]
     tasks: Tasks
 
 
 class ImageFeed:
     """Turns tasks of a data set into what a compiled call takes."""
 
-    def __init__(self, dataset: Dataset, encode: Encode = lambda images, _: images) -> None:
+    def __init__(self, dataset: Dataset, encode: Encode) -> None:
         """`encode` makes of uint8 images [n, height, width, channels] what a network reads."""
-        self._images, self._max_value, self._encode = dataset.images, dataset.max_value, encode
+        self._images, self._encode = dataset.images, encode
         resident = dataset.images.nbytes <= RESIDENT_BYTES
         self._resident = self._encoded(slice(None)) if resident else None
 
@@ -52,7 +52,7 @@ class ImageFeed:
         return Fed(self._encoded(used), tasks._replace(**renumbered))
 
     def _encoded(self, rows: np.ndarray | slice) -> tf.Tensor:
-        return tf.constant(self._encode(self._images[rows], self._max_value))
+        return tf.constant(self._encode(self._images[rows]))
 
 
 def _row_arrays(tasks: Tasks) -> dict[str, np.ndarray]:

@@ -46,22 +46,15 @@ class Problem(NamedTuple):
 
 
 class Examples(NamedTuple):
-    """Examples by row of an image table, so that only numbers cross into the graph."""
+    """Examples by their row in a table, so that only numbers cross into the graph."""
 
     rows: tf.Tensor  # int32 [..., batch]
     labels: tf.Tensor  # int32 [..., batch]
 
 
-class ImageTable(NamedTuple):
-    """Where rows are looked up."""
-
-    pixels: tf.Tensor  # uint8 [images, ...]
-    max_value: int  # the pixel value that stands for 1.0
-
-    def look_up(self, rows: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-        """Float images in 0 ... 1 for `rows`, [*rows.shape, ...]."""
-        images = tf.cast(tf.gather(self.pixels, rows), dtype)
-        return images if self.max_value == 1 else images * (1 / self.max_value)
+def look_up(table: tf.Tensor, rows: tf.Tensor, like: Weights) -> tf.Tensor:
+    """Rows of a table [n, ...] as floats of the weights' type, [*rows.shape, ...]."""
+    return tf.cast(tf.gather(table, rows), like[0].dtype)
 
 
 def summed_cross_entropy(labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
@@ -98,11 +91,14 @@ def inner_step(
     return InnerState(moved, second_moment, time)
 
 
-def adapt(problem: Problem, state: InnerState, table: ImageTable, batches: Examples) -> InnerState:
-    """Inner steps over all of `batches`, rows and labels [steps, batch], one after the other."""
+def adapt(problem: Problem, state: InnerState, table: tf.Tensor, batches: Examples) -> InnerState:
+    """Inner steps over all of `batches`, rows and labels [steps, batch], one after the other.
+
+    `table`, [n, ...], is where rows are looked up.
+    """
 
     def body(step: tf.Tensor, state: InnerState) -> tuple[tf.Tensor, InnerState]:
-        inputs = table.look_up(batches.rows[step], state.weights[0].dtype)
+        inputs = look_up(table, batches.rows[step], state.weights)
         return step + 1, inner_step(problem, state, inputs, batches.labels[step])
 
     steps = tf.shape(batches.rows)[0]

@@ -49,8 +49,8 @@ def patch_rows(images: int, height: int, width: int, stride: int) -> np.ndarray:
     return np.where(pixels == size, images * size, rows).reshape(-1, TAPS).astype(np.int32)
 
 
-def image_patches(images: np.ndarray, stride: int, one: int) -> np.ndarray:
-    """Patches of whole images, and after each the constant `one`, which the bias multiplies.
+def image_patches(images: np.ndarray, stride: int) -> np.ndarray:
+    """Patches of whole images, and after each the constant 1, which the bias multiplies.
 
     From [n, height, width, channels] to [n, positions, 9 * channels + 1] of the same type.
     """
@@ -58,7 +58,7 @@ def image_patches(images: np.ndarray, stride: int, one: int) -> np.ndarray:
     pixels = patch_pixels(height, width, stride)
     flat = np.zeros((count, height * width + 1, channels), images.dtype)
     flat[:, :-1] = images.reshape(count, -1, channels)
-    patches = np.full((count, len(pixels), TAPS * channels + 1), one, images.dtype)
+    patches = np.full((count, len(pixels), TAPS * channels + 1), 1, images.dtype)
     patches[:, :, :-1] = flat[:, pixels].reshape(count, len(pixels), -1)
     return patches
 

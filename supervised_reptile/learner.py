@@ -14,7 +14,7 @@ import tensorflow as tf
 from supervised_reptile.compiled import AnyLength
 from supervised_reptile.evaluate import Episodes, correct_counts
 from supervised_reptile.feed import Fed
-from supervised_reptile.inner import Examples, ImageTable, InnerState, Problem
+from supervised_reptile.inner import Examples, InnerState, Problem
 from supervised_reptile.outer import TrainingTasks, outer_steps
 
 
@@ -24,13 +24,11 @@ class Learner:
     def __init__(
         self,
         problem: Problem,
-        max_value: int,
         weights: np.ndarray,
         task_order: str = "parallel",
     ) -> None:
-        """Starts from `weights`, float [P]; `max_value` is the pixel value that stands for 1."""
+        """Starts from `weights`, float [P], and Adam's state of the beginning."""
         self.problem = problem
-        self._max_value = max_value
         self._task_order = task_order
         self.weights = tf.Variable(weights, name="weights")
         self.second_moment = tf.Variable(np.zeros_like(weights), name="second_moment")
@@ -68,7 +66,7 @@ class Learner:
             Examples(per_step(tasks.rows), per_step(tasks.labels)),
             Examples(per_step(tasks.tail_rows), per_step(tasks.tail_labels)),
         )
-        return int(self._train(fed.pixels, work, tf.constant(step_sizes, self.weights.dtype)))
+        return int(self._train(fed.table, work, tf.constant(step_sizes, self.weights.dtype)))
 
     def count_correct(self, fed: Fed, modes: tuple[str, ...]) -> dict[str, np.ndarray]:
         """Right answers in each episode, int32 [episodes], per transduction mode."""
@@ -80,13 +78,12 @@ class Learner:
         )
         if modes not in self._counters:
             self._counters[modes] = AnyLength(partial(self._count_correct, modes))
-        counts = self._counters[modes](fed.pixels, episodes).numpy()
+        counts = self._counters[modes](fed.table, episodes).numpy()
         return dict(zip(modes, counts, strict=True))
 
     def _train_steps(
-        self, pixels: tf.Tensor, work: TrainingTasks, step_sizes: tf.Tensor
+        self, table: tf.Tensor, work: TrainingTasks, step_sizes: tf.Tensor
     ) -> tf.Tensor:
-        table = ImageTable(pixels, self._max_value)
         state, sound = outer_steps(
             self.problem, self._task_order, self.state, table, (work, step_sizes)
         )
@@ -96,9 +93,8 @@ class Learner:
         return sound
 
     def _count_correct(
-        self, modes: tuple[str, ...], pixels: tf.Tensor, episodes: Episodes
+        self, modes: tuple[str, ...], table: tf.Tensor, episodes: Episodes
     ) -> tf.Tensor:
-        table = ImageTable(pixels, self._max_value)
         return correct_counts(self.problem, self.state, table, episodes, modes)
 
 

@@ -141,29 +141,38 @@ def _large(net: ConvNet) -> list[bool]:
     return [math.prod(shape) >= LARGE for _, shape in net.shapes]
 
 
-def encode(net: ConvNet, images: np.ndarray, max_value: int) -> np.ndarray:
+def encode(net: ConvNet, images: np.ndarray) -> np.ndarray:
     """What `logits` reads of images [n, height, width, channels], the same type, made once.
 
     The networks with stride 2 read patches, [n, positions, 9 * channels + 1]; Mini-ImageNet's
     reads the images.
     """
-    return images if net.pooling else image_patches(images, 2, max_value)
+    return images if net.pooling else image_patches(images, 2)
+
+
+class Reading(NamedTuple):
+    """How a network reads images."""
+
+    one: int = 1  # the pixel value that stands for 1.0
+    compute: tf.DType | None = None  # type of activations and convolutions; None: the weights'
+
+
+FLOATS = Reading()  # images from 0 to 1 in the type of the weights
 
 
 def logits(
-    net: ConvNet, parts: list[tf.Tensor], encoded: tf.Tensor, compute: tf.DType | None = None
+    net: ConvNet, parts: list[tf.Tensor], encoded: tf.Tensor, reading: Reading = FLOATS
 ) -> tf.Tensor:
-    """Class scores [n, way] of `encode`d images, as floats from 0 to 1.
+    """Class scores [n, way] of `encode`d images as floats.
 
     Batch norm always uses the statistics of these images, in training and evaluation alike:
-    there are no moving averages, so what is in the batch matters.
-
-    Args:
-      compute: the type of activations and convolutions (bfloat16, say). Weights, batch
-        statistics, the dense layer and the scores keep the type of `parts`.
+    there are no moving averages, so what is in the batch matters. Weights, batch statistics, the
+    dense layer and the scores keep the type of `parts`, whatever `reading.compute` is.
     """
     forward = _pooling_blocks if net.pooling else _strided_blocks
-    x = forward(net, parts, encoded, compute or encoded.dtype)
+    # The first kernel takes the scale of the pixels: cheaper than scaling every image.
+    parts = [parts[0] * (1 / reading.one), *parts[1:]]
+    x = forward(net, parts, encoded, reading.compute or encoded.dtype)
     kernel, bias = parts[-2:]
     return tf.cast(tf.reshape(x, [-1, kernel.shape[0]]), kernel.dtype) @ kernel + bias
 

@@ -13,11 +13,11 @@ import tensorflow as tf
 
 from supervised_reptile.inner import (
     Examples,
-    ImageTable,
     InnerState,
     Problem,
     adapt,
     inner_step,
+    look_up,
 )
 from supervised_reptile.weights import Weights, all_finite, minus, plus, times, zeros_like
 
@@ -41,7 +41,7 @@ class TaskResult(NamedTuple):
 
 
 def run_task(
-    problem: Problem, start: InnerState, table: ImageTable, task: TrainingTasks
+    problem: Problem, start: InnerState, table: tf.Tensor, task: TrainingTasks
 ) -> TaskResult:
     """Adapt to one task: batches [steps, batch], tail [tail]; its update is (design, 2.12-13)
 
@@ -50,13 +50,13 @@ def run_task(
     adapted = adapt(problem, start, table, task.batches)
     if task.tail.rows.shape[-1] == 0:
         return TaskResult(minus(adapted.weights, start.weights), adapted)
-    inputs = table.look_up(task.tail.rows, start.weights[0].dtype)
+    inputs = look_up(table, task.tail.rows, start.weights)
     after = inner_step(problem, adapted, inputs, task.tail.labels)
     return TaskResult(minus(after.weights, adapted.weights), after)
 
 
 def parallel_tasks(
-    problem: Problem, start: InnerState, table: ImageTable, tasks: TrainingTasks
+    problem: Problem, start: InnerState, table: tf.Tensor, tasks: TrainingTasks
 ) -> TaskResult:
     """The mean over a meta-batch whose tasks all start from `start`, Adam's state included.
 
@@ -88,7 +88,7 @@ def parallel_tasks(
 
 
 def sequential_tasks(
-    problem: Problem, start: InnerState, table: ImageTable, tasks: TrainingTasks
+    problem: Problem, start: InnerState, table: tf.Tensor, tasks: TrainingTasks
 ) -> TaskResult:
     """The mean over a meta-batch in the original's order: Adam's state flows through the tasks."""
     meta_batch = tasks.batches.rows.shape[0]
@@ -110,7 +110,7 @@ def outer_steps(
     problem: Problem,
     task_order: str,
     start: InnerState,
-    table: ImageTable,
+    table: tf.Tensor,
     work: tuple[TrainingTasks, tf.Tensor],
 ) -> tuple[InnerState, tf.Tensor]:
     """Outer steps over `work`: tasks [outer, meta_batch, ...] and outer step sizes [outer].

@@ -25,7 +25,6 @@ from supervised_reptile.episodes import (  # noqa: E402
 )
 from supervised_reptile.feed import Fed  # noqa: E402
 from supervised_reptile.inner import (  # noqa: E402
-    ImageTable,
     InnerRule,
     InnerState,
     Problem,
@@ -34,6 +33,7 @@ from supervised_reptile.inner import (  # noqa: E402
 from supervised_reptile.learner import Learner  # noqa: E402
 from supervised_reptile.models import (  # noqa: E402
     ConvNet,
+    Reading,
     encode,
     grouping,
     initial_weights,
@@ -56,13 +56,14 @@ def small_images() -> np.ndarray:
 
 
 IMAGES = small_images()
-ENCODED = encode(NET, IMAGES, MAX_VALUE)
-TABLE = ImageTable(tf.constant(ENCODED), MAX_VALUE)
+reads = partial(encode, NET)
+ENCODED = reads(IMAGES)
+TABLE = tf.constant(ENCODED)
 
 
 def inputs(rows: np.ndarray) -> np.ndarray:
     """What the network reads of images, float64."""
-    return ENCODED[rows] / MAX_VALUE
+    return ENCODED[rows].astype(np.float64)
 
 
 def small_dataset() -> Dataset:
@@ -70,10 +71,10 @@ def small_dataset() -> Dataset:
     return Dataset(IMAGES, MAX_VALUE, {"train": POOL, "test": POOL}, "small")
 
 
-def classifier(rule: InnerRule, net: ConvNet = NET) -> Problem:
-    """The problem that the programs train on, with `net` as the network."""
+def classifier(rule: InnerRule, net: ConvNet = NET, one: int = MAX_VALUE) -> Problem:
+    """The problem that the programs train on, with `net` as the network; pixels go up to `one`."""
     return Problem(
-        lambda weights, images: logits(net, unpack(net, weights), images),
+        lambda weights, images: logits(net, unpack(net, weights), images, Reading(one)),
         summed_cross_entropy,
         rule,
         grouping(net),
@@ -101,7 +102,7 @@ def flat(state: InnerState) -> tuple[np.ndarray, np.ndarray, int]:
 
 def small_learner(rule: InnerRule, task_order: str = "parallel") -> Learner:
     """A learner in the state `some_state`."""
-    learner = Learner(classifier(rule), MAX_VALUE, some_weights(), task_order)
+    learner = Learner(classifier(rule), some_weights(), task_order)
     _, second_moment, time = flat(some_state())
     learner.second_moment.assign(second_moment)
     learner.time.assign(time)
@@ -116,7 +117,7 @@ def small_tasks(shape: TaskShape, steps: int, tasks: int, first: int = 0) -> Tas
 
 def fed(tasks: Tasks) -> Fed:
     """`tasks` with the small problem's images."""
-    return Fed(TABLE.pixels, tasks)
+    return Fed(TABLE, tasks)
 
 
 # Weights that went the same way but for the order of float64 additions.

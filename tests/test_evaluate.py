@@ -148,7 +148,7 @@ def test_calls_of_any_length_are_traced_once() -> None:
     learner = small.small_learner(small.SGD, "sequential")
     for steps in (3, 1, 7):
         tasks = small.fed(small.small_tasks(SHAPE._replace(steps=1), steps, tasks=1))
-        tasks = tasks._replace(pixels=tf.repeat(tasks.pixels, steps, axis=0))
+        tasks = tasks._replace(table=tf.repeat(tasks.table, steps, axis=0))
         learner.train(tasks, np.full(steps, 0.1))
         assert learner.traces == 1
     for episodes in (2, 1, 4):

@@ -14,7 +14,6 @@ import small_problem as small
 from supervised_reptile import feed
 from supervised_reptile.episodes import Tasks, TaskShape
 from supervised_reptile.feed import Fed, ImageFeed, prefetched
-from supervised_reptile.inner import ImageTable
 
 SHAPE = TaskShape(
     way=3, shots=2, steps=2, batch=3, tail=3, tail_shots=1, queries=1
@@ -27,24 +26,23 @@ def tasks() -> Tasks:
 
 
 def seen(fed: Fed, name: str) -> np.ndarray:
-    """The images of one array of rows as the network gets them."""
-    table = ImageTable(fed.pixels, small.MAX_VALUE)
-    return table.look_up(getattr(fed.tasks, name), np.float32).numpy()
+    """What the network gets for one array of rows."""
+    return fed.table.numpy()[getattr(fed.tasks, name)]
 
 
 @pytest.fixture
 def gathered(monkeypatch: pytest.MonkeyPatch) -> ImageFeed:
     monkeypatch.setattr(feed, "RESIDENT_BYTES", 100)
-    return ImageFeed(small.small_dataset())
+    return ImageFeed(small.small_dataset(), small.reads)
 
 
 def test_resident_and_gathered_images_are_the_same(tasks: Tasks, gathered: ImageFeed) -> None:
-    resident = ImageFeed(small.small_dataset())
+    resident = ImageFeed(small.small_dataset(), small.reads)
     few, all_images = gathered(tasks), resident(tasks)
     for name in ("rows", "tail_rows", "support_rows", "query_rows"):
         assert getattr(tasks, name).size
-        expected = (small.IMAGES[getattr(tasks, name)] / small.MAX_VALUE).astype(np.float32)
-        np.testing.assert_allclose(seen(all_images, name), expected, rtol=1e-6)
+        expected = small.ENCODED[getattr(tasks, name)]
+        np.testing.assert_array_equal(seen(all_images, name), expected)
         np.testing.assert_array_equal(seen(few, name), seen(all_images, name))
     for name in ("labels", "tail_labels", "support_labels", "query_labels"):
         np.testing.assert_array_equal(getattr(few.tasks, name), getattr(tasks, name))
@@ -54,13 +52,13 @@ def test_only_images_that_are_used_are_gathered(tasks: Tasks, gathered: ImageFee
     used = {*tasks.rows.ravel(), *tasks.tail_rows.ravel()}
     used |= {*tasks.support_rows.ravel(), *tasks.query_rows.ravel()}
     fed = gathered(tasks)
-    assert len(fed.pixels) == len(used) < len(small.IMAGES)
+    assert len(fed.table) == len(used) < len(small.IMAGES)
     assert fed.tasks.rows.dtype == tasks.rows.dtype
 
 
 def test_resident_images_are_put_into_memory_once(tasks: Tasks) -> None:
-    resident = ImageFeed(small.small_dataset())
-    assert resident(tasks).pixels is resident(tasks).pixels
+    resident = ImageFeed(small.small_dataset(), small.reads)
+    assert resident(tasks).table is resident(tasks).table
     assert resident(tasks).tasks is tasks
 
 
@@ -70,9 +68,9 @@ def test_memory_mapped_images_are_gathered(
     monkeypatch.setattr(feed, "RESIDENT_BYTES", 100)
     np.save(tmp_path / "images.npy", small.IMAGES)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
-    fed = ImageFeed(replace(small.small_dataset(), images=mapped))(tasks)
-    expected = small.IMAGES[tasks.query_rows] / np.float32(small.MAX_VALUE)
-    np.testing.assert_allclose(seen(fed, "query_rows"), expected, rtol=1e-6)
+    fed = ImageFeed(replace(small.small_dataset(), images=mapped), small.reads)(tasks)
+    expected = small.ENCODED[tasks.query_rows]
+    np.testing.assert_array_equal(seen(fed, "query_rows"), expected)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 9])

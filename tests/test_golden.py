@@ -17,7 +17,7 @@ import tensorflow as tf
 from supervised_reptile.episodes import Tasks
 from supervised_reptile.evaluate import NON_TRANSDUCTIVE, TRANSDUCTIVE, Episodes, query_scores
 from supervised_reptile.feed import Fed
-from supervised_reptile.inner import Examples, ImageTable, InnerRule, InnerState, adapt, inner_step
+from supervised_reptile.inner import Examples, InnerRule, InnerState, adapt, inner_step, look_up
 from supervised_reptile.learner import Learner
 from supervised_reptile.models import ConvNet, encode, miniimagenet_net, omniglot_net
 from supervised_reptile.weights import zeros_like
@@ -64,12 +64,12 @@ class Golden:
         network = miniimagenet_net if self.mini else omniglot_net
         self.net: ConvNet = network(images.shape[1:], 5)
         one = 255 if self.mini else 1
-        self.table = ImageTable(tf.constant(encode(self.net, images, one)), one)
+        self.table = tf.constant(encode(self.net, images))
         self.tolerance = MINIIMAGENET if self.mini else OMNIGLOT
         sgd = path.stem.endswith("sgd")
         decay = 0.9 if path.stem.endswith("decay") else 1.0
         rule = InnerRule(0.02 if sgd and not self.mini else 1e-3, sgd, decay)
-        self.problem = small.classifier(rule, self.net)
+        self.problem = small.classifier(rule, self.net, one)
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._arrays[name]
@@ -115,12 +115,10 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 @pytest.fixture(scope="module")
 def trained(golden: Golden) -> Learner:
     """A learner after the recorded outer steps."""
-    learner = Learner(
-        golden.problem, golden.table.max_value, golden.flat("init"), task_order="sequential"
-    )
+    learner = Learner(golden.problem, golden.flat("init"), task_order="sequential")
     tasks = golden.tasks()
     sizes = np.full(len(tasks.rows) // META_BATCH, OUTER_STEP_SIZE)
-    assert learner.train(Fed(golden.table.pixels, tasks), sizes) == len(sizes)
+    assert learner.train(Fed(golden.table, tasks), sizes) == len(sizes)
     return learner
 
 
@@ -174,7 +172,7 @@ def test_float32_gradients_are_those_of_float64(golden: Golden) -> None:
 
     @tf.function
     def gradient(weights: tf.Tensor) -> tf.Tensor:
-        inputs = golden.table.look_up(rows, weights.dtype)
+        inputs = look_up(golden.table, rows, (weights,))
         groups = problem.grouping.split(weights)
         start = InnerState(groups, zeros_like(groups), tf.constant(0, tf.int64))
         moved = inner_step(problem, start, inputs, labels).weights

@@ -10,12 +10,12 @@ from slow_reference import Batch, SlowLearner
 
 from supervised_reptile.inner import (
     Examples,
-    ImageTable,
     InnerRule,
     InnerState,
     Problem,
     adapt,
     inner_step,
+    look_up,
     summed_cross_entropy,
 )
 from supervised_reptile.weights import zeros_like
@@ -152,11 +152,10 @@ def test_adapt_is_a_loop_of_inner_steps(rule: InnerRule, compiled: bool) -> None
     for batch in zip(rows, labels, strict=True):
         slow.inner_step(Batch(small.inputs(batch[0]), batch[1]))
 
-    def fast(pixels: tf.Tensor) -> InnerState:
-        table = ImageTable(pixels, small.MAX_VALUE)
+    def fast(table: tf.Tensor) -> InnerState:
         return adapt(problem, state, table, Examples(tf.constant(rows), tf.constant(labels)))
 
-    end = (tf.function(fast) if compiled else fast)(small.TABLE.pixels)
+    end = (tf.function(fast) if compiled else fast)(small.TABLE)
     small.assert_close(end.weights[0], slow.weights)
     small.assert_close(end.second_moment[0], slow.second_moment)
     assert end.time.numpy() == 7 + 6
@@ -171,12 +170,8 @@ def test_adapt_to_no_batches_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
-def test_pixels_become_numbers_from_0_to_1(dtype: tf.DType) -> None:
-    pixels = tf.constant(np.array([0, 51, 255, 1], np.uint8).reshape(4, 1, 1, 1))
-    rows = tf.constant([[2, 1], [0, 2]])
-    seen = ImageTable(pixels, 255).look_up(rows, dtype)
+def test_rows_are_looked_up_in_the_type_of_the_weights(dtype: tf.DType) -> None:
+    table = tf.constant(np.array([[0, 7], [51, 1], [255, 2]], np.uint8))
+    seen = look_up(table, tf.constant([[2, 1], [0, 2]]), (tf.zeros(3, dtype),))
     assert seen.dtype == dtype
-    assert seen.shape == (2, 2, 1, 1, 1)
-    np.testing.assert_allclose(np.ravel(seen), [1, 0.2, 0, 1], rtol=1e-6)
-    bits = ImageTable(pixels, 1).look_up(tf.constant([0, 3]), dtype)
-    assert np.ravel(bits).tolist() == [0, 1]
+    assert seen.numpy().tolist() == [[[255, 2], [51, 1]], [[0, 7], [255, 2]]]

@@ -12,14 +12,18 @@ from slow_reference import named_parts, network
 
 from supervised_reptile.models import (
     ConvNet,
+    Reading,
     encode,
     flatten,
+    grouping,
     initial_weights,
     logits,
     miniimagenet_net,
     omniglot_net,
     own_images_net,
+    split,
     unflatten,
+    unpack,
 )
 
 OMNIGLOT = omniglot_net((28, 28, 1), way=5)
@@ -28,7 +32,7 @@ PUBLISHED = [OMNIGLOT, MINIIMAGENET]
 
 
 def scores(net: ConvNet, weights: np.ndarray, images: np.ndarray) -> np.ndarray:
-    encoded = tf.constant(encode(net, images, max_value=1))
+    encoded = tf.constant(encode(net, images))
     return logits(net, unflatten(net, tf.constant(weights)), encoded).numpy()
 
 
@@ -96,6 +100,36 @@ def test_unflatten_and_flatten_are_inverse(net: ConvNet) -> None:
     np.testing.assert_array_equal(flatten(parts), weights)
 
 
+@pytest.mark.parametrize("net", [*PUBLISHED, small.NET])
+def test_inner_steps_see_large_kernels_apart(net: ConvNet) -> None:
+    weights = initial_weights(net, seed=1)
+    groups = split(net, tf.constant(weights))
+    large = [name for name, part in named_parts(net, weights).items() if part.size >= 2**14]
+    assert len(groups) == 1 + len(large)
+    assert sum(len(group) for group in groups) == net.size
+    for part, (name, expected) in zip(
+        unpack(net, groups), named_parts(net, weights).items(), strict=True
+    ):
+        np.testing.assert_array_equal(part, expected, err_msg=name)
+    np.testing.assert_array_equal(grouping(net).join(groups), weights)
+
+
+def test_large_kernels_of_the_omniglot_network() -> None:
+    groups = split(OMNIGLOT, tf.constant(initial_weights(OMNIGLOT, seed=1)))
+    assert [len(group) for group in groups[1:]] == [9 * 64 * 64] * 3
+
+
+def test_pixels_up_to_255_are_read_as_those_up_to_1() -> None:
+    for net in (OMNIGLOT, miniimagenet_net((16, 16, 3), 5)):
+        images = np.random.default_rng(2).integers(0, 256, (3, *net.image_shape)).astype(np.uint8)
+        parts = unflatten(net, tf.constant(small.some_weights(net)))
+        bytes_read = tf.cast(encode(net, images), tf.float64)
+        small.assert_close(
+            logits(net, parts, bytes_read, Reading(one=255)),
+            logits(net, parts, tf.constant(encode(net, images / 255))),
+        )
+
+
 @pytest.mark.parametrize("pooling", [False, True])
 @pytest.mark.parametrize("shape", [(8, 8, 1), (7, 10, 2), (5, 4, 3), (9, 9, 1)])
 def test_scores_are_those_of_numpy_loops(pooling: bool, shape: tuple[int, int, int]) -> None:
@@ -131,13 +165,13 @@ def test_float32_scores_are_near_those_of_float64(net: ConvNet) -> None:
 def test_bfloat16_is_for_activations_only(net: ConvNet) -> None:
     random = np.random.default_rng(2)
     images = random.uniform(0, 1, (10, *net.image_shape)).astype(np.float32)
-    images = tf.constant(encode(net, images, max_value=1))
+    images = tf.constant(encode(net, images))
     weights = tf.constant(initial_weights(net, 0))
     moves = {}
     for compute in (tf.float32, tf.bfloat16):
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            result = logits(net, unflatten(net, weights), images, compute)
+            result = logits(net, unflatten(net, weights), images, Reading(1, compute))
             loss = tf.reduce_sum(result[:, 0] - result[:, 1])
         moves[compute] = result, tape.gradient(loss, weights)
     for exact, rounded in zip(*moves.values(), strict=True):
