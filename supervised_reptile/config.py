@@ -112,9 +112,12 @@ class Config:
         "--eval-samples", 10_000, "Episodes per accuracy at the end.", EVALUATION, COUNT
     )
     eval_interval: int = flag(
-        "--eval-interval", 10, "Outer steps between looks at the accuracy during training.",
+        "--eval-interval",
+        10,
+        "Outer steps for every episode on which training looks at the accuracy; in long runs up "
+        "to 12 such looks become one, which tells as much for less work.",
         type=COUNT,
-    )  # fmt: skip
+    )
     weight_decay: float = flag(
         "--weight-decay", 1.0, "All weights are multiplied by this before each inner step.",
         type=RATE,

@@ -64,8 +64,8 @@ class Tasks(NamedTuple):
     tail_labels: np.ndarray  # [tasks, tail]
     support_rows: np.ndarray  # [tasks, way * shots]
     support_labels: np.ndarray  # [tasks, way * shots]
-    query_rows: np.ndarray  # [tasks, way * queries]
-    query_labels: np.ndarray  # [tasks, way * queries]
+    query_rows: np.ndarray  # [tasks, queries, way], sets of one query per class
+    query_labels: np.ndarray  # [tasks, queries, way]
 
 
 def foml_shape(shape: TaskShape, tail_shots: int | None) -> TaskShape:
@@ -127,7 +127,7 @@ def _cut(shape: TaskShape, rows: np.ndarray, labels: np.ndarray, words: np.ndarr
     flat = (len(rows), -1)
     support = [a[:, :, : shape.shots].reshape(flat) for a in (rows, labels)]
     tail = [a[:, :, shape.shots : own_tail].reshape(flat) for a in (rows, labels)]
-    query = [a[:, :, own_tail:].reshape(flat) for a in (rows, labels)]
+    query = [np.swapaxes(a[:, :, own_tail:], 1, 2) for a in (rows, labels)]
     order = _batch_order(shape, words)  # [tasks, cut * batch]
     batches = [np.take_along_axis(a, order, axis=1) for a in support]
     batches = [a.reshape(len(rows), shape.cut, shape.batch) for a in batches]

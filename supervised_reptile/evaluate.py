@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ class Episodes(NamedTuple):
 
     batches: Examples  # rows and labels [..., steps, batch]
     support_rows: tf.Tensor  # int32 [..., way * shots]
-    queries: Examples  # rows and labels [..., queries]
+    queries: Examples  # rows and labels [..., query sets, way]
 
 
 class Accuracy(NamedTuple):
@@ -56,9 +57,9 @@ def query_scores(
     episode: Episodes,
     modes: tuple[str, ...],
 ) -> list[tf.Tensor]:
-    """For each mode, the scores [queries, way] that adapted weights give one episode's queries.
+    """For each mode, the scores [query sets, way, way] that adapted weights give one episode.
 
-    Transductive: one forward pass over all queries, which share their batch statistics.
+    Transductive: one forward pass over a set of queries, which share their batch statistics.
     Non-transductive: for each query a forward pass over the support set and that query.
     """
     support = look_up(table, episode.support_rows, weights)
@@ -67,13 +68,16 @@ def query_scores(
     def alone(query: tf.Tensor) -> tf.Tensor:
         return predict(weights, tf.concat([support, query[None]], axis=0))[-1]
 
-    scores = {
-        TRANSDUCTIVE: lambda: predict(weights, queries),
-        NON_TRANSDUCTIVE: lambda: tf.map_fn(
-            alone, queries, fn_output_signature=weights[0].dtype, parallel_iterations=1
-        ),
-    }
-    return [scores[mode]() for mode in modes]
+    def one_by_one(queries: tf.Tensor) -> tf.Tensor:
+        return _map(alone, queries, weights)
+
+    passes = {TRANSDUCTIVE: lambda queries: predict(weights, queries), NON_TRANSDUCTIVE: one_by_one}
+    return [_map(passes[mode], queries, weights) for mode in modes]
+
+
+def _map(function: Callable[[tf.Tensor], tf.Tensor], inputs: tf.Tensor, like: Weights) -> tf.Tensor:
+    """The results of one after the other, stacked, of the type of the weights."""
+    return tf.map_fn(function, inputs, fn_output_signature=like[0].dtype, parallel_iterations=1)
 
 
 def correct_counts(
@@ -95,7 +99,7 @@ def correct_counts(
             adapted = adapt(problem, start, table, episode.batches)
             scores = query_scores(problem.predict, adapted.weights, table, episode, modes)
             guesses = tf.argmax(tf.stack(scores), axis=-1, output_type=tf.int32)
-            right = tf.reduce_sum(tf.cast(guesses == episode.queries.labels, tf.int32), axis=1)
+            right = tf.reduce_sum(tf.cast(guesses == episode.queries.labels, tf.int32), [1, 2])
             return index + LANES, tf.tensor_scatter_nd_update(counts, [[index]], right[None])
 
         counts = tf.zeros([total, len(modes)], tf.int32)

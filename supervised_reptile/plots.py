@@ -41,7 +41,7 @@ def plot_learning_curve(run: Path) -> Path | None:
     axes.set(xlabel="outer step", ylabel="accuracy", xlim=(0, max(1, steps[-1])))
     axes.set_ylim(top=1.005)
     axes.set_title(
-        f"Accuracy on single episodes: running mean of {2 * reach + 1} looks, ± standard error",
+        f"Accuracy on a few episodes: running mean of {2 * reach + 1} looks, ± standard error",
         fontsize=10,
     )
     axes.grid(alpha=0.3)

@@ -21,6 +21,7 @@ from supervised_reptile.episodes import (
 from supervised_reptile.evaluate import NON_TRANSDUCTIVE, TRANSDUCTIVE, accuracy
 from supervised_reptile.feed import ImageFeed, prefetched
 from supervised_reptile.learner import Learner
+from supervised_reptile.looks import plan_looks
 from supervised_reptile.run_dir import RunDir
 
 EPISODES_PER_CALL = 64
@@ -28,15 +29,15 @@ SPLIT_NAMES = {"train": "Train", "val": "Validation", "test": "Test"}
 RUNNING_LOOKS = 50  # looks that the accuracies on the progress bar are a mean of, about
 
 
-def evaluation_shape(config: Config) -> TaskShape:
-    """How evaluation episodes are drawn: --shots for support and one query per class."""
+def evaluation_shape(config: Config, query_sets: int = 1) -> TaskShape:
+    """How evaluation episodes are drawn: --shots for support, by default one query per class."""
     return TaskShape(
         config.way,
         config.shots,
         config.eval_steps,
         config.eval_batch,
         config.replacement,
-        queries=1,
+        queries=query_sets,
     )
 
 
@@ -65,23 +66,24 @@ class Scorer:
         self.monitored = ("train", dataset.monitored)
         self._feed = feed
         self._learner = learner
-        self._shape = evaluation_shape(config)
+        self.looks = plan_looks(config, dataset)
 
     def look(self, step: int) -> dict[str, float]:
-        """Accuracy on one episode of training and one of held-out classes.
+        """Accuracy on a few episodes of training and as many of held-out classes.
 
         Which episodes is a function of config.seed and `step`.
         """
-        stream = Stream(self.config.seed, Purpose.MONITOR)
+        stream, plan = Stream(self.config.seed, Purpose.MONITOR), self.looks
+        shape = evaluation_shape(self.config, plan.query_sets)
         episodes = [
-            self._sample(split, stream, step, range(i, i + 1))
-            for i, split in enumerate(self.monitored)
+            self._sample(split, shape, stream, step, range(i, i + plan.episodes))
+            for i, split in zip((0, plan.episodes), self.monitored, strict=True)
         ]
         both = Tasks(*(np.concatenate(arrays) for arrays in zip(*episodes, strict=True)))
         mode = transduction_modes(self.config)[0]
         counts = self._learner.count_correct(self._feed(both), (mode,))[mode]
-        rates = (counts / self.config.way).tolist()
-        return dict(zip(self.monitored, rates, strict=True))
+        rates = counts.reshape(2, -1).mean(axis=1) / (self.config.way * plan.query_sets)
+        return dict(zip(self.monitored, rates.tolist(), strict=True))
 
     def count(self, split: str) -> dict[str, np.ndarray]:
         """Right answers in each of config.eval_episodes episodes, per transduction mode.
@@ -90,7 +92,7 @@ class Scorer:
         """
         stream = Stream(self.config.eval_seed, Purpose.EVALUATE)
         number = list(SPLIT_NAMES).index(split)
-        modes = transduction_modes(self.config)
+        modes, shape = transduction_modes(self.config), evaluation_shape(self.config)
         total = self.config.eval_episodes
         calls = [
             range(first, min(first + EPISODES_PER_CALL, total))
@@ -99,14 +101,16 @@ class Scorer:
         parts = []
         with tqdm(total=total, desc=SPLIT_NAMES[split], unit="episode", disable=None) as bar:
             for tasks, fed in prefetched(
-                calls, lambda tasks: self._feed(self._sample(split, stream, number, tasks))
+                calls, lambda tasks: self._feed(self._sample(split, shape, stream, number, tasks))
             ):
                 parts.append(self._learner.count_correct(fed, modes))
                 bar.update(len(tasks))
         return {mode: np.concatenate([part[mode] for part in parts]) for mode in modes}
 
-    def _sample(self, split: str, stream: Stream, step: int, tasks: range) -> Tasks:
-        return sample_tasks(self.splits[split], self._shape, stream, range(step, step + 1), tasks)
+    def _sample(
+        self, split: str, shape: TaskShape, stream: Stream, step: int, tasks: range
+    ) -> Tasks:
+        return sample_tasks(self.splits[split], shape, stream, range(step, step + 1), tasks)
 
 
 class Monitor:
@@ -115,6 +119,7 @@ class Monitor:
     def __init__(self, scorer: Scorer, run: RunDir) -> None:
         self._scorer = scorer
         self._run = run
+        self.interval = scorer.looks.interval
         self._means: dict[str, float] = {}
         self._looks = 0
 

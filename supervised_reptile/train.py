@@ -40,6 +40,8 @@ class Chunk(NamedTuple):
 class Watcher(Protocol):
     """Who follows the training."""
 
+    interval: int  # outer steps from look to look
+
     def look(self, step: int) -> None:
         """Judge the weights after outer step `step`."""
 
@@ -58,8 +60,8 @@ def train(
     """Outer steps from the run's newest checkpoint to config.outer_steps, with checkpoints.
 
     Args:
-      watcher: told of every call's end; looks every config.eval_interval steps from step 0
-        on, before a checkpoint at that step is written.
+      watcher: told of every call's end; looks every `watcher.interval` steps from step 0 on,
+        before a checkpoint at that step is written.
 
     Raises:
       Interrupted: SIGINT or SIGTERM came; the state was saved first.
@@ -70,7 +72,7 @@ def train(
     def prepare(chunk: Chunk) -> Fed:
         return feed(draw(config, pool, shape, chunk))
 
-    chunks = plan_chunks(config, dataset.image_shape, run.step)
+    chunks = plan_chunks(config, dataset.image_shape, watcher.interval, run.step)
     with StopSignals() as stop:
         for chunk, fed in prefetched(chunks, prepare):
             began = time.perf_counter()
@@ -79,7 +81,7 @@ def train(
             run.training_seconds += time.perf_counter() - began
             if sound < chunk.stop - chunk.start:
                 raise diverged(chunk.start + sound, run)
-            if (chunk.stop - 1) % config.eval_interval == 0:
+            if (chunk.stop - 1) % watcher.interval == 0:
                 watcher.look(chunk.stop - 1)
             watcher.progress(chunk.stop)
             stopping = stop.received  # read once: the next signal may come at any time
@@ -120,7 +122,7 @@ def draw(config: Config, pool: ClassPool, shape: TaskShape, chunk: Chunk) -> Tas
 
 
 def plan_chunks(
-    config: Config, image_shape: tuple[int, int, int], first_step: int
+    config: Config, image_shape: tuple[int, int, int], look_interval: int, first_step: int
 ) -> Iterator[Chunk]:
     """Cut the outer steps into calls that end wherever something is to be done between steps.
 
@@ -130,7 +132,7 @@ def plan_chunks(
     longest = max(1, min(100, PIXELS_PER_CALL // (images * math.prod(image_shape))))
     start = first_step
     while start < config.outer_steps:
-        to_look = 1 + -start % config.eval_interval  # a look follows steps 0, interval, ...
+        to_look = 1 + -start % look_interval  # a look follows steps 0, interval, ...
         to_save = config.save_interval - start % config.save_interval
         stop = min(start + min(longest, to_look, to_save), config.outer_steps)
         yield Chunk(start, stop)

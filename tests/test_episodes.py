@@ -104,7 +104,7 @@ def test_arrays_have_their_shapes(draw: Draw) -> None:
     count = len(draw.steps) * len(draw.tasks)
     inner, tail = (count, shape.steps, shape.batch), (count, shape.tail)
     support = (count, shape.way * shape.shots)
-    query = (count, shape.way * shape.queries)
+    query = (count, shape.queries, shape.way)
     expected = [size for size in (inner, tail, support, query) for _ in ("rows", "labels")]
     assert [array.shape for array in drawn] == expected
     assert all(array.dtype == np.int32 for array in drawn)
@@ -126,7 +126,8 @@ def test_support_tail_and_queries_share_no_example(draw: Draw) -> None:
     for index in range(len(draw.drawn.rows)):
         task = draw.task(index)
         parts = [(task.support_rows, task.support_labels, shape.shots)]
-        parts.append((task.query_rows, task.query_labels, shape.queries))
+        parts.append((task.query_rows.ravel(), task.query_labels.ravel(), shape.queries))
+        assert all(labels.tolist() == sorted(labels) for labels in task.query_labels)
         if shape.tail_shots:
             parts.append((task.tail_rows, task.tail_labels, shape.tail_shots))
         rows = np.concatenate([part[0] for part in parts])
@@ -317,7 +318,7 @@ def test_the_stream_is_pinned_for_good() -> None:
     ]
     assert tasks.labels.tolist() == [[[2, 1, 1, 0], [0, 2, 2, 1]], [[2, 2, 0, 1], [1, 0, 0, 2]]]
     assert tasks.tail_rows.tolist() == [[245, 200, 249, 327], [417, 15, 112, 104]]
-    assert tasks.query_rows.tolist() == [[247, 322, 219], [0, 100, 409]]
+    assert tasks.query_rows.tolist() == [[[247, 322, 219]], [[0, 100, 409]]]
 
 
 def test_the_stream_with_replacement_and_a_tail_is_pinned_for_good() -> None:

@@ -37,10 +37,15 @@ def count_slowly(learner: Learner, tasks: Tasks) -> dict[str, list[int]]:
         def guesses(images: np.ndarray, slow: SlowLearner = slow) -> np.ndarray:
             return np.argmax(slow.outputs(slow.weights, images), axis=1)
 
-        support, queries = small.inputs(tasks.support_rows[i]), small.inputs(tasks.query_rows[i])
-        alone = [guesses(np.concatenate([support, query[None]]))[-1] for query in queries]
-        counts[TRANSDUCTIVE].append(int(np.sum(guesses(queries) == tasks.query_labels[i])))
-        counts[NON_TRANSDUCTIVE].append(int(np.sum(alone == tasks.query_labels[i])))
+        support, labels = small.inputs(tasks.support_rows[i]), tasks.query_labels[i]
+        query_sets = [small.inputs(rows) for rows in tasks.query_rows[i]]
+        together = [guesses(queries) for queries in query_sets]
+        alone = [
+            [guesses(np.concatenate([support, query[None]]))[-1] for query in queries]
+            for queries in query_sets
+        ]
+        counts[TRANSDUCTIVE].append(int(np.sum(together == labels)))
+        counts[NON_TRANSDUCTIVE].append(int(np.sum(alone == labels)))
     return counts
 
 
@@ -94,11 +99,11 @@ def test_episodes_do_not_depend_on_their_neighbours(learner: Learner, tasks: Tas
 
 
 def scores_of(rows: list[int], mode: str) -> np.ndarray:
-    """Scores of queries beside a fixed support set."""
+    """Scores of a query set beside a fixed support set."""
     support = tf.constant([0, 7, 14, 21])
-    episode = Episodes(None, support, Examples(tf.constant(rows), None))
+    episode = Episodes(None, support, Examples(tf.constant([rows]), None))
     problem, weights = small.classifier(small.ADAM), small.some_state().weights
-    return query_scores(problem.predict, weights, small.TABLE, episode, (mode,))[0].numpy()
+    return query_scores(problem.predict, weights, small.TABLE, episode, (mode,))[0][0].numpy()
 
 
 def test_other_queries_matter_in_transductive_mode_only() -> None:
