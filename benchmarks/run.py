@@ -18,7 +18,6 @@ import json
 import resource
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,7 +89,7 @@ def make_learner(setting: Setting):
     make_net = models.miniimagenet_net if setting.pooling else models.omniglot_net
     net = make_net(setting.dataset.image_shape, setting.config.way)
     learner = experiment.make_learner(setting.config, net, setting.dataset.max_value)
-    return learner, ImageFeed(setting.dataset, partial(models.encode, net))
+    return learner, ImageFeed(setting.dataset, models.encoder(net, len(setting.dataset.images)))
 
 
 def peer_entries(setting: Setting, steps: int) -> list[Entry]:

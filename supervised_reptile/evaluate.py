@@ -9,7 +9,16 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from supervised_reptile.inner import Examples, InnerState, Predict, Problem, adapt, look_up
+from supervised_reptile.inner import (
+    Examples,
+    InnerState,
+    Inputs,
+    Predict,
+    Problem,
+    Table,
+    adapt,
+    look_up,
+)
 from supervised_reptile.outer import LANES
 from supervised_reptile.weights import Weights
 
@@ -53,7 +62,7 @@ def accuracy(correct: np.ndarray, queries: int) -> Accuracy:
 def query_scores(
     predict: Predict,
     weights: Weights,
-    table: tf.Tensor,
+    table: Table,
     episode: Episodes,
     modes: tuple[str, ...],
 ) -> list[tf.Tensor]:
@@ -65,17 +74,18 @@ def query_scores(
     support = look_up(table, episode.support_rows, weights)
     queries = look_up(table, episode.queries.rows, weights)
 
-    def alone(query: tf.Tensor) -> tf.Tensor:
-        return predict(weights, tf.concat([support, query[None]], axis=0))[-1]
+    def alone(query: Inputs) -> tf.Tensor:
+        both = zip(support, query, strict=True)
+        return predict(weights, tuple(tf.concat([s, q[None]], axis=0) for s, q in both))[-1]
 
-    def one_by_one(queries: tf.Tensor) -> tf.Tensor:
+    def one_by_one(queries: Inputs) -> tf.Tensor:
         return _map(alone, queries, weights)
 
     passes = {TRANSDUCTIVE: lambda queries: predict(weights, queries), NON_TRANSDUCTIVE: one_by_one}
     return [_map(passes[mode], queries, weights) for mode in modes]
 
 
-def _map(function: Callable[[tf.Tensor], tf.Tensor], inputs: tf.Tensor, like: Weights) -> tf.Tensor:
+def _map(function: Callable[[Inputs], tf.Tensor], inputs: Inputs, like: Weights) -> tf.Tensor:
     """The results of one after the other, stacked, of the type of the weights."""
     return tf.map_fn(function, inputs, fn_output_signature=like[0].dtype, parallel_iterations=1)
 
@@ -83,7 +93,7 @@ def _map(function: Callable[[tf.Tensor], tf.Tensor], inputs: tf.Tensor, like: We
 def correct_counts(
     problem: Problem,
     start: InnerState,
-    table: tf.Tensor,
+    table: Table,
     episodes: Episodes,
     modes: tuple[str, ...],
 ) -> tf.Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import tensorflow as tf
@@ -18,7 +17,7 @@ from supervised_reptile.learner import Learner
 from supervised_reptile.models import (
     ConvNet,
     Reading,
-    encode,
+    encoder,
     grouping,
     initial_weights,
     logits,
@@ -67,7 +66,7 @@ def run_experiment(request: Request) -> None:
     stored = Stored(config, net._asdict(), dataset.checksum, classes)
     if holds_run(path) and not request.overwrite:
         check_same(path, stored, same_data=request.resume)
-    feed = ImageFeed(dataset, partial(encode, net))
+    feed = ImageFeed(dataset, encoder(net, len(dataset.images)))
     learner = make_learner(config, net, dataset.max_value)
     scorer = Scorer(config, dataset, feed, learner)
     with RunDir(path, stored, request.overwrite) as run:

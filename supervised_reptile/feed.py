@@ -21,13 +21,14 @@ Item = TypeVar("Item")
 Product = TypeVar("Product")
 
 
-Encode = Callable[[np.ndarray], np.ndarray]  # images -> what a network reads of them
+# (images, their numbers) -> what a network reads of them
+Encode = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, ...]]
 
 
 class Fed(NamedTuple):
     """Tasks, and the images that their rows number."""
 
-    table: tf.Tensor  # uint8 [images, ...]
+    table: tuple[tf.Tensor, ...]  # [images, ...] each
     tasks: Tasks
 
 
@@ -38,7 +39,7 @@ class ImageFeed:
         """`encode` makes of uint8 images [n, height, width, channels] what a network reads."""
         self._images, self._encode = dataset.images, encode
         resident = dataset.images.nbytes <= RESIDENT_BYTES
-        self._resident = self._encoded(slice(None)) if resident else None
+        self._resident = self._encoded(np.arange(len(dataset.images))) if resident else None
 
     def __call__(self, tasks: Tasks) -> Fed:
         """`tasks` as they are if the images are resident, else renumbered for a copy of theirs."""
@@ -51,8 +52,8 @@ class ImageFeed:
         }
         return Fed(self._encoded(used), tasks._replace(**renumbered))
 
-    def _encoded(self, rows: np.ndarray | slice) -> tf.Tensor:
-        return tf.constant(self._encode(self._images[rows]))
+    def _encoded(self, rows: np.ndarray) -> tuple[tf.Tensor, ...]:
+        return tuple(map(tf.constant, self._encode(self._images[rows], rows)))
 
 
 def _row_arrays(tasks: Tasks) -> dict[str, np.ndarray]:

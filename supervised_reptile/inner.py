@@ -16,7 +16,9 @@ from supervised_reptile.weights import Grouping, Weights, times
 ADAM_BETA2 = 0.999
 ADAM_EPSILON = 1e-8
 
-Predict = Callable[[Weights, tf.Tensor], tf.Tensor]  # (weights, inputs [n, ...]) -> outputs
+Inputs = tuple[tf.Tensor, ...]  # of examples, [n, ...] each
+Table = tuple[tf.Tensor, ...]  # the columns that inputs are looked up in, [rows, ...] each
+Predict = Callable[[Weights, Inputs], tf.Tensor]  # -> outputs [n, ...]
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # (labels [n], outputs [n, ...]) -> scalar
 
 
@@ -52,9 +54,9 @@ class Examples(NamedTuple):
     labels: tf.Tensor  # int32 [..., batch]
 
 
-def look_up(table: tf.Tensor, rows: tf.Tensor, like: Weights) -> tf.Tensor:
-    """Rows of a table [n, ...] as floats of the weights' type, [*rows.shape, ...]."""
-    return tf.cast(tf.gather(table, rows), like[0].dtype)
+def look_up(table: Table, rows: tf.Tensor, like: Weights) -> Inputs:
+    """Rows of a table as floats of the weights' type, [*rows.shape, ...] each."""
+    return tuple(tf.cast(tf.gather(column, rows), like[0].dtype) for column in table)
 
 
 def summed_cross_entropy(labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
@@ -64,7 +66,7 @@ def summed_cross_entropy(labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
 
 
 def inner_step(
-    problem: Problem, state: InnerState, inputs: tf.Tensor, labels: tf.Tensor
+    problem: Problem, state: InnerState, inputs: Inputs, labels: tf.Tensor
 ) -> InnerState:
     """One step on one inner batch: weight decay, then Adam (design, section 2.2) or SGD."""
     rule, weights = problem.rule, state.weights
@@ -91,11 +93,8 @@ def inner_step(
     return InnerState(moved, second_moment, time)
 
 
-def adapt(problem: Problem, state: InnerState, table: tf.Tensor, batches: Examples) -> InnerState:
-    """Inner steps over all of `batches`, rows and labels [steps, batch], one after the other.
-
-    `table`, [n, ...], is where rows are looked up.
-    """
+def adapt(problem: Problem, state: InnerState, table: Table, batches: Examples) -> InnerState:
+    """Inner steps over all of `batches`, rows and labels [steps, batch], one after the other."""
 
     def body(step: tf.Tensor, state: InnerState) -> tuple[tf.Tensor, InnerState]:
         inputs = look_up(table, batches.rows[step], state.weights)

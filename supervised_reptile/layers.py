@@ -1,8 +1,9 @@
 """The networks' layers, in the forms that were measured to be fast (docs/performance.md).
 
 A 3x3 convolution is a matrix product once every output position's nine inputs, its patch, lie
-in a row. What oneDNN does with an image-shaped tensor is faster where images are large; for
-small ones, and for the filter gradient in bfloat16, the product wins by far.
+in a row. oneDNN's convolutions are faster where images are large; for small ones, and for the
+filter gradient of small ones in bfloat16, the product wins by far. Products and elementwise
+operations alone ("products" below) can moreover be stacked over tasks: the form for accelerators.
 """
 
 from __future__ import annotations
@@ -63,63 +64,87 @@ def image_patches(images: np.ndarray, stride: int) -> np.ndarray:
     return patches
 
 
-def first_block(
-    patches: tf.Tensor, weights: tuple[tf.Tensor, tf.Tensor, tf.Tensor], compute: tf.DType
-) -> tf.Tensor:
-    """Convolution, batch norm and ReLU of images that are given as patches.
+def fold_batch_norm(
+    kernel: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, moments: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """A convolution's batch norm as part of its kernel and of a bias.
 
     A convolution is linear in its patches, so mean and variance of its outputs follow from the
-    patches' first and second moments, and batch norm becomes part of the kernel and of a bias:
-    relu(patches @ (kernel * scale) + shift). Nothing of the size of the outputs is read twice.
+    patches' first and second moments; batch_norm(patch @ kernel) = patch @ scaled + shift.
+    Nothing of the size of the outputs is read for it.
 
     Args:
-      patches: [n, positions, K + 1], the last of each being 1: see `image_patches`.
-      weights: kernel [3, 3, channels, filters] with K = 9 * channels; gamma, beta [filters].
-      compute: type of the result.
+      kernel: [3, 3, channels, filters], K = 9 * channels; gamma, beta: [filters].
+      moments: [K + 1, K + 1], means over patches of their outer products, with a 1 after each.
 
     Returns:
-      [n, positions, filters]
+      scaled [K, filters] and shift [filters].
     """
-    kernel, gamma, beta = weights
-    inputs = patches.shape[-1] - 1
-    rows = tf.reshape(patches, [-1, inputs + 1])
+    inputs = moments.shape[0] - 1
     kernel = tf.reshape(kernel, [inputs, -1])
-    moments = tf.matmul(rows, rows, transpose_a=True) / tf.cast(tf.shape(rows)[0], rows.dtype)
     mean_patch = moments[:inputs, inputs:]  # [K, 1]
     covariance = moments[:inputs, :inputs] - mean_patch * tf.transpose(mean_patch)
     mean = tf.reduce_sum(mean_patch * kernel, axis=0)
     variance = tf.reduce_sum(kernel * (covariance @ kernel), axis=0)
     scale = gamma * tf.math.rsqrt(variance + BATCH_NORM_EPSILON)
-    affine = tf.concat([kernel * scale, (beta - mean * scale)[None]], axis=0)
-    outputs = tf.nn.relu(tf.cast(rows, compute) @ tf.cast(affine, compute))
-    return tf.reshape(outputs, [-1, patches.shape[1], outputs.shape[-1]])
+    return kernel * scale, beta - mean * scale
 
 
-def strided_convolution(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """A 3x3 convolution with stride 2, padding SAME.
+def block_of_patches(
+    patches: tf.Tensor, weights: tuple[tf.Tensor, tf.Tensor, tf.Tensor], compute: tf.DType
+) -> tf.Tensor:
+    """Convolution, batch norm and ReLU of images that are given as `image_patches`.
+
+    From [n, positions, K + 1], kernel, gamma and beta to [n, positions, filters] of the type
+    `compute`.
+    """
+    positions, inputs = patches.shape[1:]
+    rows = tf.reshape(patches, [-1, inputs])
+    moments = tf.matmul(rows, rows, transpose_a=True) / tf.cast(tf.shape(rows)[0], rows.dtype)
+    scaled, shift = fold_batch_norm(*weights, moments)
+    affine = tf.cast(tf.concat([scaled, shift[None]], axis=0), compute)
+    outputs = tf.nn.relu(tf.cast(rows, compute) @ affine)
+    return tf.reshape(outputs, [-1, positions, outputs.shape[-1]])
+
+
+def convolution(images: tf.Tensor, kernel: tf.Tensor, stride: int, products: bool) -> tf.Tensor:
+    """A 3x3 convolution, padding SAME, in the fastest form (on a CPU, unless `products`).
 
     From [n, height, width, channels] and [3, 3, channels, filters] of the same type to
-    [n, height / 2, width / 2, filters], halves rounded up. n must be known when a graph is built.
+    [n, height / stride, width / stride, filters], rounded up. n must be known when a graph is
+    built.
     """
-    positions = math.prod(-(-size // 2) for size in images.shape[1:3])
-    if images.dtype == tf.bfloat16 or positions <= FEW_POSITIONS:
-        return _convolution_by_patches(images, kernel)
-    return tf.nn.conv2d(images, kernel, strides=2, padding="SAME")
+    positions = math.prod(-(-size // stride) for size in images.shape[1:3])
+    few = positions <= FEW_POSITIONS or images.dtype == tf.bfloat16
+    if products:
+        return _by_patches(images, kernel, stride)[0]
+    if stride == 2 and few:
+        return _by_patches_both_ways(images, kernel)
+    return tf.nn.conv2d(images, kernel, strides=stride, padding="SAME")
+
+
+def _by_patches(images: tf.Tensor, kernel: tf.Tensor, stride: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The convolution as a matrix product, and the patches [n * positions, 9 * channels]."""
+    (count, height, width, channels), filters = images.shape, kernel.shape[-1]
+    rows = tf.pad(tf.reshape(images, [-1, channels]), [[0, 1], [0, 0]])
+    patches = tf.gather(rows, patch_rows(count, height, width, stride))
+    patches = tf.reshape(patches, [-1, TAPS * channels])
+    outputs = patches @ tf.reshape(kernel, [-1, filters])
+    size = [count, -(-height // stride), -(-width // stride), filters]
+    return tf.reshape(outputs, size), patches
 
 
 @tf.custom_gradient
-def _convolution_by_patches(images: tf.Tensor, kernel: tf.Tensor):
-    (count, height, width, channels), filters = images.shape, kernel.shape[-1]
-    halved = [count, -(-height // 2), -(-width // 2), filters]
-    rows = tf.pad(tf.reshape(images, [-1, channels]), [[0, 1], [0, 0]])
-    patches = tf.gather(rows, patch_rows(count, height, width, 2))
-    patches = tf.reshape(patches, [-1, TAPS * channels])
-    outputs = patches @ tf.reshape(kernel, [-1, filters])
+def _by_patches_both_ways(images: tf.Tensor, kernel: tf.Tensor):
+    """Stride 2, the gradient by the kernel as a product too; by the images with oneDNN.
+
+    Adding patches up again, as TensorFlow's own gradient would, is slow on a CPU.
+    """
+    outputs, patches = _by_patches(images, kernel, stride=2)
 
     def gradient(upstream: tf.Tensor):
-        columns = tf.reshape(upstream, [-1, filters])
+        columns = tf.reshape(upstream, [-1, kernel.shape[-1]])
         for_kernel = tf.matmul(patches, columns, transpose_a=True)
-        # Adding patches up again is slow in TensorFlow; oneDNN's input gradient is not.
         for_images = tf.raw_ops.Conv2DBackpropInput(
             input_sizes=images.shape,
             filter=kernel,
@@ -129,14 +154,16 @@ def _convolution_by_patches(images: tf.Tensor, kernel: tf.Tensor):
         )
         return for_images, tf.reshape(for_kernel, kernel.shape)
 
-    return tf.reshape(outputs, halved), gradient
+    return outputs, gradient
 
 
-def batch_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
+def batch_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, products: bool) -> tf.Tensor:
     """Batch norm with the statistics of `x`, [n, height, width, channels]."""
-    if x.dtype != tf.float64:  # the fused kernel takes half the time, but does not know float64
+    if x.dtype != tf.float64 and not products:  # half the time, but does not know float64
         return tf.compat.v1.nn.fused_batch_norm(
             x, gamma, beta, epsilon=BATCH_NORM_EPSILON, is_training=True
         )[0]
-    mean, variance = tf.nn.moments(x, axes=[0, 1, 2])
-    return tf.nn.batch_normalization(x, mean, variance, beta, gamma, BATCH_NORM_EPSILON)
+    exact = tf.cast(x, gamma.dtype)
+    mean, variance = tf.nn.moments(exact, axes=[0, 1, 2])
+    result = tf.nn.batch_normalization(exact, mean, variance, beta, gamma, BATCH_NORM_EPSILON)
+    return tf.cast(result, x.dtype)

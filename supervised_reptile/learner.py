@@ -14,7 +14,7 @@ import tensorflow as tf
 from supervised_reptile.compiled import AnyLength
 from supervised_reptile.evaluate import Episodes, correct_counts
 from supervised_reptile.feed import Fed
-from supervised_reptile.inner import Examples, InnerState, Problem
+from supervised_reptile.inner import Examples, InnerState, Problem, Table
 from supervised_reptile.outer import TrainingTasks, outer_steps
 
 
@@ -81,9 +81,7 @@ class Learner:
         counts = self._counters[modes](fed.table, episodes).numpy()
         return dict(zip(modes, counts, strict=True))
 
-    def _train_steps(
-        self, table: tf.Tensor, work: TrainingTasks, step_sizes: tf.Tensor
-    ) -> tf.Tensor:
+    def _train_steps(self, table: Table, work: TrainingTasks, step_sizes: tf.Tensor) -> tf.Tensor:
         state, sound = outer_steps(
             self.problem, self._task_order, self.state, table, (work, step_sizes)
         )
@@ -92,9 +90,7 @@ class Learner:
         self.time.assign(state.time)
         return sound
 
-    def _count_correct(
-        self, modes: tuple[str, ...], table: tf.Tensor, episodes: Episodes
-    ) -> tf.Tensor:
+    def _count_correct(self, modes: tuple[str, ...], table: Table, episodes: Episodes) -> tf.Tensor:
         return correct_counts(self.problem, self.state, table, episodes, modes)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -16,10 +17,12 @@ import tensorflow as tf
 
 from supervised_reptile.layers import (
     batch_norm,
-    first_block,
+    block_of_patches,
+    convolution,
+    fold_batch_norm,
     image_patches,
-    strided_convolution,
 )
+from supervised_reptile.moments import Moments
 from supervised_reptile.weights import Grouping, Weights
 
 LARGE = 2**14  # weights of a kernel from which it is a group of its own
@@ -141,62 +144,82 @@ def _large(net: ConvNet) -> list[bool]:
     return [math.prod(shape) >= LARGE for _, shape in net.shapes]
 
 
-def encode(net: ConvNet, images: np.ndarray) -> np.ndarray:
-    """What `logits` reads of images [n, height, width, channels], the same type, made once.
-
-    The networks with stride 2 read patches, [n, positions, 9 * channels + 1]; Mini-ImageNet's
-    reads the images.
-    """
-    return images if net.pooling else image_patches(images, 2)
-
-
 class Reading(NamedTuple):
-    """How a network reads images."""
+    """How a network reads images and computes with them."""
 
     one: int = 1  # the pixel value that stands for 1.0
     compute: tf.DType | None = None  # type of activations and convolutions; None: the weights'
+    products: bool = False  # nothing but products and elementwise operations: see `layers`
 
 
-FLOATS = Reading()  # images from 0 to 1 in the type of the weights
+Encode = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, ...]]
+
+
+def encoder(net: ConvNet, images: int) -> Encode:
+    """Makes what `logits` reads of images, a part that does not depend on the weights.
+
+    Args:
+      images: how many the data set has.
+
+    Returns:
+      a function of some images, uint8 [n, height, width, channels], and their numbers in the
+      data set, int [n]. For the networks with stride 2 it returns the images' patches, uint8
+      [n, positions, K + 1], K = 9 * channels; for Mini-ImageNet's the images and their patches'
+      second moments, float32 [n, K + 1, K + 1].
+    """
+    if not net.pooling:
+        return lambda some, _: (image_patches(some, 2),)
+    moments = Moments(images, net.image_shape[-1])
+    return lambda some, rows: (some, moments(some, rows))
 
 
 def logits(
-    net: ConvNet, parts: list[tf.Tensor], encoded: tf.Tensor, reading: Reading = FLOATS
+    net: ConvNet, parts: list[tf.Tensor], encoded: tuple[tf.Tensor, ...], reading: Reading
 ) -> tf.Tensor:
-    """Class scores [n, way] of `encode`d images as floats.
+    """Class scores [n, way] of encoded images as floats.
 
     Batch norm always uses the statistics of these images, in training and evaluation alike:
     there are no moving averages, so what is in the batch matters. Weights, batch statistics, the
     dense layer and the scores keep the type of `parts`, whatever `reading.compute` is.
     """
-    forward = _pooling_blocks if net.pooling else _strided_blocks
+    reading = reading._replace(compute=reading.compute or parts[0].dtype)
     # The first kernel takes the scale of the pixels: cheaper than scaling every image.
-    parts = [parts[0] * (1 / reading.one), *parts[1:]]
-    x = forward(net, parts, encoded, reading.compute or encoded.dtype)
+    first = parts[0] * (1 / reading.one), *parts[1:3]
+    first_block = _first_pooling_block if net.pooling else _first_strided_block
+    x = first_block(net, first, encoded, reading)
+    for block in range(1, net.blocks):
+        kernel, gamma, beta = parts[3 * block : 3 * block + 3]
+        stride = 1 if net.pooling else 2
+        x = convolution(x, tf.cast(kernel, reading.compute), stride, reading.products)
+        x = batch_norm(x, gamma, beta, reading.products)
+        x = tf.nn.relu(_pool(x) if net.pooling else x)
     kernel, bias = parts[-2:]
     return tf.cast(tf.reshape(x, [-1, kernel.shape[0]]), kernel.dtype) @ kernel + bias
 
 
-def _pooling_blocks(
-    net: ConvNet, parts: list[tf.Tensor], images: tf.Tensor, compute: tf.DType
+def _first_strided_block(
+    net: ConvNet, weights: tuple[tf.Tensor, ...], encoded: tuple[tf.Tensor], reading: Reading
 ) -> tf.Tensor:
-    x = tf.cast(images, compute)
-    for block in range(net.blocks):
-        kernel, gamma, beta = parts[3 * block : 3 * block + 3]
-        x = tf.nn.conv2d(x, tf.cast(kernel, compute), strides=1, padding="SAME")
-        x = batch_norm(x, gamma, beta)
-        x = tf.nn.relu(tf.nn.max_pool2d(x, ksize=2, strides=2, padding="SAME"))
-    return x
-
-
-def _strided_blocks(
-    net: ConvNet, parts: list[tf.Tensor], patches: tf.Tensor, compute: tf.DType
-) -> tf.Tensor:
-    x = first_block(patches, tuple(parts[:3]), compute)
+    x = block_of_patches(encoded[0], weights, reading.compute)
     height, width = (-(-size // 2) for size in net.image_shape[:2])
-    x = tf.reshape(x, [-1, height, width, net.filters])
-    for block in range(1, net.blocks):
-        kernel, gamma, beta = parts[3 * block : 3 * block + 3]
-        x = strided_convolution(x, tf.cast(kernel, compute))
-        x = tf.nn.relu(batch_norm(x, gamma, beta))
-    return x
+    return tf.reshape(x, [-1, height, width, net.filters])
+
+
+def _first_pooling_block(
+    net: ConvNet,
+    weights: tuple[tf.Tensor, ...],
+    encoded: tuple[tf.Tensor, tf.Tensor],
+    reading: Reading,
+) -> tf.Tensor:
+    """Batch norm's scale is in the kernel, its shift is added where the largest are left."""
+    images, moments = encoded
+    height, width, _ = net.image_shape
+    patches = tf.cast(tf.shape(images)[0] * height * width, moments.dtype)
+    scaled, shift = fold_batch_norm(*weights, tf.reduce_sum(moments, axis=0) / patches)
+    kernel = tf.cast(tf.reshape(scaled, weights[0].shape), reading.compute)
+    x = convolution(tf.cast(images, reading.compute), kernel, 1, reading.products)
+    return tf.nn.relu(tf.nn.bias_add(_pool(x), tf.cast(shift, reading.compute)))
+
+
+def _pool(x: tf.Tensor) -> tf.Tensor:
+    return tf.nn.max_pool2d(x, ksize=2, strides=2, padding="SAME")

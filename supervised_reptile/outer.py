@@ -15,6 +15,7 @@ from supervised_reptile.inner import (
     Examples,
     InnerState,
     Problem,
+    Table,
     adapt,
     inner_step,
     look_up,
@@ -40,9 +41,7 @@ class TaskResult(NamedTuple):
     state: InnerState  # after all its inner steps
 
 
-def run_task(
-    problem: Problem, start: InnerState, table: tf.Tensor, task: TrainingTasks
-) -> TaskResult:
+def run_task(problem: Problem, start: InnerState, table: Table, task: TrainingTasks) -> TaskResult:
     """Adapt to one task: batches [steps, batch], tail [tail]; its update is (design, 2.12-13)
 
     adapted - start for Reptile; after the tail - before the tail, weight decay included, for FOML.
@@ -56,7 +55,7 @@ def run_task(
 
 
 def parallel_tasks(
-    problem: Problem, start: InnerState, table: tf.Tensor, tasks: TrainingTasks
+    problem: Problem, start: InnerState, table: Table, tasks: TrainingTasks
 ) -> TaskResult:
     """The mean over a meta-batch whose tasks all start from `start`, Adam's state included.
 
@@ -88,7 +87,7 @@ def parallel_tasks(
 
 
 def sequential_tasks(
-    problem: Problem, start: InnerState, table: tf.Tensor, tasks: TrainingTasks
+    problem: Problem, start: InnerState, table: Table, tasks: TrainingTasks
 ) -> TaskResult:
     """The mean over a meta-batch in the original's order: Adam's state flows through the tasks."""
     meta_batch = tasks.batches.rows.shape[0]
@@ -110,7 +109,7 @@ def outer_steps(
     problem: Problem,
     task_order: str,
     start: InnerState,
-    table: tf.Tensor,
+    table: Table,
     work: tuple[TrainingTasks, tf.Tensor],
 ) -> tuple[InnerState, tf.Tensor]:
     """Outer steps over `work`: tasks [outer, meta_batch, ...] and outer step sizes [outer].

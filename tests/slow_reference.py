@@ -89,7 +89,7 @@ def max_pool(x: np.ndarray) -> np.ndarray:
 class Batch(NamedTuple):
     """One inner batch."""
 
-    inputs: np.ndarray  # [batch, ...]
+    inputs: tuple[np.ndarray, ...]  # [batch, ...] each
     labels: np.ndarray  # [batch]
 
 
@@ -119,8 +119,9 @@ class SlowLearner:
             loss = self.problem.loss(tf.constant(batch.labels), outputs)
         return tape.gradient(loss, weights).numpy()
 
-    def outputs(self, weights: np.ndarray, inputs: np.ndarray) -> tf.Tensor:
-        return self.problem.predict(self.problem.grouping.split(weights), tf.constant(inputs))
+    def outputs(self, weights: np.ndarray, inputs: tuple[np.ndarray, ...]) -> tf.Tensor:
+        inputs = tuple(map(tf.constant, inputs))
+        return self.problem.predict(self.problem.grouping.split(weights), inputs)
 
     def inner_step(self, batch: Batch) -> None:
         rate, sgd, decay = self.problem.rule

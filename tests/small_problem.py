@@ -34,7 +34,7 @@ from supervised_reptile.learner import Learner  # noqa: E402
 from supervised_reptile.models import (  # noqa: E402
     ConvNet,
     Reading,
-    encode,
+    encoder,
     grouping,
     initial_weights,
     logits,
@@ -56,14 +56,14 @@ def small_images() -> np.ndarray:
 
 
 IMAGES = small_images()
-reads = partial(encode, NET)
-ENCODED = reads(IMAGES)
-TABLE = tf.constant(ENCODED)
+encode = encoder(NET, len(IMAGES))
+ENCODED = encode(IMAGES, np.arange(len(IMAGES)))
+TABLE = tuple(map(tf.constant, ENCODED))
 
 
-def inputs(rows: np.ndarray) -> np.ndarray:
+def inputs(rows: np.ndarray) -> tuple[np.ndarray, ...]:
     """What the network reads of images, float64."""
-    return ENCODED[rows].astype(np.float64)
+    return tuple(column[rows].astype(np.float64) for column in ENCODED)
 
 
 def small_dataset() -> Dataset:

@@ -34,19 +34,26 @@ def count_slowly(learner: Learner, tasks: Tasks) -> dict[str, list[int]]:
         for rows, labels in zip(tasks.rows[i], tasks.labels[i], strict=True):
             slow.inner_step(Batch(small.inputs(rows), labels))
 
-        def guesses(images: np.ndarray, slow: SlowLearner = slow) -> np.ndarray:
-            return np.argmax(slow.outputs(slow.weights, images), axis=1)
+        def guesses(inputs: tuple[np.ndarray, ...], slow: SlowLearner = slow) -> np.ndarray:
+            return np.argmax(slow.outputs(slow.weights, inputs), axis=1)
 
         support, labels = small.inputs(tasks.support_rows[i]), tasks.query_labels[i]
         query_sets = [small.inputs(rows) for rows in tasks.query_rows[i]]
         together = [guesses(queries) for queries in query_sets]
         alone = [
-            [guesses(np.concatenate([support, query[None]]))[-1] for query in queries]
+            [guesses(beside(support, queries, i))[-1] for i in range(len(queries[0]))]
             for queries in query_sets
         ]
         counts[TRANSDUCTIVE].append(int(np.sum(together == labels)))
         counts[NON_TRANSDUCTIVE].append(int(np.sum(alone == labels)))
     return counts
+
+
+def beside(support: tuple, queries: tuple, index: int) -> tuple[np.ndarray, ...]:
+    """The support set and one of the queries."""
+    return tuple(
+        np.concatenate([s, q[index : index + 1]]) for s, q in zip(support, queries, strict=True)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +160,7 @@ def test_calls_of_any_length_are_traced_once() -> None:
     learner = small.small_learner(small.SGD, "sequential")
     for steps in (3, 1, 7):
         tasks = small.fed(small.small_tasks(SHAPE._replace(steps=1), steps, tasks=1))
-        tasks = tasks._replace(table=tf.repeat(tasks.table, steps, axis=0))
+        tasks = tasks._replace(table=(tf.repeat(tasks.table[0], steps, axis=0),))
         learner.train(tasks, np.full(steps, 0.1))
         assert learner.traces == 1
     for episodes in (2, 1, 4):

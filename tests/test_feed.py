@@ -27,21 +27,21 @@ def tasks() -> Tasks:
 
 def seen(fed: Fed, name: str) -> np.ndarray:
     """What the network gets for one array of rows."""
-    return fed.table.numpy()[getattr(fed.tasks, name)]
+    return fed.table[0].numpy()[getattr(fed.tasks, name)]
 
 
 @pytest.fixture
 def gathered(monkeypatch: pytest.MonkeyPatch) -> ImageFeed:
     monkeypatch.setattr(feed, "RESIDENT_BYTES", 100)
-    return ImageFeed(small.small_dataset(), small.reads)
+    return ImageFeed(small.small_dataset(), small.encode)
 
 
 def test_resident_and_gathered_images_are_the_same(tasks: Tasks, gathered: ImageFeed) -> None:
-    resident = ImageFeed(small.small_dataset(), small.reads)
+    resident = ImageFeed(small.small_dataset(), small.encode)
     few, all_images = gathered(tasks), resident(tasks)
     for name in ("rows", "tail_rows", "support_rows", "query_rows"):
         assert getattr(tasks, name).size
-        expected = small.ENCODED[getattr(tasks, name)]
+        expected = small.ENCODED[0][getattr(tasks, name)]
         np.testing.assert_array_equal(seen(all_images, name), expected)
         np.testing.assert_array_equal(seen(few, name), seen(all_images, name))
     for name in ("labels", "tail_labels", "support_labels", "query_labels"):
@@ -52,13 +52,13 @@ def test_only_images_that_are_used_are_gathered(tasks: Tasks, gathered: ImageFee
     used = {*tasks.rows.ravel(), *tasks.tail_rows.ravel()}
     used |= {*tasks.support_rows.ravel(), *tasks.query_rows.ravel()}
     fed = gathered(tasks)
-    assert len(fed.table) == len(used) < len(small.IMAGES)
+    assert len(fed.table[0]) == len(used) < len(small.IMAGES)
     assert fed.tasks.rows.dtype == tasks.rows.dtype
 
 
 def test_resident_images_are_put_into_memory_once(tasks: Tasks) -> None:
-    resident = ImageFeed(small.small_dataset(), small.reads)
-    assert resident(tasks).table is resident(tasks).table
+    resident = ImageFeed(small.small_dataset(), small.encode)
+    assert resident(tasks).table[0] is resident(tasks).table[0]
     assert resident(tasks).tasks is tasks
 
 
@@ -68,8 +68,8 @@ def test_memory_mapped_images_are_gathered(
     monkeypatch.setattr(feed, "RESIDENT_BYTES", 100)
     np.save(tmp_path / "images.npy", small.IMAGES)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
-    fed = ImageFeed(replace(small.small_dataset(), images=mapped), small.reads)(tasks)
-    expected = small.ENCODED[tasks.query_rows]
+    fed = ImageFeed(replace(small.small_dataset(), images=mapped), small.encode)(tasks)
+    expected = small.ENCODED[0][tasks.query_rows]
     np.testing.assert_array_equal(seen(fed, "query_rows"), expected)
 
 

@@ -19,7 +19,7 @@ from supervised_reptile.evaluate import NON_TRANSDUCTIVE, TRANSDUCTIVE, Episodes
 from supervised_reptile.feed import Fed
 from supervised_reptile.inner import Examples, InnerRule, InnerState, adapt, inner_step, look_up
 from supervised_reptile.learner import Learner
-from supervised_reptile.models import ConvNet, encode, miniimagenet_net, omniglot_net
+from supervised_reptile.models import ConvNet, encoder, miniimagenet_net, omniglot_net
 from supervised_reptile.weights import zeros_like
 
 NAMES = (
@@ -64,7 +64,8 @@ class Golden:
         network = miniimagenet_net if self.mini else omniglot_net
         self.net: ConvNet = network(images.shape[1:], 5)
         one = 255 if self.mini else 1
-        self.table = tf.constant(encode(self.net, images))
+        encoded = encoder(self.net, len(images))(images, np.arange(len(images)))
+        self.table = tuple(map(tf.constant, encoded))
         self.tolerance = MINIIMAGENET if self.mini else OMNIGLOT
         sgd = path.stem.endswith("sgd")
         decay = 0.9 if path.stem.endswith("decay") else 1.0

@@ -29,7 +29,7 @@ def distances(rule: InnerRule) -> Problem:
     def loss(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(tf.cast(labels, outputs.dtype)[:, None] * outputs**2) / 2
 
-    return Problem(lambda weights, inputs: weights[0] - inputs, loss, rule)
+    return Problem(lambda weights, inputs: weights[0] - inputs[0], loss, rule)
 
 
 def point_state(time: int = 4) -> InnerState:
@@ -39,12 +39,13 @@ def point_state(time: int = 4) -> InnerState:
 
 def point_batches(count: int) -> list[Batch]:
     random = np.random.default_rng(0)
-    return [Batch(random.normal(size=(4, 3)), np.ones(4, np.int32)) for _ in range(count)]
+    return [Batch((random.normal(size=(4, 3)),), np.ones(4, np.int32)) for _ in range(count)]
 
 
 def take_steps(problem: Problem, state: InnerState, batches: list[Batch]) -> InnerState:
     for batch in batches:
-        state = inner_step(problem, state, *map(tf.constant, batch))
+        inputs = tuple(map(tf.constant, batch.inputs))
+        state = inner_step(problem, state, inputs, tf.constant(batch.labels))
     return state
 
 
@@ -53,7 +54,7 @@ def test_adam_is_the_published_formula(time: int) -> None:
     state, batches = point_state(time), point_batches(5)
     weights, moment, _ = small.flat(state)
     for step, batch in enumerate(batches):
-        gradient = np.sum(weights - batch.inputs, axis=0)
+        gradient = np.sum(weights - batch.inputs[0], axis=0)
         moment = 0.999 * moment + 0.001 * gradient**2
         correction = np.sqrt(1 - 0.999 ** (time + step + 1))
         weights = weights - RATE * correction * gradient / (np.sqrt(moment) + 1e-8)
@@ -68,7 +69,7 @@ def test_adams_epsilon_is_outside_of_the_root_and_uncorrected() -> None:
     zero = (tf.zeros(1, tf.float64),)
     state = InnerState(zero, zero, tf.constant(0, tf.int64))
     gradient = 1e-8  # as large as epsilon, so that its place matters
-    batch = Batch(np.array([[-gradient]]), np.ones(1, np.int32))
+    batch = Batch((np.array([[-gradient]]),), np.ones(1, np.int32))
     end = take_steps(distances(InnerRule(RATE)), state, [batch])
     root = np.sqrt(0.001)
     expected = -RATE * root * gradient / (root * gradient + 1e-8)
@@ -79,7 +80,7 @@ def test_sgd_leaves_adams_moment_alone() -> None:
     state, batches = point_state(), point_batches(3)
     weights = state.weights[0].numpy()
     for batch in batches:
-        weights = weights - RATE * np.sum(weights - batch.inputs, axis=0)
+        weights = weights - RATE * np.sum(weights - batch.inputs[0], axis=0)
     end = take_steps(distances(InnerRule(RATE, sgd=True)), state, batches)
     np.testing.assert_allclose(end.weights[0], weights, rtol=1e-12)
     np.testing.assert_array_equal(end.second_moment[0], state.second_moment[0])
@@ -88,7 +89,7 @@ def test_sgd_leaves_adams_moment_alone() -> None:
 def test_weights_decay_before_the_gradient_is_taken() -> None:
     state, (batch,) = point_state(), point_batches(1)
     decayed = 0.5 * state.weights[0].numpy()
-    expected = decayed - RATE * np.sum(decayed - batch.inputs, axis=0)
+    expected = decayed - RATE * np.sum(decayed - batch.inputs[0], axis=0)
     rule = InnerRule(RATE, sgd=True, weight_decay=0.5)
     end = take_steps(distances(rule), state, [batch])
     np.testing.assert_allclose(end.weights[0], expected, rtol=1e-12)
@@ -152,7 +153,7 @@ def test_adapt_is_a_loop_of_inner_steps(rule: InnerRule, compiled: bool) -> None
     for batch in zip(rows, labels, strict=True):
         slow.inner_step(Batch(small.inputs(batch[0]), batch[1]))
 
-    def fast(table: tf.Tensor) -> InnerState:
+    def fast(table: tuple[tf.Tensor, ...]) -> InnerState:
         return adapt(problem, state, table, Examples(tf.constant(rows), tf.constant(labels)))
 
     end = (tf.function(fast) if compiled else fast)(small.TABLE)
@@ -171,7 +172,8 @@ def test_adapt_to_no_batches_changes_nothing() -> None:
 
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
 def test_rows_are_looked_up_in_the_type_of_the_weights(dtype: tf.DType) -> None:
-    table = tf.constant(np.array([[0, 7], [51, 1], [255, 2]], np.uint8))
-    seen = look_up(table, tf.constant([[2, 1], [0, 2]]), (tf.zeros(3, dtype),))
-    assert seen.dtype == dtype
+    table = tf.constant(np.array([[0, 7], [51, 1], [255, 2]], np.uint8)), tf.constant([0.5, 1, 2])
+    seen, also = look_up(table, tf.constant([[2, 1], [0, 2]]), (tf.zeros(3, dtype),))
+    assert seen.dtype == also.dtype == dtype
     assert seen.numpy().tolist() == [[[255, 2], [51, 1]], [[0, 7], [255, 2]]]
+    assert also.numpy().tolist() == [[2, 1], [0.5, 2]]

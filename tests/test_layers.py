@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import small_problem as small
 import tensorflow as tf
 from slow_reference import batch_norm as slow_batch_norm
-from slow_reference import convolution, windows
+from slow_reference import convolution as slow_convolution
+from slow_reference import windows
 
 from supervised_reptile import layers
-from supervised_reptile.layers import first_block, image_patches, strided_convolution
+from supervised_reptile.layers import block_of_patches, convolution, image_patches
 
 SIZES = [(8, 8), (7, 10), (5, 4), (1, 3)]
 RANDOM = np.random.default_rng(7)
@@ -30,23 +33,23 @@ def test_patches_are_what_a_kernel_sees(size: tuple[int, int], stride: int) -> N
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_first_block_is_convolution_batch_norm_and_relu(size: tuple[int, int]) -> None:
+def test_the_block_of_patches_is_convolution_batch_norm_and_relu(size: tuple[int, int]) -> None:
     images = RANDOM.uniform(0, 1, (4, *size, 2))
     kernel, gamma = RANDOM.normal(size=(3, 3, 2, 5)), RANDOM.normal(size=5)
     beta = RANDOM.normal(size=5)
-    slow = np.maximum(slow_batch_norm(convolution(images, kernel, 2), gamma, beta), 0)
+    slow = np.maximum(slow_batch_norm(slow_convolution(images, kernel, 2), gamma, beta), 0)
     patches = tf.constant(image_patches(images, 2))
-    fast = first_block(patches, (kernel, gamma, beta), tf.float64)
+    fast = block_of_patches(patches, (kernel, gamma, beta), tf.float64)
     assert np.mean(slow > 0) > 0.1
     small.assert_close(np.reshape(fast, slow.shape), slow)
 
 
-def test_first_block_on_images_that_are_all_alike() -> None:
+def test_the_block_of_patches_on_images_that_are_all_alike() -> None:
     """Variance 0: nothing but beta comes out, and no root of a negative number."""
     patches = tf.constant(image_patches(np.ones((3, 1, 1, 1), np.float32), 2))
     kernel = RANDOM.normal(size=(3, 3, 1, 6)).astype(np.float32)
     beta = np.linspace(-1, 1, 6, dtype=np.float32)
-    result = first_block(patches, (kernel, np.ones(6, np.float32), beta), tf.float32)
+    result = block_of_patches(patches, (kernel, np.ones(6, np.float32), beta), tf.float32)
     np.testing.assert_allclose(result[:, 0], np.tile(np.maximum(beta, 0), (3, 1)), atol=1e-3)
 
 
@@ -63,29 +66,51 @@ def results(form, images: np.ndarray, kernel: np.ndarray, dtype: tf.DType) -> li
     ]
 
 
-def native(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    return tf.nn.conv2d(images, kernel, strides=2, padding="SAME")
+def native(images: tf.Tensor, kernel: tf.Tensor, stride: int = 2) -> tf.Tensor:
+    return tf.nn.conv2d(images, kernel, strides=stride, padding="SAME")
 
 
 @pytest.mark.parametrize("few_positions", [0, 10_000])
+@pytest.mark.parametrize("products", [False, True])
+@pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", SIZES)
-def test_strided_convolution_and_its_gradients(
-    size: tuple[int, int], few_positions: int, monkeypatch: pytest.MonkeyPatch
+def test_convolution_and_its_gradients(
+    size: tuple[int, int],
+    stride: int,
+    products: bool,
+    few_positions: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """In both of its forms."""
+    """In all of its forms."""
     monkeypatch.setattr(layers, "FEW_POSITIONS", few_positions)
     images, kernel = RANDOM.normal(size=(3, *size, 4)), RANDOM.normal(size=(3, 3, 4, 6))
-    mine = results(strided_convolution, images, kernel, tf.float64)
-    np.testing.assert_allclose(mine[0], convolution(images, kernel, 2), atol=1e-12)
-    for one, other in zip(mine, results(native, images, kernel, tf.float64), strict=True):
+    form = partial(convolution, stride=stride, products=products)
+    mine = results(form, images, kernel, tf.float64)
+    np.testing.assert_allclose(mine[0], slow_convolution(images, kernel, stride), atol=1e-12)
+    theirs = results(partial(native, stride=stride), images, kernel, tf.float64)
+    for one, other in zip(mine, theirs, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
 
 
-def test_strided_convolution_in_bfloat16() -> None:
+def test_convolution_in_bfloat16() -> None:
     images, kernel = RANDOM.normal(size=(3, 8, 8, 4)), RANDOM.normal(size=(3, 3, 4, 6))
     exact = results(native, images, kernel, tf.float64)
-    for one, other in zip(
-        results(strided_convolution, images, kernel, tf.bfloat16), exact, strict=True
-    ):
+    mine = results(partial(convolution, stride=2, products=False), images, kernel, tf.bfloat16)
+    for one, other in zip(mine, exact, strict=True):
         error = np.linalg.norm(one - other) / np.linalg.norm(other)
         assert 1e-4 < error < 0.01
+
+
+@pytest.mark.parametrize("products", [False, True])
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64, tf.bfloat16])
+def test_batch_norm_in_every_type(dtype: tf.DType, products: bool) -> None:
+    x = RANDOM.normal(1, 2, size=(4, 3, 3, 5))
+    gamma, beta = RANDOM.normal(size=5), RANDOM.normal(size=5)
+    exact = tf.float64 if dtype == tf.float64 else tf.float32
+    result = layers.batch_norm(
+        tf.cast(x, dtype), tf.cast(gamma, exact), tf.cast(beta, exact), products
+    )
+    assert result.dtype == dtype
+    tolerance = {tf.float64: 1e-12, tf.float32: 1e-5, tf.bfloat16: 0.05}[dtype]
+    slow = slow_batch_norm(x, gamma, beta)
+    np.testing.assert_allclose(tf.cast(result, tf.float64), slow, rtol=0, atol=tolerance)

@@ -13,7 +13,7 @@ from slow_reference import named_parts, network
 from supervised_reptile.models import (
     ConvNet,
     Reading,
-    encode,
+    encoder,
     flatten,
     grouping,
     initial_weights,
@@ -29,11 +29,26 @@ from supervised_reptile.models import (
 OMNIGLOT = omniglot_net((28, 28, 1), way=5)
 MINIIMAGENET = miniimagenet_net((84, 84, 3), way=5)
 PUBLISHED = [OMNIGLOT, MINIIMAGENET]
+BYTES = Reading(one=255)
 
 
-def scores(net: ConvNet, weights: np.ndarray, images: np.ndarray) -> np.ndarray:
-    encoded = tf.constant(encode(net, images))
-    return logits(net, unflatten(net, tf.constant(weights)), encoded).numpy()
+def encoded(net: ConvNet, images: np.ndarray, dtype: tf.DType) -> tuple[tf.Tensor, ...]:
+    """What a network gets of uint8 images."""
+    columns = encoder(net, len(images))(images, np.arange(len(images)))
+    return tuple(tf.cast(column, dtype) for column in columns)
+
+
+def scores(
+    net: ConvNet, weights: np.ndarray, images: np.ndarray, reading: Reading = BYTES
+) -> np.ndarray:
+    """Of uint8 images."""
+    parts = unflatten(net, tf.constant(weights))
+    return logits(net, parts, encoded(net, images, weights.dtype), reading).numpy()
+
+
+def random_images(count: int, net: ConvNet, largest: int = 255) -> np.ndarray:
+    shape = (count, *net.image_shape)
+    return np.random.default_rng(2).integers(0, largest + 1, shape).astype(np.uint8)
 
 
 def test_shapes_of_the_omniglot_network() -> None:
@@ -121,13 +136,9 @@ def test_large_kernels_of_the_omniglot_network() -> None:
 
 def test_pixels_up_to_255_are_read_as_those_up_to_1() -> None:
     for net in (OMNIGLOT, miniimagenet_net((16, 16, 3), 5)):
-        images = np.random.default_rng(2).integers(0, 256, (3, *net.image_shape)).astype(np.uint8)
-        parts = unflatten(net, tf.constant(small.some_weights(net)))
-        bytes_read = tf.cast(encode(net, images), tf.float64)
-        small.assert_close(
-            logits(net, parts, bytes_read, Reading(one=255)),
-            logits(net, parts, tf.constant(encode(net, images / 255))),
-        )
+        bits, weights = random_images(3, net, largest=1), small.some_weights(net)
+        bytes_read = scores(net, weights, 255 * bits, Reading(one=255))
+        small.assert_close(bytes_read, scores(net, weights, bits, Reading(one=1)))
 
 
 @pytest.mark.parametrize("pooling", [False, True])
@@ -135,27 +146,29 @@ def test_pixels_up_to_255_are_read_as_those_up_to_1() -> None:
 def test_scores_are_those_of_numpy_loops(pooling: bool, shape: tuple[int, int, int]) -> None:
     net = ConvNet(shape, way=3, filters=2, pooling=pooling, blocks=3)
     weights = small.some_weights(net)
-    images = np.random.default_rng(2).uniform(0, 1, (4, *shape))
-    slow = network(net, weights, images)
+    images = random_images(4, net)
+    slow = network(net, weights, images / 255)
     assert slow.shape == (4, 3)
-    np.testing.assert_allclose(scores(net, weights, images), slow, rtol=0, atol=1e-10)
+    for products in (False, True):
+        fast = scores(net, weights, images, Reading(255, products=products))
+        np.testing.assert_allclose(fast, slow, rtol=0, atol=1e-10)
 
 
 def test_the_published_networks_have_four_blocks_of_the_right_kind() -> None:
-    images = np.random.default_rng(2).uniform(0, 1, (2, 16, 16, 1))
     for net in (omniglot_net((16, 16, 1), 5), miniimagenet_net((16, 16, 1), 5)):
+        images = random_images(2, net)
         assert net.blocks == 4
         assert net.pooling == (net.filters == 32)
         weights = small.some_weights(net)
-        small.assert_close(scores(net, weights, images), network(net, weights, images))
+        small.assert_close(scores(net, weights, images), network(net, weights, images / 255))
 
 
 @pytest.mark.parametrize("net", PUBLISHED)
 def test_float32_scores_are_near_those_of_float64(net: ConvNet) -> None:
-    images = np.random.default_rng(2).integers(0, 2, (6, *net.image_shape)).astype(np.float32)
+    images, reading = random_images(6, net, largest=1), Reading(one=1)
     weights = small.some_weights(net).astype(np.float32)
-    exact = scores(net, weights.astype(np.float64), images.astype(np.float64))
-    fused = scores(net, weights, images)
+    exact = scores(net, weights.astype(np.float64), images, reading)
+    fused = scores(net, weights, images, reading)
     assert fused.dtype == np.float32
     assert np.abs(exact).max() > 1
     np.testing.assert_allclose(fused, exact, rtol=0, atol=1e-4)
@@ -163,15 +176,13 @@ def test_float32_scores_are_near_those_of_float64(net: ConvNet) -> None:
 
 @pytest.mark.parametrize("net", PUBLISHED)
 def test_bfloat16_is_for_activations_only(net: ConvNet) -> None:
-    random = np.random.default_rng(2)
-    images = random.uniform(0, 1, (10, *net.image_shape)).astype(np.float32)
-    images = tf.constant(encode(net, images))
+    images = encoded(net, random_images(10, net), tf.float32)
     weights = tf.constant(initial_weights(net, 0))
     moves = {}
     for compute in (tf.float32, tf.bfloat16):
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            result = logits(net, unflatten(net, weights), images, Reading(1, compute))
+            result = logits(net, unflatten(net, weights), images, Reading(255, compute))
             loss = tf.reduce_sum(result[:, 0] - result[:, 1])
         moves[compute] = result, tape.gradient(loss, weights)
     for exact, rounded in zip(*moves.values(), strict=True):
@@ -182,7 +193,7 @@ def test_bfloat16_is_for_activations_only(net: ConvNet) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_an_image_is_judged_in_the_company_of_its_batch(dtype: type) -> None:
-    images = (small.IMAGES[:7] / small.MAX_VALUE).astype(dtype)
+    images = small.IMAGES[:7]
     weights = small.some_weights().astype(dtype)
     together = scores(small.NET, weights, images)
     assert np.abs(together[:3] - scores(small.NET, weights, images[:3])).max() > 0.01

@@ -1,0 +1,63 @@
+"""Second moments of patches: exact, and remembered."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import small_problem  # noqa: F401  (starts TensorFlow as the programs do)
+import tensorflow as tf
+
+from supervised_reptile import moments
+from supervised_reptile.layers import image_patches
+from supervised_reptile.moments import Moments, patch_moments
+
+
+def random_images(count: int, size: tuple[int, int, int]) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, *size)).astype(np.uint8)
+
+
+def exact(images: np.ndarray) -> np.ndarray:
+    patches = image_patches(images.astype(np.int64), 1)
+    return np.einsum("npi,npj->nij", patches, patches)
+
+
+@pytest.mark.parametrize("size", [(84, 84, 3), (7, 5, 1), (40, 30, 2)])
+def test_moments_are_exact(size: tuple[int, int, int]) -> None:
+    images = random_images(3, size)
+    images[2] = 255  # the largest sums
+    np.testing.assert_array_equal(
+        patch_moments(tf.constant(images)), exact(images).astype(np.float32)
+    )
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many images were computed at a time."""
+    seen = []
+
+    def watched(images: tf.Tensor) -> tf.Tensor:
+        seen.append(len(images))
+        return patch_moments(images)
+
+    monkeypatch.setattr(moments, "patch_moments", watched)
+    return seen
+
+
+def test_images_are_computed_once(calls: list[int]) -> None:
+    images = random_images(50, (6, 6, 1))
+    remembered = Moments(50, 1)
+    for rows in ([3, 4, 40], [4, 3, 5], [3], list(range(50))):
+        result = remembered(images[rows], np.array(rows))
+        np.testing.assert_array_equal(result, exact(images[rows]))
+    assert calls == [3, 1, 32, 14]
+
+
+def test_sets_too_large_to_remember(calls: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that compete for a place, in one call as well."""
+    monkeypatch.setattr(moments, "REMEMBERED_BYTES", 4 * 10**2 * 8)  # eight images
+    images = random_images(50, (6, 6, 1))
+    remembered = Moments(50, 1)
+    for rows in ([0, 8, 1], [0, 8, 1], [8, 16, 1, 2]):
+        result = remembered(images[rows], np.array(rows))
+        np.testing.assert_array_equal(result, exact(images[rows]))
+    assert calls == [3, 1, 3]  # each place remembers the last one that was computed
