@@ -16,8 +16,10 @@ class AnyLength:
     the function runs as it is, for debugging.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], one_program: bool = False) -> None:
+        """`one_program`: compiled by XLA as a whole, for accelerators."""
         self._function = function
+        self._one_program = one_program
         self._graphs: dict[tuple[tf.TensorSpec, ...], Callable[..., Any]] = {}
 
     @property
@@ -33,7 +35,7 @@ class AnyLength:
         key = tuple(tf.nest.flatten(specs))
         if key not in self._graphs:
             # Autograph has nothing to do here: loops are written with tf.while_loop.
-            graph = tf.function(self._function, autograph=False)
+            graph = tf.function(self._function, autograph=False, jit_compile=self._one_program)
             self._graphs[key] = graph.get_concrete_function(*specs)
         return self._graphs[key](*arguments)
 

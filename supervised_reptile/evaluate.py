@@ -13,7 +13,6 @@ from supervised_reptile.inner import (
     Examples,
     InnerState,
     Inputs,
-    Predict,
     Problem,
     Table,
     adapt,
@@ -60,7 +59,7 @@ def accuracy(correct: np.ndarray, queries: int) -> Accuracy:
 
 
 def query_scores(
-    predict: Predict,
+    problem: Problem,
     weights: Weights,
     table: Table,
     episode: Episodes,
@@ -74,20 +73,24 @@ def query_scores(
     support = look_up(table, episode.support_rows, weights)
     queries = look_up(table, episode.queries.rows, weights)
 
+    def together(queries: Inputs) -> tf.Tensor:
+        return problem.predict(weights, queries)
+
     def alone(query: Inputs) -> tf.Tensor:
         both = zip(support, query, strict=True)
-        return predict(weights, tuple(tf.concat([s, q[None]], axis=0) for s, q in both))[-1]
+        return together(tuple(tf.concat([s, q[None]], axis=0) for s, q in both))[-1]
 
     def one_by_one(queries: Inputs) -> tf.Tensor:
-        return _map(alone, queries, weights)
+        return each(alone, queries)
 
-    passes = {TRANSDUCTIVE: lambda queries: predict(weights, queries), NON_TRANSDUCTIVE: one_by_one}
-    return [_map(passes[mode], queries, weights) for mode in modes]
+    def each(function: Callable[[Inputs], tf.Tensor], inputs: Inputs) -> tf.Tensor:
+        if problem.stacked:
+            return tf.vectorized_map(function, inputs, fallback_to_while_loop=False)
+        dtype = weights[0].dtype
+        return tf.map_fn(function, inputs, fn_output_signature=dtype, parallel_iterations=1)
 
-
-def _map(function: Callable[[Inputs], tf.Tensor], inputs: Inputs, like: Weights) -> tf.Tensor:
-    """The results of one after the other, stacked, of the type of the weights."""
-    return tf.map_fn(function, inputs, fn_output_signature=like[0].dtype, parallel_iterations=1)
+    passes = {TRANSDUCTIVE: together, NON_TRANSDUCTIVE: one_by_one}
+    return [each(passes[mode], queries) for mode in modes]
 
 
 def correct_counts(
@@ -101,20 +104,35 @@ def correct_counts(
 
     Every episode starts from the same weights and the same Adam state; nothing is kept.
     """
+
+    def count(episode: Episodes) -> tf.Tensor:  # int32 [modes]
+        adapted = adapt(problem, start, table, episode.batches)
+        scores = query_scores(problem, adapted.weights, table, episode, modes)
+        guesses = tf.argmax(tf.stack(scores), axis=-1, output_type=tf.int32)
+        return tf.reduce_sum(tf.cast(guesses == episode.queries.labels, tf.int32), axis=[1, 2])
+
+    if problem.stacked:
+        counts = tf.vectorized_map(count, episodes, fallback_to_while_loop=False)
+    else:
+        counts = _over_lanes(count, episodes, len(modes))
+    # Not tf.transpose: its oneDNN kernel complains of int32 on standard error.
+    return tf.stack(tf.unstack(counts, num=len(modes), axis=1))
+
+
+def _over_lanes(
+    count: Callable[[Episodes], tf.Tensor], episodes: Episodes, modes: int
+) -> tf.Tensor:
+    """What `count` says of each episode, int32 [episodes, modes], side by side on the cores."""
     total = tf.shape(episodes.support_rows)[0]
 
     def lane(first: int) -> tf.Tensor:
         def body(index, counts):
             episode = tf.nest.map_structure(lambda array: array[index], episodes)
-            adapted = adapt(problem, start, table, episode.batches)
-            scores = query_scores(problem.predict, adapted.weights, table, episode, modes)
-            guesses = tf.argmax(tf.stack(scores), axis=-1, output_type=tf.int32)
-            right = tf.reduce_sum(tf.cast(guesses == episode.queries.labels, tf.int32), [1, 2])
-            return index + LANES, tf.tensor_scatter_nd_update(counts, [[index]], right[None])
+            return index + LANES, tf.tensor_scatter_nd_update(
+                counts, [[index]], count(episode)[None]
+            )
 
-        counts = tf.zeros([total, len(modes)], tf.int32)
+        counts = tf.zeros([total, modes], tf.int32)
         return tf.while_loop(lambda index, _: index < total, body, (first, counts))[1]
 
-    per_episode = tf.reduce_sum(tf.stack([lane(i) for i in range(LANES)]), axis=0)
-    # Not tf.transpose: its oneDNN kernel complains of int32 on standard error.
-    return tf.stack(tf.unstack(per_episode, axis=1))
+    return tf.reduce_sum(tf.stack([lane(i) for i in range(LANES)]), axis=0)

@@ -32,6 +32,7 @@ from supervised_reptile.run_dir import (
     read_stored,
     writing,
 )
+from supervised_reptile.runtime import on_accelerator
 from supervised_reptile.scoring import Monitor, Scorer, check_evaluation, evaluate_splits
 from supervised_reptile.train import check_training, train
 
@@ -129,11 +130,13 @@ def check_same(path: Path, wanted: Stored, same_data: bool) -> None:
 
 def make_learner(config: Config, net: ConvNet, max_value: int) -> Learner:
     """A learner of `net` with the initial weights of config.seed."""
-    reading = Reading(max_value, tf.as_dtype(config.precision))
+    stacked = on_accelerator()
+    reading = Reading(max_value, tf.as_dtype(config.precision), products=stacked)
     problem = Problem(
         predict=lambda weights, images: logits(net, unpack(net, weights), images, reading),
         loss=summed_cross_entropy,
         rule=InnerRule(config.inner_rate, config.sgd, config.weight_decay),
         grouping=grouping(net),
+        stacked=stacked,
     )
     return Learner(problem, initial_weights(net, config.seed), config.task_order)

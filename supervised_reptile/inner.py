@@ -45,6 +45,7 @@ class Problem(NamedTuple):
     loss: Loss
     rule: InnerRule
     grouping: Grouping = Grouping()
+    stacked: bool = False  # independent tasks as one stack (accelerators), else side by side
 
 
 class Examples(NamedTuple):

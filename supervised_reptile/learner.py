@@ -33,7 +33,7 @@ class Learner:
         self.weights = tf.Variable(weights, name="weights")
         self.second_moment = tf.Variable(np.zeros_like(weights), name="second_moment")
         self.time = tf.Variable(0, dtype=tf.int64, name="time")
-        self._train = AnyLength(self._train_steps)
+        self._train = AnyLength(self._train_steps, problem.stacked)
         self._counters: dict[tuple[str, ...], AnyLength] = {}  # per transduction modes
 
     @property
@@ -77,7 +77,9 @@ class Learner:
             Examples(_tensor(tasks.query_rows), _tensor(tasks.query_labels)),
         )
         if modes not in self._counters:
-            self._counters[modes] = AnyLength(partial(self._count_correct, modes))
+            self._counters[modes] = AnyLength(
+                partial(self._count_correct, modes), self.problem.stacked
+            )
         counts = self._counters[modes](fed.table, episodes).numpy()
         return dict(zip(modes, counts, strict=True))
 

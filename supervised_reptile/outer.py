@@ -61,6 +61,30 @@ def parallel_tasks(
 
     Adam's second moment becomes the mean over tasks, its time advances by one task's steps.
     """
+    tail_steps = int(tasks.tail.rows.shape[-1] > 0)
+    steps = tf.shape(tasks.batches.rows, out_type=tf.int64)[1] + tail_steps
+    mean_of = _mean_of_stack if problem.stacked else _mean_over_lanes
+    update, second_moment = mean_of(problem, start, table, tasks)
+    return TaskResult(update, InnerState(start.weights, second_moment, start.time + steps))
+
+
+def _mean_of_stack(
+    problem: Problem, start: InnerState, table: Table, tasks: TrainingTasks
+) -> tuple[Weights, Weights]:
+    """Mean update and second moment, every operation computing for all tasks at once."""
+
+    def contribution(task: TrainingTasks) -> tuple[Weights, Weights]:
+        result = run_task(problem, start, table, task)
+        return result.update, result.state.second_moment
+
+    stacks = tf.vectorized_map(contribution, tasks, fallback_to_while_loop=False)
+    return tf.nest.map_structure(lambda stack: tf.reduce_mean(stack, axis=0), stacks)
+
+
+def _mean_over_lanes(
+    problem: Problem, start: InnerState, table: Table, tasks: TrainingTasks
+) -> tuple[Weights, Weights]:
+    """Mean update and second moment, tasks side by side on the cores."""
     meta_batch = tasks.batches.rows.shape[0]
     lanes = min(meta_batch, LANES)
 
@@ -80,10 +104,7 @@ def parallel_tasks(
         # Stacked and then summed: tf.add_n would add in order of arrival, which no run repeats.
         return tf.reduce_sum(tf.stack(sums), 0) / meta_batch
 
-    update, second_moment = tf.nest.map_structure(mean, *map(lane, range(lanes)))
-    tail_steps = int(tasks.tail.rows.shape[-1] > 0)
-    steps = tf.shape(tasks.batches.rows, out_type=tf.int64)[1] + tail_steps
-    return TaskResult(update, InnerState(start.weights, second_moment, start.time + steps))
+    return tf.nest.map_structure(mean, *map(lane, range(lanes)))
 
 
 def sequential_tasks(

@@ -32,6 +32,13 @@ def start_tensorflow(threads: int = 0) -> None:
         tf.config.list_logical_devices()  # starts the runtime, which also has things to say
 
 
+def on_accelerator() -> bool:
+    """Whether TensorFlow, already started, computes on something else than the processor."""
+    import tensorflow as tf
+
+    return any(device.device_type != "CPU" for device in tf.config.list_logical_devices())
+
+
 @contextlib.contextmanager
 def _native_messages_held_back() -> Iterator[None]:
     """Keeps what native code writes to standard error to itself, unless the block fails.

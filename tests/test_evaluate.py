@@ -110,7 +110,7 @@ def scores_of(rows: list[int], mode: str) -> np.ndarray:
     support = tf.constant([0, 7, 14, 21])
     episode = Episodes(None, support, Examples(tf.constant([rows]), None))
     problem, weights = small.classifier(small.ADAM), small.some_state().weights
-    return query_scores(problem.predict, weights, small.TABLE, episode, (mode,))[0][0].numpy()
+    return query_scores(problem, weights, small.TABLE, episode, (mode,))[0][0].numpy()
 
 
 def test_other_queries_matter_in_transductive_mode_only() -> None:

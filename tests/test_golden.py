@@ -158,9 +158,7 @@ def test_logits_of_an_episode(golden: Golden, adapted: InnerState, mode: str) ->
         tf.constant(golden["support_image_ids"]),
         Examples(*(tf.constant(array[None]) for array in golden.batches("query"))),
     )
-    (scores,) = query_scores(
-        golden.problem.predict, adapted.weights, golden.table, episode, (mode,)
-    )
+    (scores,) = query_scores(golden.problem, adapted.weights, golden.table, episode, (mode,))
     recorded = golden[f"{mode}_logits"]
     np.testing.assert_allclose(scores[0], recorded, rtol=0, atol=golden.tolerance.logits)
     assert np.ptp(recorded) > 3 * golden.tolerance.logits
