@@ -9,6 +9,7 @@ operations alone ("products" below) can moreover be stacked over tasks: the form
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -91,7 +92,7 @@ def fold_batch_norm(
 
 
 def block_of_patches(
-    patches: tf.Tensor, weights: tuple[tf.Tensor, tf.Tensor, tf.Tensor], compute: tf.DType
+    patches: tf.Tensor, weights: Sequence[tf.Tensor], compute: tf.DType
 ) -> tf.Tensor:
     """Convolution, batch norm and ReLU of images that are given as `image_patches`.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -164,12 +164,15 @@ def encoder(net: ConvNet, images: int) -> Encode:
     Returns:
       a function of some images, uint8 [n, height, width, channels], and their numbers in the
       data set, int [n]. For the networks with stride 2 it returns the images' patches, uint8
-      [n, positions, K + 1], K = 9 * channels; for Mini-ImageNet's the images and their patches'
-      second moments, float32 [n, K + 1, K + 1].
+      [n, positions, K + 1], K = 9 * channels; for Mini-ImageNet's the images and, unless there are
+      too many, their patches' second moments, float32 [n, K + 1, K + 1].
     """
+    channels = net.image_shape[-1]
     if not net.pooling:
         return lambda some, _: (image_patches(some, 2),)
-    moments = Moments(images, net.image_shape[-1])
+    if not Moments.fit(images, channels):
+        return lambda some, _: (some,)
+    moments = Moments(images, channels)
     return lambda some, rows: (some, moments(some, rows))
 
 
@@ -185,20 +188,25 @@ def logits(
     reading = reading._replace(compute=reading.compute or parts[0].dtype)
     # The first kernel takes the scale of the pixels: cheaper than scaling every image.
     first = parts[0] * (1 / reading.one), *parts[1:3]
-    first_block = _first_pooling_block if net.pooling else _first_strided_block
-    x = first_block(net, first, encoded, reading)
+    x = (_first_pooling_block if net.pooling else _first_strided_block)(
+        net, first, encoded, reading
+    )
     for block in range(1, net.blocks):
-        kernel, gamma, beta = parts[3 * block : 3 * block + 3]
-        stride = 1 if net.pooling else 2
-        x = convolution(x, tf.cast(kernel, reading.compute), stride, reading.products)
-        x = batch_norm(x, gamma, beta, reading.products)
-        x = tf.nn.relu(_pool(x) if net.pooling else x)
+        x = _block(net, parts[3 * block : 3 * block + 3], x, reading)
     kernel, bias = parts[-2:]
     return tf.cast(tf.reshape(x, [-1, kernel.shape[0]]), kernel.dtype) @ kernel + bias
 
 
+def _block(net: ConvNet, weights: Sequence[tf.Tensor], x: tf.Tensor, reading: Reading) -> tf.Tensor:
+    kernel, gamma, beta = weights
+    stride = 1 if net.pooling else 2
+    x = convolution(x, tf.cast(kernel, reading.compute), stride, reading.products)
+    x = batch_norm(x, gamma, beta, reading.products)
+    return tf.nn.relu(_pool(x) if net.pooling else x)
+
+
 def _first_strided_block(
-    net: ConvNet, weights: tuple[tf.Tensor, ...], encoded: tuple[tf.Tensor], reading: Reading
+    net: ConvNet, weights: Sequence[tf.Tensor], encoded: tuple[tf.Tensor], reading: Reading
 ) -> tf.Tensor:
     x = block_of_patches(encoded[0], weights, reading.compute)
     height, width = (-(-size // 2) for size in net.image_shape[:2])
@@ -206,18 +214,18 @@ def _first_strided_block(
 
 
 def _first_pooling_block(
-    net: ConvNet,
-    weights: tuple[tf.Tensor, ...],
-    encoded: tuple[tf.Tensor, tf.Tensor],
-    reading: Reading,
+    net: ConvNet, weights: Sequence[tf.Tensor], encoded: tuple[tf.Tensor, ...], reading: Reading
 ) -> tf.Tensor:
     """Batch norm's scale is in the kernel, its shift is added where the largest are left."""
-    images, moments = encoded
+    images, *moments = encoded
+    x = tf.cast(images, reading.compute)
+    if not moments:
+        return _block(net, weights, x, reading)
     height, width, _ = net.image_shape
-    patches = tf.cast(tf.shape(images)[0] * height * width, moments.dtype)
-    scaled, shift = fold_batch_norm(*weights, tf.reduce_sum(moments, axis=0) / patches)
+    patches = tf.cast(tf.shape(images)[0] * height * width, images.dtype)
+    scaled, shift = fold_batch_norm(*weights, tf.reduce_sum(moments[0], axis=0) / patches)
     kernel = tf.cast(tf.reshape(scaled, weights[0].shape), reading.compute)
-    x = convolution(tf.cast(images, reading.compute), kernel, 1, reading.products)
+    x = convolution(x, kernel, 1, reading.products)
     return tf.nn.relu(tf.nn.bias_add(_pool(x), tf.cast(shift, reading.compute)))
 
 

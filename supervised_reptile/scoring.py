@@ -85,14 +85,15 @@ class Scorer:
         rates = counts.reshape(2, -1).mean(axis=1) / (self.config.way * plan.query_sets)
         return dict(zip(self.monitored, rates.tolist(), strict=True))
 
-    def count(self, split: str) -> dict[str, np.ndarray]:
+    def count(self, split: str, query_sets: int = 1) -> dict[str, np.ndarray]:
         """Right answers in each of config.eval_episodes episodes, per transduction mode.
 
         Which episodes is a function of config.eval_seed and the split, so that runs compare.
         """
         stream = Stream(self.config.eval_seed, Purpose.EVALUATE)
         number = list(SPLIT_NAMES).index(split)
-        modes, shape = transduction_modes(self.config), evaluation_shape(self.config)
+        modes = transduction_modes(self.config)
+        shape = evaluation_shape(self.config, query_sets)
         total = self.config.eval_episodes
         calls = [
             range(first, min(first + EPISODES_PER_CALL, total))

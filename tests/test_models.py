@@ -10,6 +10,7 @@ import small_problem as small
 import tensorflow as tf
 from slow_reference import named_parts, network
 
+from supervised_reptile import moments
 from supervised_reptile.models import (
     ConvNet,
     Reading,
@@ -152,6 +153,16 @@ def test_scores_are_those_of_numpy_loops(pooling: bool, shape: tuple[int, int, i
     for products in (False, True):
         fast = scores(net, weights, images, Reading(255, products=products))
         np.testing.assert_allclose(fast, slow, rtol=0, atol=1e-10)
+
+
+def test_images_too_many_for_moments_are_read_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = miniimagenet_net((9, 8, 2), way=3)
+    images, weights = random_images(4, net), small.some_weights(net)
+    with_moments = scores(net, weights, images)
+    assert len(encoded(net, images, tf.float64)) == 2
+    monkeypatch.setattr(moments, "REMEMBERED_BYTES", 100)
+    assert len(encoded(net, images, tf.float64)) == 1
+    small.assert_close(scores(net, weights, images), with_moments)
 
 
 def test_the_published_networks_have_four_blocks_of_the_right_kind() -> None:

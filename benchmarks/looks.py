@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""What it costs to look at the accuracy during training, and what a look tells.
+
+Takes a trained Omniglot run: measures the correlation between query sets of an episode that
+`supervised_reptile.looks` counts with, and the share of the time that looks take at the original's
+--eval-interval 10, as the original looks and as this program does.
+
+    python benchmarks/looks.py --checkpoint runs/o5-10k --data-dir data/omniglot
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from supervised_reptile import looks
+from supervised_reptile.runtime import start_tensorflow
+
+if TYPE_CHECKING:
+    from supervised_reptile.scoring import Scorer
+
+EPISODES = 1000
+INTERVAL = 10  # the original's
+
+
+@click.command(help=__doc__.replace("\n    ", "\n\n\b\n    ", 1))
+@click.option("--checkpoint", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--data-dir", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--rounds", default=9, show_default=True, type=click.IntRange(min=1))
+def main(checkpoint: Path, data_dir: Path, rounds: int) -> None:
+    start_tensorflow()
+    from supervised_reptile import models, run_dir, train
+    from supervised_reptile.data.omniglot import load_omniglot
+    from supervised_reptile.experiment import make_learner
+    from supervised_reptile.feed import ImageFeed
+    from supervised_reptile.scoring import Scorer, transduction_modes
+
+    stored = run_dir.read_stored(checkpoint)
+    dataset = load_omniglot(data_dir, stored.config.seed, stored.config.val_classes)
+    net = models.omniglot_net(dataset.image_shape, stored.config.way)
+    feed = ImageFeed(dataset, models.encoder(net, len(dataset.images)))
+    learner = make_learner(stored.config, net, dataset.max_value)
+    with run_dir.RunDir(checkpoint, stored) as run:
+        run.attach(learner)
+        run.restore()
+
+    for transductive in (True, False):
+        config = dataclasses.replace(
+            stored.config,
+            transductive=transductive,
+            both_modes=False,
+            eval_episodes=EPISODES,
+            eval_interval=INTERVAL,
+            outer_steps=100_000,
+        )
+        scorer = Scorer(config, dataset, feed, learner)
+        (mode,) = transduction_modes(config)
+        click.echo(f"{mode}: {information(scorer, mode)}")
+        chunk = train.Chunk(0, INTERVAL)
+        shape = train.task_shape(config)
+        fed = feed(train.draw(config, dataset.pools["train"], shape, chunk))
+        steps = partial(learner.train, fed, np.zeros(INTERVAL))
+        plans = {"one episode each time": looks.LookPlan(INTERVAL, 1, 1), "bundled": scorer.looks}
+        for name, plan in plans.items():
+            click.echo(f"  {name}: {cost(scorer, plan, steps, rounds)}")
+
+
+def information(scorer: Scorer, mode: str) -> str:
+    """What query sets are worth on test episodes."""
+    sets, way = looks.QUERY_SETS, scorer.config.way
+    one, many = (
+        np.var(scorer.count("test", n)[mode] / (n * way), ddof=1).item() for n in (1, sets)
+    )
+    correlation = (sets * many / one - 1) / (sets - 1)
+    return (
+        f"correlation between query sets {correlation:.3f} over {EPISODES} episodes; "
+        f"{sets} sets are worth {one / many:.1f} episodes"
+    )
+
+
+def cost(scorer: Scorer, plan: looks.LookPlan, steps: Callable[[], object], rounds: int) -> str:
+    """The time of a look beside that of the steps between two; `steps` runs INTERVAL steps."""
+    scorer.looks = plan
+    training, look = medians(rounds, steps, lambda: scorer.look(0))
+    training *= plan.interval / INTERVAL
+    return (
+        f"a look every {plan.interval} outer steps takes {1e3 * look:.0f} ms, the steps "
+        f"{1e3 * training:.0f} ms: {100 * look / training:.1f}% of training"
+    )
+
+
+def medians(rounds: int, *works: Callable[[], object]) -> list[float]:
+    """Median seconds of each, taking turns."""
+    for work in works:
+        work()  # compiles
+    seconds = np.empty((rounds, len(works)))
+    for turn in seconds:
+        for i, work in enumerate(works):
+            began = time.perf_counter()
+            work()
+            turn[i] = time.perf_counter() - began
+    return np.median(seconds, axis=0).tolist()
+
+
+if __name__ == "__main__":
+    main()
