@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -18,13 +19,17 @@ from supervised_reptile.episodes import (
     check_batch,
     sample_tasks,
 )
+from supervised_reptile.errors import Interrupted
 from supervised_reptile.evaluate import NON_TRANSDUCTIVE, TRANSDUCTIVE, accuracy
 from supervised_reptile.feed import ImageFeed, prefetched
 from supervised_reptile.learner import Learner
 from supervised_reptile.looks import plan_looks
 from supervised_reptile.run_dir import RunDir
+from supervised_reptile.signals import StopSignals
 
-EPISODES_PER_CALL = 64
+EPISODES_PER_CALL = 8, 64  # at least and at most
+# Pixels that one compiled call adapts to: seconds of work, so that Ctrl-C is heard soon.
+PIXELS_PER_CALL = 20_000_000
 SPLIT_NAMES = {"train": "Train", "val": "Validation", "test": "Test"}
 RUNNING_LOOKS = 50  # looks that the accuracies on the progress bar are a mean of, about
 
@@ -39,6 +44,13 @@ def evaluation_shape(config: Config, query_sets: int = 1) -> TaskShape:
         config.replacement,
         queries=query_sets,
     )
+
+
+def episodes_per_call(shape: TaskShape, image_shape: tuple[int, int, int]) -> int:
+    """How many episodes are evaluated between two chances to stop."""
+    fewest, most = EPISODES_PER_CALL
+    pixels = shape.steps * shape.batch * math.prod(image_shape)
+    return min(most, max(fewest, PIXELS_PER_CALL // pixels))
 
 
 def check_evaluation(config: Config, dataset: Dataset) -> None:
@@ -64,6 +76,7 @@ class Scorer:
         self.config = config
         self.splits = {s: dataset.pools[s] for s in SPLIT_NAMES if s in dataset.pools}
         self.monitored = ("train", dataset.monitored)
+        self._image_shape = dataset.image_shape
         self._feed = feed
         self._learner = learner
         self.looks = plan_looks(config, dataset)
@@ -89,23 +102,27 @@ class Scorer:
         """Right answers in each of config.eval_episodes episodes, per transduction mode.
 
         Which episodes is a function of config.eval_seed and the split, so that runs compare.
+
+        Raises:
+          Interrupted: SIGINT or SIGTERM came.
         """
         stream = Stream(self.config.eval_seed, Purpose.EVALUATE)
         number = list(SPLIT_NAMES).index(split)
         modes = transduction_modes(self.config)
         shape = evaluation_shape(self.config, query_sets)
         total = self.config.eval_episodes
-        calls = [
-            range(first, min(first + EPISODES_PER_CALL, total))
-            for first in range(0, total, EPISODES_PER_CALL)
-        ]
+        size = episodes_per_call(shape, self._image_shape)
+        calls = [range(first, min(first + size, total)) for first in range(0, total, size)]
         parts = []
-        with tqdm(total=total, desc=SPLIT_NAMES[split], unit="episode", disable=None) as bar:
+        bar = tqdm(total=total, desc=SPLIT_NAMES[split], unit="episode", disable=None)
+        with bar, StopSignals() as stop:
             for tasks, fed in prefetched(
                 calls, lambda tasks: self._feed(self._sample(split, shape, stream, number, tasks))
             ):
                 parts.append(self._learner.count_correct(fed, modes))
                 bar.update(len(tasks))
+                if stop.received:
+                    raise Interrupted("Interrupted; nothing was stored of it.", stop.received)
         return {mode: np.concatenate([part[mode] for part in parts]) for mode in modes}
 
     def _sample(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
@@ -25,6 +24,7 @@ from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.feed import Fed, ImageFeed, prefetched
 from supervised_reptile.learner import Learner
 from supervised_reptile.run_dir import RunDir
+from supervised_reptile.signals import StopSignals
 
 # Pixels that one compiled call may train on: seconds of work, so that Ctrl-C is heard soon.
 PIXELS_PER_CALL = 20_000_000
@@ -146,22 +146,3 @@ def diverged(step: int, run: RunDir) -> UserError:
         f"the loss diverged: weights are not finite after outer step {step}; {kept}"
         "Try a smaller --learning-rate or --meta-step"
     )
-
-
-class StopSignals:
-    """While entered, SIGINT and SIGTERM are noted in `received` instead of killing the program."""
-
-    received = 0
-
-    def __enter__(self) -> StopSignals:
-        self._previous = {
-            number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        return self
-
-    def _note(self, number: int, _frame: object) -> None:
-        self.received = number
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)

@@ -1,0 +1,28 @@
+"""Ctrl-C and SIGTERM, heard between compiled calls."""
+
+from __future__ import annotations
+
+import signal
+
+
+class StopSignals:
+    """While entered, SIGINT and SIGTERM are noted in `received` instead of killing the program.
+
+    Python's own KeyboardInterrupt would not do: it may be raised where TensorFlow's native code
+    calls back, which swallows it or takes it for another error.
+    """
+
+    received = 0
+
+    def __enter__(self) -> StopSignals:
+        self._previous = {
+            number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def _note(self, number: int, _frame: object) -> None:
+        self.received = number
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
