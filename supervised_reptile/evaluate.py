@@ -18,8 +18,8 @@ from supervised_reptile.inner import (
     adapt,
     look_up,
 )
-from supervised_reptile.outer import LANES
 from supervised_reptile.weights import Weights
+from supervised_reptile.workers import cores
 
 TRANSDUCTIVE = "transductive"
 NON_TRANSDUCTIVE = "non_transductive"
@@ -124,15 +124,19 @@ def _over_lanes(
 ) -> tf.Tensor:
     """What `count` says of each episode, int32 [episodes, modes], side by side on the cores."""
     total = tf.shape(episodes.support_rows)[0]
+    count = tf.function(count, autograph=False)  # traced once, not for every lane
+    # One more than threads, so that no thread waits. Unlike in training, where lanes decide the
+    # order of a sum, no result depends on their number.
+    lanes = 1 + (tf.config.threading.get_inter_op_parallelism_threads() or cores())
 
     def lane(first: int) -> tf.Tensor:
         def body(index, counts):
             episode = tf.nest.map_structure(lambda array: array[index], episodes)
-            return index + LANES, tf.tensor_scatter_nd_update(
+            return index + lanes, tf.tensor_scatter_nd_update(
                 counts, [[index]], count(episode)[None]
             )
 
         counts = tf.zeros([total, modes], tf.int32)
         return tf.while_loop(lambda index, _: index < total, body, (first, counts))[1]
 
-    return tf.reduce_sum(tf.stack([lane(i) for i in range(LANES)]), axis=0)
+    return tf.reduce_sum(tf.stack([lane(i) for i in range(lanes)]), axis=0)
