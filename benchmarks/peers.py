@@ -138,20 +138,16 @@ def make_torch_eager(setting: Setting) -> OuterSteps:
     return run
 
 
-def make_jax_vmap(setting: Setting) -> OuterSteps:
-    """JAX: the whole outer step compiled, tasks vectorised; convolutions as patches and matmul.
+def jax_loss(setting: Setting) -> Callable:
+    """The inner loss of (weights, images [n, H, W, C], labels [n]) in JAX.
 
-    Convolutions with a kernel per task run several times slower in XLA on a CPU.
+    Convolutions are patches and a product: with a kernel per task XLA's own run several times
+    slower on a CPU.
     """
     import jax
     from jax import numpy as jnp
 
-    stride, tasks = 1 if setting.pooling else 2, setting.config.meta_batch
-    parts = []
-    for shape in kernel_shapes(setting)[:-1]:
-        parts += [initial(shape), np.ones(shape[-1], "f"), np.zeros(shape[-1], "f")]
-    dense = kernel_shapes(setting)[-1]
-    parts += [initial(dense), np.zeros(dense[-1], np.float32)]
+    stride = 1 if setting.pooling else 2
 
     def convolve(x, kernel):
         size, out = x.shape[1], -(-x.shape[1] // stride)
@@ -176,10 +172,24 @@ def make_jax_vmap(setting: Setting) -> OuterSteps:
         scores = x.reshape(len(x), -1) @ weights[-2] + weights[-1]
         return -jax.nn.log_softmax(scores)[jnp.arange(len(y)), y].sum()
 
+    return loss
+
+
+def make_jax_vmap(setting: Setting) -> OuterSteps:
+    """JAX: the whole outer step compiled, tasks vectorised."""
+    import jax
+    from jax import numpy as jnp
+
+    gradient = jax.grad(jax_loss(setting))
+    parts = []
+    for shape in kernel_shapes(setting)[:-1]:
+        parts += [initial(shape), np.ones(shape[-1], "f"), np.zeros(shape[-1], "f")]
+    dense = kernel_shapes(setting)[-1]
+    parts += [initial(dense), np.zeros(dense[-1], np.float32)]
+
     def inner_step(carry, batch):
         weights, moments, time = carry
-        gradients = jax.grad(loss)(weights, *batch)
-        time = time + 1
+        gradients, time = gradient(weights, *batch), time + 1
         rate = setting.config.inner_rate * jnp.sqrt(1 - BETA2**time)
         moments = [BETA2 * v + (1 - BETA2) * g * g for v, g in zip(moments, gradients, strict=True)]
         weights = [
@@ -197,7 +207,7 @@ def make_jax_vmap(setting: Setting) -> OuterSteps:
         means = jax.tree_util.tree_map(lambda a: a.mean(0), adapted[:2])
         return (*means, adapted[2][0])
 
-    images, labels = (np.stack([a] * tasks) for a in batches(setting))
+    images, labels = (np.stack([a] * setting.config.meta_batch) for a in batches(setting))
     state = [jnp.asarray(p) for p in parts], [jnp.zeros(p.shape) for p in parts], jnp.float32(0)
 
     def run(outer_steps: int) -> None:
