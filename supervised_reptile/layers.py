@@ -17,7 +17,6 @@ import tensorflow as tf
 
 BATCH_NORM_EPSILON = 1e-3
 TAPS = 9  # of a 3x3 kernel
-IMAGES_AT_ONCE = 1024
 # Output positions up to which float32 convolutions run as matrix products of patches.
 FEW_POSITIONS = 16
 
@@ -59,13 +58,10 @@ def image_patches(images: np.ndarray, stride: int) -> np.ndarray:
     """
     count, height, width, channels = images.shape
     pixels = patch_pixels(height, width, stride)
+    flat = np.zeros((count, height * width + 1, channels), images.dtype)
+    flat[:, :-1] = images.reshape(count, -1, channels)
     patches = np.ones((count, len(pixels), TAPS * channels + 1), images.dtype)
-    for start in range(0, count, IMAGES_AT_ONCE):  # what lies in between is twice as large
-        some = images[start : start + IMAGES_AT_ONCE]
-        flat = np.zeros((len(some), height * width + 1, channels), images.dtype)
-        flat[:, :-1] = some.reshape(len(some), -1, channels)
-        seen = flat[:, pixels].reshape(len(some), len(pixels), -1)
-        patches[start : start + len(some), :, :-1] = seen
+    patches[:, :, :-1] = flat[:, pixels].reshape(count, len(pixels), -1)
     return patches
 
 
