@@ -26,7 +26,7 @@ from supervised_reptile.runtime import start_tensorflow
 if TYPE_CHECKING:
     from supervised_reptile.scoring import Scorer
 
-EPISODES = 400
+EPISODES = 1000
 INTERVAL = 10  # the original's
 
 

@@ -11,7 +11,7 @@ from command_line import TINY, call, flags
 
 from supervised_reptile.config import Config
 from supervised_reptile.data.dataset import ClassPool, Dataset
-from supervised_reptile.looks import LookPlan, plan_looks, worth
+from supervised_reptile.looks import CORRELATION, LookPlan, plan_looks, worth
 
 
 def dataset(examples: int, held_out: int = 600) -> Dataset:
@@ -31,8 +31,8 @@ def test_short_runs_look_as_often_as_they_are_told(outer_steps: int) -> None:
 
 def test_long_runs_look_less_often_at_more() -> None:
     config = Config(outer_steps=100_000, eval_interval=10)
-    assert plan_looks(config, dataset(600)) == LookPlan(interval=120, episodes=2, query_sets=10)
-    assert plan_looks(config, dataset(20)) == LookPlan(120, 2, 10)  # 15 beside 5 shots
+    assert plan_looks(config, dataset(600)) == LookPlan(interval=120, episodes=3, query_sets=10)
+    assert plan_looks(config, dataset(20)) == LookPlan(120, 3, 10)  # 15 beside 5 shots
 
 
 @pytest.mark.parametrize("examples", [6, 7, 9, 30])
@@ -50,8 +50,8 @@ def test_looks_are_worth_the_episodes_that_they_stand_for(outer_steps: int, exam
 def test_what_several_query_sets_are_worth() -> None:
     """Against the variance of means over correlated numbers."""
     random = np.random.default_rng(0)
-    shared = random.normal(size=(40_000, 1)) * np.sqrt(0.065)
-    own = random.normal(size=(40_000, 10)) * np.sqrt(1 - 0.065)
+    shared = random.normal(size=(40_000, 1)) * np.sqrt(CORRELATION)
+    own = random.normal(size=(40_000, 10)) * np.sqrt(1 - CORRELATION)
     for sets in (1, 4, 10):
         means = (shared + own[:, :sets]).mean(axis=1)
         assert worth(sets) == pytest.approx(1 / means.var(), rel=0.05)
