@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 import click
 
 from supervised_reptile.errors import Interrupted, UserError
+from supervised_reptile.lazy import LazyGroup, Subcommands
 
-# subcommand -> (module, attribute, one line for `reptile --help`)
-SUBCOMMANDS = {
+SUBCOMMANDS: Subcommands = {
     "train": (
         "supervised_reptile.cli_train",
         "train",
@@ -21,32 +20,19 @@ SUBCOMMANDS = {
         "data",
         "Draw alphabets; import, verify and show data sets.",
     ),
+    "reproduce": (
+        "supervised_reptile.cli_reproduce",
+        "reproduce",
+        "Run the paper's experiments, beside what was published.",
+    ),
 }
 
 
-class LazyGroup(click.Group):
-    """Lists subcommands from the table above and imports only the one asked for.
-
-    TensorFlow takes seconds to import: `reptile --help` and the data commands do without.
-    """
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(SUBCOMMANDS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in SUBCOMMANDS:
-            return None
-        module, attribute, _ = SUBCOMMANDS[name]
-        return getattr(importlib.import_module(module), attribute)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, _, line) in SUBCOMMANDS.items()])
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-def reptile() -> None:
-    """Few-shot learning with Reptile and first-order MAML (arXiv 1803.02999)."""
+reptile = LazyGroup(
+    "reptile",
+    SUBCOMMANDS,
+    "Few-shot learning with Reptile and first-order MAML (arXiv 1803.02999).",
+)
 
 
 def run(command: click.Command, arguments: list[str] | None = None) -> None:

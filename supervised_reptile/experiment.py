@@ -24,14 +24,8 @@ from supervised_reptile.models import (
     unpack,
 )
 from supervised_reptile.plots import plot_learning_curve
-from supervised_reptile.run_dir import (
-    RunDir,
-    Stored,
-    has_checkpoint,
-    holds_run,
-    read_stored,
-    writing,
-)
+from supervised_reptile.run_dir import RunDir, writing
+from supervised_reptile.run_files import Stored, has_checkpoint, holds_run, read_stored
 from supervised_reptile.runtime import on_accelerator
 from supervised_reptile.scoring import Monitor, Scorer, check_evaluation, evaluate_splits
 from supervised_reptile.train import check_training, train

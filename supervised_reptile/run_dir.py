@@ -21,22 +21,32 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from supervised_reptile.config import Config
+from supervised_reptile import files
 from supervised_reptile.errors import UserError
+from supervised_reptile.files import replacing, sync
 from supervised_reptile.learner import Learner
+from supervised_reptile.run_files import (
+    CHECKPOINTS,
+    CLASSES,
+    CONFIG,
+    EPISODES,
+    METRICS,
+    RESULTS,
+    Stored,
+    checkpoints,
+    has_checkpoint,
+    holds_run,
+    read_evaluations,
+)
 
 KEPT_CHECKPOINTS = 3
-CONFIG = "config.json"
-CLASSES = "classes.json"
-METRICS = "metrics.jsonl"
-RESULTS = "results.json"
 # What tf.summary.scalar adds for TensorBoard, which need not be installed to write for it.
 _SCALAR = tf.compat.v1.SummaryMetadata(
     plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
@@ -47,47 +57,15 @@ OWN = (
     METRICS,
     RESULTS,
     "tensorboard",
-    "checkpoints",
-    "episodes",
+    CHECKPOINTS,
+    EPISODES,
     "learning_curve.png",
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Stored:
-    """What config.json says of a run."""
-
-    config: Config
-    net: Mapping[str, Any]  # the network's fields
-    data: str  # the data set's checksum
-    classes: Mapping[str, Sequence[str]]  # split -> names of its classes
-
-
-def holds_run(path: Path) -> bool:
-    """Whether a run was started in `path`."""
-    return (path / CONFIG).exists()
-
-
-def has_checkpoint(path: Path) -> bool:
-    """Whether the run in `path` has a checkpoint (readable or not)."""
-    return bool(_checkpoints(path / "checkpoints"))
-
-
-def read_stored(path: Path) -> Stored:
-    """The configuration of the run in `path`.
-
-    Raises:
-      UserError: there is no run, or its configuration cannot be read.
-    """
-    if not holds_run(path):
-        raise UserError(f"{path}: no run to continue or evaluate in it ({CONFIG} is missing)")
-    try:
-        content = json.loads((path / CONFIG).read_text(encoding="utf8"))
-        config = Config.from_json(json.dumps(content["config"]))
-        classes = json.loads((path / CLASSES).read_text(encoding="utf8"))
-        return Stored(config, content["net"], content["data"], classes)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path / CONFIG}: not a readable configuration ({error})") from error
+def writing(path: Path) -> contextlib.AbstractContextManager[None]:
+    """As `files.writing`, for what TensorFlow writes as well."""
+    return files.writing(path, tf.errors.OpError)
 
 
 class RunDir:
@@ -107,7 +85,7 @@ class RunDir:
             if overwrite:
                 _remove_run(path)
             if not holds_run(path):
-                if _checkpoints(path / "checkpoints"):
+                if has_checkpoint(path):
                     raise UserError(
                         f"{path} holds checkpoints of a run whose {CONFIG} is gone: give "
                         "--overwrite to start anew, or use another directory"
@@ -141,7 +119,7 @@ class RunDir:
             seconds=self._seconds,
         )
         self._manager = tf.train.CheckpointManager(
-            self._checkpoint, str(self.path / "checkpoints"), KEPT_CHECKPOINTS
+            self._checkpoint, str(self.path / CHECKPOINTS), KEPT_CHECKPOINTS
         )
 
     @property
@@ -162,7 +140,7 @@ class RunDir:
             self._metrics_bytes.assign(self._metrics.tell())
             self._seconds.assign(self.training_seconds)
             for part in Path(self._manager.save(checkpoint_number=step)).parent.iterdir():
-                _sync(part)
+                sync(part)
 
     def restore(self) -> int:
         """Load the newest readable checkpoint into the learner; returns its outer step.
@@ -174,7 +152,7 @@ class RunDir:
         Raises:
           UserError: there are checkpoints and none can be read.
         """
-        found = _checkpoints(self.path / "checkpoints")
+        found = checkpoints(self.path)
         for prefix in found:
             try:
                 self._checkpoint.restore(prefix).assert_consumed()
@@ -206,14 +184,13 @@ class RunDir:
         """
         path = self.path / RESULTS
         with writing(path):
-            kept = []
-            if path.exists():
-                with contextlib.suppress(ValueError, KeyError):
-                    kept = json.loads(path.read_text(encoding="utf8"))["evaluations"]
+            kept: list[dict[str, Any]] = []
+            with contextlib.suppress(UserError):  # what cannot be read is replaced
+                kept = read_evaluations(self.path)
             kept = [other for other in kept if other["settings"] != evaluation["settings"]]
             names = "-".join(str(value) for value in evaluation["settings"].values())
-            (self.path / "episodes").mkdir(exist_ok=True)
-            episodes = f"episodes/{names}.npz"
+            (self.path / EPISODES).mkdir(exist_ok=True)
+            episodes = f"{EPISODES}/{names}.npz"
             with replacing(self.path / episodes) as temporary:
                 np.savez_compressed(temporary, **correct)
             content = {"evaluations": [*kept, {**evaluation, "episodes": episodes}]}
@@ -253,37 +230,6 @@ class RunDir:
                 tf.summary.write("accuracy", tf.constant(value, tf.float32), step, _SCALAR)
 
 
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turns a refusal to write at `path` (permission, full disk) into one sentence."""
-    try:
-        yield
-    except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise UserError(f"{path}: cannot write there ({reason})") from error
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path that takes the place of `path`, synced to disk, if the block succeeds."""
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        yield temporary
-        _sync(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    """Force a file's bytes to the disk, so that losing power cannot take them back."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _lock(path: Path) -> Any:
     """An exclusive lock on the directory, held until the returned file is closed."""
     file = (path / "lock").open("w")
@@ -303,9 +249,3 @@ def _remove_run(path: Path) -> None:
             shutil.rmtree(target)
         else:
             target.unlink(missing_ok=True)
-
-
-def _checkpoints(folder: Path) -> list[str]:
-    """Prefixes of the checkpoints in `folder`, newest first, whatever its index file says."""
-    steps = sorted((int(p.stem.split("-")[1]) for p in folder.glob("ckpt-*.index")), reverse=True)
-    return [str(folder / f"ckpt-{step}") for step in steps]

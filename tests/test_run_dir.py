@@ -29,7 +29,8 @@ from command_line import (
 
 from supervised_reptile.config import Config
 from supervised_reptile.errors import UserError
-from supervised_reptile.run_dir import RunDir, Stored
+from supervised_reptile.run_dir import RunDir
+from supervised_reptile.run_files import Stored
 
 STORED = Stored(Config(), {"way": 5}, "checksum", {"train": ["a", "b"]})
 SETTINGS = {"shots": 1, "eval_seed": 0}

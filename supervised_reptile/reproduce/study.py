@@ -1,0 +1,83 @@
+"""Study: what one experiment leaves behind for people to read, and for `reptile report`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from supervised_reptile.errors import UserError
+from supervised_reptile.files import replacing, writing
+
+STUDY = "study.json"
+
+
+class Table(NamedTuple):
+    """A table as it is shown, every cell a text."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    def markdown(self) -> str:
+        """The table in Markdown, with its title above and its note below."""
+        lines = [self.columns, ("---",) * len(self.columns), *self.rows]
+        grid = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        return "\n\n".join(part for part in (f"**{self.title}**", grid, self.note) if part)
+
+
+class Figure(NamedTuple):
+    """A picture beside study.json."""
+
+    title: str
+    file: str  # name of a PNG in the study's folder
+    caption: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """One experiment's outcome."""
+
+    name: str  # as in `reptile reproduce NAME`
+    title: str
+    text: str  # Markdown: what was measured, and what it shows
+    commands: tuple[str, ...]  # that repeat it
+    seconds: float  # of computing, over all sittings
+    environment: Mapping[str, str]  # machine and versions: `environment.describe()`
+    tables: tuple[Table, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    caveat: str = ""  # in what it falls short of the paper's setting; shown with every table
+
+
+def write_study(folder: Path, study: Study) -> None:
+    """Put `study` into `folder`/study.json, whose figures must lie there already."""
+    content = dataclasses.asdict(study)
+    content["tables"] = [table._asdict() for table in study.tables]
+    content["figures"] = [figure._asdict() for figure in study.figures]
+    with writing(folder), replacing(folder / STUDY) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf8")
+
+
+def read_study(folder: Path) -> Study:
+    """What `write_study` wrote.
+
+    Raises:
+      UserError: `folder` holds no study, or it cannot be read.
+    """
+    if not (folder / STUDY).exists():
+        raise UserError(f"{folder}: no study in it ({STUDY} is missing)")
+    try:
+        content: dict[str, Any] = json.loads((folder / STUDY).read_text(encoding="utf8"))
+        content["tables"] = tuple(_table(**table) for table in content["tables"])
+        content["figures"] = tuple(Figure(**figure) for figure in content["figures"])
+        content["commands"] = tuple(content["commands"])
+        return Study(**content)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{folder / STUDY}: not readable ({error})") from error
+
+
+def _table(title: str, columns: list[str], rows: list[list[str]], note: str) -> Table:
+    return Table(title, tuple(columns), tuple(map(tuple, rows)), note)

@@ -1,0 +1,112 @@
+"""What lies in a run directory, read without TensorFlow: for plots, comparisons and reports."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from supervised_reptile.config import Config
+from supervised_reptile.errors import UserError
+
+CONFIG = "config.json"
+CLASSES = "classes.json"
+METRICS = "metrics.jsonl"
+RESULTS = "results.json"
+CHECKPOINTS = "checkpoints"
+EPISODES = "episodes"
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """What config.json says of a run."""
+
+    config: Config
+    net: Mapping[str, Any]  # the network's fields
+    data: str  # the data set's checksum
+    classes: Mapping[str, Sequence[str]]  # split -> names of its classes
+
+
+def holds_run(path: Path) -> bool:
+    """Whether a run was started in `path`."""
+    return (path / CONFIG).exists()
+
+
+def has_checkpoint(path: Path) -> bool:
+    """Whether the run in `path` has a checkpoint (readable or not)."""
+    return bool(checkpoints(path))
+
+
+def checkpoints(path: Path) -> list[str]:
+    """Prefixes of a run's checkpoints, newest first, whatever TensorFlow's index file says."""
+    folder = path / CHECKPOINTS
+    steps = sorted((int(p.stem.split("-")[1]) for p in folder.glob("ckpt-*.index")), reverse=True)
+    return [str(folder / f"ckpt-{step}") for step in steps]
+
+
+def read_stored(path: Path) -> Stored:
+    """The configuration of the run in `path`.
+
+    Raises:
+      UserError: there is no run, or its configuration cannot be read.
+    """
+    if not holds_run(path):
+        raise UserError(f"{path}: no run to continue or evaluate in it ({CONFIG} is missing)")
+    try:
+        content = json.loads((path / CONFIG).read_text(encoding="utf8"))
+        config = Config.from_json(json.dumps(content["config"]))
+        classes = json.loads((path / CLASSES).read_text(encoding="utf8"))
+        return Stored(config, content["net"], content["data"], classes)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path / CONFIG}: not a readable configuration ({error})") from error
+
+
+def read_metrics(path: Path) -> dict[str, np.ndarray]:
+    """The columns of a run's metrics: "step" and each split's accuracy, arrays of equal length.
+
+    Empty before the first look.
+
+    Raises:
+      UserError: they cannot be read.
+    """
+    try:
+        with (path / METRICS).open(encoding="utf8") as file:
+            lines = [json.loads(line) for line in file]
+        return {name: np.array([line[name] for line in lines]) for name in (lines or [{}])[0]}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path / METRICS}: not readable ({error})") from error
+
+
+def read_evaluations(path: Path) -> list[dict[str, Any]]:
+    """The evaluations in a run's results.json, oldest first; none if there is no such file.
+
+    Raises:
+      UserError: it cannot be read.
+    """
+    try:
+        content = json.loads((path / RESULTS).read_text(encoding="utf8"))
+        return list(content["evaluations"])
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path / RESULTS}: not readable ({error})") from error
+
+
+def read_episodes(path: Path, evaluation: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Right answers of every episode of one of `read_evaluations`, int [episodes].
+
+    Keys are "<mode>_<split>", as in "transductive_test".
+
+    Raises:
+      UserError: they cannot be read.
+    """
+    file = path / evaluation["episodes"]
+    try:
+        with np.load(file) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{file}: not readable ({error})") from error
