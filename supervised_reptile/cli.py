@@ -10,6 +10,16 @@ from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.lazy import LazyGroup, Subcommands
 
 SUBCOMMANDS: Subcommands = {
+    "omniglot": (
+        "supervised_reptile.cli_datasets",
+        "omniglot",
+        "Train and evaluate on Omniglot, as run_omniglot.py does.",
+    ),
+    "miniimagenet": (
+        "supervised_reptile.cli_datasets",
+        "miniimagenet",
+        "Train and evaluate on Mini-ImageNet, as run_miniimagenet.py does.",
+    ),
     "train": (
         "supervised_reptile.cli_train",
         "train",

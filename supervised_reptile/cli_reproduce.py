@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from supervised_reptile.lazy import LazyGroup, Subcommands
 
-STUDIES: Subcommands = {}
+_TABLES = "supervised_reptile.reproduce.cli_tables"
+
+STUDIES: Subcommands = {
+    "omniglot-5way": (_TABLES, "omniglot_5way", "Tables: Omniglot, 5-way."),
+    "omniglot-20way": (_TABLES, "omniglot_20way", "Tables: Omniglot, 20-way."),
+    "miniimagenet-5way": (_TABLES, "miniimagenet_5way", "Tables: Mini-ImageNet, 5-way."),
+}
 
 reproduce = LazyGroup(
     "reproduce",

@@ -18,11 +18,9 @@ from supervised_reptile.inner import (
     adapt,
     look_up,
 )
+from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
 from supervised_reptile.weights import Weights
 from supervised_reptile.workers import cores
-
-TRANSDUCTIVE = "transductive"
-NON_TRANSDUCTIVE = "non_transductive"
 
 
 class Episodes(NamedTuple):

@@ -12,6 +12,7 @@ import numpy as np
 
 from supervised_reptile.config import Config
 from supervised_reptile.errors import UserError
+from supervised_reptile.modes import transduction_modes
 
 CONFIG = "config.json"
 CLASSES = "classes.json"
@@ -94,6 +95,19 @@ def read_evaluations(path: Path) -> list[dict[str, Any]]:
         return []
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path / RESULTS}: not readable ({error})") from error
+
+
+def evaluation_settings(config: Config, splits: tuple[str, ...]) -> dict[str, Any]:
+    """What distinguishes evaluations of the same weights, as results.json keeps it."""
+    return {
+        "shots": config.shots,
+        "eval_batch": config.eval_batch,
+        "eval_steps": config.eval_steps,
+        "eval_episodes": config.eval_episodes,
+        "eval_seed": config.eval_seed,
+        "modes": "+".join(transduction_modes(config)),
+        "splits": "+".join(splits),
+    }
 
 
 def read_episodes(path: Path, evaluation: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import click
+
 from supervised_reptile.errors import UserError
 from supervised_reptile.files import replacing, writing
 
@@ -50,6 +52,15 @@ class Study:
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
     caveat: str = ""  # in what it falls short of the paper's setting; shown with every table
+
+    def show(self, folder: Path) -> None:
+        """Print the tables, and where everything is."""
+        for table in self.tables:
+            click.echo(f"\n{table.markdown()}")
+            if self.caveat:
+                click.echo(f"\nNote: {self.caveat}.")
+        pictures = ", ".join(figure.file for figure in self.figures)
+        click.echo(f"\nIn {folder}: {STUDY}, {pictures}")
 
 
 def write_study(folder: Path, study: Study) -> None:
