@@ -10,6 +10,16 @@ STUDIES: Subcommands = {
     "omniglot-5way": (_TABLES, "omniglot_5way", "Tables: Omniglot, 5-way."),
     "omniglot-20way": (_TABLES, "omniglot_20way", "Tables: Omniglot, 20-way."),
     "miniimagenet-5way": (_TABLES, "miniimagenet_5way", "Tables: Mini-ImageNet, 5-way."),
+    "gradients": (
+        "supervised_reptile.reproduce.gradients",
+        "gradients",
+        "Section 6.2: combinations of inner gradients.",
+    ),
+    "overlap": (
+        "supervised_reptile.reproduce.overlap",
+        "overlap",
+        "Section 6.3: what FOML's tail may share with the other batches.",
+    ),
 }
 
 reproduce = LazyGroup(

@@ -7,7 +7,13 @@ from pathlib import Path
 import click
 
 from supervised_reptile.reproduce.experiments import EXPERIMENTS, Plan
-from supervised_reptile.reproduce.options import data_option, out_option, threads_option
+from supervised_reptile.reproduce.options import (
+    data_option,
+    episodes_option,
+    fraction_option,
+    out_option,
+    threads_option,
+)
 from supervised_reptile.reproduce.tables import PAPER_EPISODES, reproduce
 
 
@@ -29,20 +35,8 @@ def _command(experiment: str) -> click.Command:
         type=click.IntRange(min=1),
         help="Training runs, of seeds 0, 1, ...; adds the spread between them.",
     )
-    @click.option(
-        "--fraction",
-        default=1.0,
-        show_default=True,
-        type=click.FloatRange(0, 1, min_open=True),
-        help="Share of the paper's outer steps, for a quick look; every table says so.",
-    )
-    @click.option(
-        "--eval-samples",
-        default=PAPER_EPISODES,
-        show_default=True,
-        type=click.IntRange(min=2),
-        help="Episodes for each accuracy.",
-    )
+    @fraction_option
+    @episodes_option(PAPER_EPISODES)
     @threads_option
     def command(out: Path, data_dir: str, seeds: int, fraction: float, eval_samples: int,
                 threads: int) -> None:  # fmt: skip

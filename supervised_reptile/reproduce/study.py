@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,6 +71,12 @@ def write_study(folder: Path, study: Study) -> None:
     content["figures"] = [figure._asdict() for figure in study.figures]
     with writing(folder), replacing(folder / STUDY) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf8")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table for other programs."""
+    with writing(path), replacing(path) as temporary, temporary.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
 
 
 def read_study(folder: Path) -> Study:
