@@ -16,6 +16,10 @@ import numpy as np
 from supervised_reptile.data.dataset import ClassPool
 from supervised_reptile.errors import UserError
 
+# How the queries of an evaluation episode are classified: all in one forward pass, or each alone.
+TRANSDUCTIVE = "transductive"
+NON_TRANSDUCTIVE = "non_transductive"
+
 
 class Purpose(IntEnum):
     """What a stream of tasks is for; streams of different purposes are independent."""

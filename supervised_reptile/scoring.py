@@ -12,6 +12,8 @@ from tqdm import tqdm
 from supervised_reptile.config import Config
 from supervised_reptile.data.dataset import Dataset, check_pool
 from supervised_reptile.episodes import (
+    NON_TRANSDUCTIVE,
+    TRANSDUCTIVE,
     Purpose,
     Stream,
     Tasks,
@@ -20,12 +22,12 @@ from supervised_reptile.episodes import (
     sample_tasks,
 )
 from supervised_reptile.errors import Interrupted
-from supervised_reptile.evaluate import NON_TRANSDUCTIVE, TRANSDUCTIVE, accuracy
 from supervised_reptile.feed import ImageFeed, prefetched
 from supervised_reptile.learner import Learner
 from supervised_reptile.looks import plan_looks
 from supervised_reptile.run_dir import RunDir
 from supervised_reptile.signals import StopSignals
+from supervised_reptile.statistics import accuracy
 
 EPISODES_PER_CALL = 8, 64  # at least and at most
 # Pixels that one compiled call adapts to: seconds of work, so that Ctrl-C is heard soon.
