@@ -30,6 +30,11 @@ SUBCOMMANDS: Subcommands = {
         "data",
         "Draw alphabets; import, verify and show data sets.",
     ),
+    "plot": (
+        "supervised_reptile.cli_plot",
+        "plot",
+        "Draw the learning curves of runs.",
+    ),
     "reproduce": (
         "supervised_reptile.cli_reproduce",
         "reproduce",

@@ -17,6 +17,7 @@ from supervised_reptile.errors import UserError
 from supervised_reptile.feed import ImageFeed
 from supervised_reptile.inner import InnerRule, Problem, summed_cross_entropy
 from supervised_reptile.learner import Learner
+from supervised_reptile.learning_curves import plot_learning_curve
 from supervised_reptile.models import (
     ConvNet,
     Reading,
@@ -26,7 +27,6 @@ from supervised_reptile.models import (
     logits,
     unpack,
 )
-from supervised_reptile.plots import plot_learning_curve
 from supervised_reptile.run_dir import RunDir, writing
 from supervised_reptile.run_files import Stored, has_checkpoint, holds_run, read_stored
 from supervised_reptile.runtime import on_accelerator

@@ -20,7 +20,6 @@ from supervised_reptile.episodes import (
     sample_tasks,
 )
 from supervised_reptile.errors import Interrupted
-from supervised_reptile.evaluate import accuracy
 from supervised_reptile.feed import ImageFeed, prefetched
 from supervised_reptile.learner import Learner
 from supervised_reptile.looks import plan_looks
@@ -28,6 +27,7 @@ from supervised_reptile.modes import transduction_modes
 from supervised_reptile.run_dir import RunDir
 from supervised_reptile.run_files import evaluation_settings
 from supervised_reptile.signals import StopSignals
+from supervised_reptile.statistics import accuracy
 
 EPISODES_PER_CALL = 8, 64  # at least and at most
 # Pixels that one compiled call adapts to: seconds of work, so that Ctrl-C is heard soon.

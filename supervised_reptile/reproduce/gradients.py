@@ -12,8 +12,7 @@ import numpy as np
 from supervised_reptile import environment
 from supervised_reptile.command_lines import command_line
 from supervised_reptile.config import Config
-from supervised_reptile.labels import label_ends
-from supervised_reptile.plots import COLORS, smoothed
+from supervised_reptile.plots import COLORS, Label, label_ends, save, smoothed
 from supervised_reptile.reproduce.jobs import Job, run_jobs
 from supervised_reptile.reproduce.options import (
     data_option,
@@ -144,18 +143,21 @@ def draw(path: Path, results: Sequence[Result]) -> None:
 
     canvas = Canvas(figsize=(8, 5), layout="constrained")
     axes = canvas.subplots()
+    labels = []
     for result in results:
         combination = result.combination
-        curve = smoothed(result.accuracy, max(1, len(result.steps) // 40))
+        accuracy = 100 * smoothed(result.accuracy, max(1, len(result.steps) // 40)).mean
         line = ":" if combination.last_only else "--" if "/" in combination.label else "-"
-        axes.plot(result.steps, 100 * curve.mean, line, label=combination.label,
-                  color=("black", *COLORS)[combination.inner_steps - 1], linewidth=1.6)  # fmt: skip
+        color = ("#000000", *COLORS)[combination.inner_steps - 1]
+        axes.plot(result.steps, accuracy, line, color=color, linewidth=1.6)
+        labels.append(Label(combination.label, result.steps[-1], accuracy[-1], color))
     axes.set(xlabel="outer step", ylabel="accuracy on test classes in %")
     axes.set_title("5-way 5-shot Omniglot: outer updates made of the gradients of k inner steps")
     axes.set_xlim(0, max(1, results[0].steps[-1]))
+    axes.set_ylim(axes.get_ylim())
     axes.grid(alpha=0.3)
-    label_ends(axes)
-    canvas.savefig(path, dpi=150)
+    label_ends(axes, labels)
+    save(canvas, path)
 
 
 # (what learns better, than what): the shape of the paper's figure (design, section 3).

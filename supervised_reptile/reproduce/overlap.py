@@ -11,8 +11,7 @@ import click
 from supervised_reptile import environment
 from supervised_reptile.command_lines import command_line
 from supervised_reptile.config import Config
-from supervised_reptile.labels import label_ends
-from supervised_reptile.plots import COLORS
+from supervised_reptile.plots import COLORS, Label, label_ends, save
 from supervised_reptile.reproduce.jobs import Job, run_jobs
 from supervised_reptile.reproduce.options import (
     data_option,
@@ -152,13 +151,14 @@ def draw(path: Path, results: Results) -> None:
 
     canvas = Canvas(figsize=(12, 4), layout="constrained")
     for axes, panel in zip(canvas.subplots(1, 3, sharey=True), PANELS, strict=True):
+        ends = []
         for method, color, marker in zip(METHODS, COLORS, "os^D", strict=False):
             found = _curve(results, panel, method)
             x = [point.value for point, _ in found]
             y = [100 * result.mean for _, result in found]
             error = [100 * (result.half_width or 0) for _, result in found]
             axes.errorbar(x, y, error, color=color, marker=marker, markersize=4, capsize=2)
-            axes.plot(x, y, color=color, label=method.label)
+            ends.append(Label(method.label, x[-1], y[-1], color))
         axes.set_xlabel(panel.title)
         axes.grid(alpha=0.3)
         if panel.logarithmic:
@@ -166,8 +166,9 @@ def draw(path: Path, results: Results) -> None:
             axes.set_xticks(panel.values, [f"{value:g}" for value in panel.values])
             axes.minorticks_off()
     canvas.axes[0].set_ylabel("accuracy on test classes in %")
-    label_ends(canvas.axes[-1])
-    canvas.savefig(path, dpi=150)
+    canvas.axes[-1].set_ylim(canvas.axes[-1].get_ylim())
+    label_ends(canvas.axes[-1], ends)
+    save(canvas, path)
 
 
 def _curve(results: Results, panel: Panel, method: Method) -> list[tuple[Point, Accuracy]]:

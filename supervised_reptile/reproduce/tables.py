@@ -12,7 +12,7 @@ import numpy as np
 from supervised_reptile import environment
 from supervised_reptile.command_lines import command_line
 from supervised_reptile.config import PRESETS, Config
-from supervised_reptile.plots import COLORS
+from supervised_reptile.plots import COLORS, save
 from supervised_reptile.reproduce.experiments import (
     EXPERIMENTS,
     Plan,
@@ -136,7 +136,7 @@ def draw_cells(path: Path, cells: Sequence[Cell], title: str) -> None:
     handles, labels = axes.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
     canvas.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=3)
-    canvas.savefig(path, dpi=150)
+    save(canvas, path)
 
 
 def _training_seconds(plan: Plan, config: Config) -> float:
