@@ -157,7 +157,9 @@ def check_same(path: Path, wanted: Stored, same_data: bool) -> None:
 
 def make_learner(config: Config, net: ConvNet, max_value: int) -> Learner:
     """A learner of `net` with the initial weights of config.seed."""
-    stacked = on_accelerator()
+    maml = config.algorithm == "maml"
+    # XLA's stack of tasks cannot be differentiated; MAML's tasks run side by side everywhere.
+    stacked = on_accelerator() and not maml
     reading = Reading(max_value, tf.as_dtype(config.precision), products=stacked)
     problem = Problem(
         predict=lambda weights, images: logits(net, unpack(net, weights), images, reading),
@@ -165,5 +167,7 @@ def make_learner(config: Config, net: ConvNet, max_value: int) -> Learner:
         rule=InnerRule(config.inner_rate, config.sgd, config.weight_decay),
         grouping=grouping(net),
         stacked=stacked,
+        second_order=maml,
     )
-    return Learner(problem, initial_weights(net, config.seed), config.task_order)
+    weights = initial_weights(net, config.seed)
+    return Learner(problem, weights, config.task_order, config.outer_optimizer)

@@ -46,6 +46,7 @@ class Problem(NamedTuple):
     rule: InnerRule
     grouping: Grouping = Grouping()
     stacked: bool = False  # independent tasks as one stack (accelerators), else side by side
+    second_order: bool = False  # updates go back through inner steps (MAML); not if `stacked`
 
 
 class Examples(NamedTuple):

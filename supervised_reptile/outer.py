@@ -2,11 +2,13 @@
 
 Reptile moves the initialization towards the adapted weights (Algorithm 2 of the paper);
 joint training is Reptile with one inner step; first-order MAML moves it along the last
-inner update alone, whose batch is then called the tail.
+inner update alone, whose batch is then called the tail; MAML takes that update back through
+the inner steps before it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -26,6 +28,9 @@ from supervised_reptile.weights import Weights, all_finite, minus, plus, times, 
 # of summation, and results must not depend on the machine.
 LANES = 8
 
+MOMENTUM = 0.9
+ADAM_BETA1, ADAM_BETA2, ADAM_EPSILON = 0.9, 0.999, 1e-8
+
 
 class TrainingTasks(NamedTuple):
     """Tasks of outer steps; a tail of 0 examples means none (Reptile, joint training)."""
@@ -44,14 +49,22 @@ class TaskResult(NamedTuple):
 def run_task(problem: Problem, start: InnerState, table: Table, task: TrainingTasks) -> TaskResult:
     """Adapt to one task: batches [steps, batch], tail [tail]; its update is (design, 2.12-13)
 
-    adapted - start for Reptile; after the tail - before the tail, weight decay included, for FOML.
+    adapted - start for Reptile; after the tail - before the tail, weight decay included, for FOML;
+    that times the transposed Jacobian of the inner steps before the tail for MAML, which under SGD
+    without decay is -rate times the gradient by `start` of the tail's loss after them.
     """
-    adapted = adapt(problem, start, table, task.batches)
+    with tf.GradientTape() as tape:
+        if problem.second_order:
+            tape.watch(start.weights)
+        adapted = adapt(problem, start, table, task.batches)
     if task.tail.rows.shape[-1] == 0:
         return TaskResult(minus(adapted.weights, start.weights), adapted)
     inputs = look_up(table, task.tail.rows, start.weights)
     after = inner_step(problem, adapted, inputs, task.tail.labels)
-    return TaskResult(minus(after.weights, adapted.weights), after)
+    update = minus(after.weights, adapted.weights)
+    if problem.second_order:
+        update = tape.gradient(adapted.weights, start.weights, output_gradients=update)
+    return TaskResult(update, after)
 
 
 def parallel_tasks(
@@ -125,28 +138,95 @@ def sequential_tasks(
 
 TASK_ORDERS = {"parallel": parallel_tasks, "sequential": sequential_tasks}
 
+Memory = tuple[Weights, ...]  # what an outer optimizer keeps from one outer step to the next
+
+
+class OuterState(NamedTuple):
+    """What outer steps change."""
+
+    inner: InnerState
+    memory: Memory
+    time: tf.Tensor  # scalar int64: outer steps taken so far
+
+
+class OuterOptimizer(NamedTuple):
+    """How the mean update of a meta-batch, the negative gradient, moves the weights."""
+
+    memory: tuple[str, ...]  # names of what it keeps
+    # (memory, update, rate, outer steps before) -> (what to add to the weights, memory)
+    step: Callable[[Memory, Weights, tf.Tensor, tf.Tensor], tuple[Weights, Memory]]
+
+
+def _sgd(memory: Memory, update: Weights, rate: tf.Tensor, _: tf.Tensor) -> tuple[Weights, Memory]:
+    """The paper's outer step."""
+    return times(update, rate), memory
+
+
+def _momentum(
+    memory: Memory, update: Weights, rate: tf.Tensor, _: tf.Tensor
+) -> tuple[Weights, Memory]:
+    """The heavy ball: updates add up, each forgotten by a tenth at every step."""
+    velocity = plus(times(memory[0], MOMENTUM), update)
+    return times(velocity, rate), (velocity,)
+
+
+def _adam(
+    memory: Memory, update: Weights, rate: tf.Tensor, time: tf.Tensor
+) -> tuple[Weights, Memory]:
+    """Adam (arXiv 1412.6980, Algorithm 1)."""
+
+    def mean(past: Weights, now: Weights, beta: float) -> Weights:
+        return plus(times(past, beta), times(now, 1 - beta))
+
+    def unbiased(mean: Weights, beta: float) -> Weights:
+        weight = 1 - tf.pow(tf.constant(beta, tf.float64), tf.cast(time + 1, tf.float64))
+        return times(mean, 1 / tf.cast(weight, rate.dtype))
+
+    first = mean(memory[0], update, ADAM_BETA1)
+    second = mean(memory[1], tuple(u * u for u in update), ADAM_BETA2)
+    directions = zip(unbiased(first, ADAM_BETA1), unbiased(second, ADAM_BETA2), strict=True)
+    moved = tuple(rate * m / (tf.sqrt(v) + ADAM_EPSILON) for m, v in directions)
+    return moved, (first, second)
+
+
+OPTIMIZERS = {
+    "sgd": OuterOptimizer((), _sgd),
+    "momentum": OuterOptimizer(("velocity",), _momentum),
+    "adam": OuterOptimizer(("first_moment", "second_moment"), _adam),
+}
+
+
+class OuterRule(NamedTuple):
+    """How an outer step runs its tasks, and what it makes of their updates."""
+
+    task_order: str = "parallel"  # a key of TASK_ORDERS
+    optimizer: str = "sgd"  # a key of OPTIMIZERS
+
 
 def outer_steps(
     problem: Problem,
-    task_order: str,
-    start: InnerState,
+    rule: OuterRule,
+    start: OuterState,
     table: Table,
     work: tuple[TrainingTasks, tf.Tensor],
-) -> tuple[InnerState, tf.Tensor]:
+) -> tuple[OuterState, tf.Tensor]:
     """Outer steps over `work`: tasks [outer, meta_batch, ...] and outer step sizes [outer].
 
-    Returns the state after them and the number of outer steps after which all weights were
+    Returns the state after them and the number of outer steps after which all of it was
     finite: less than `outer` means that the loss diverged and the state is of no use.
     """
     tasks, step_sizes = work
-    run_tasks = TASK_ORDERS[task_order]
+    run_tasks, optimizer = TASK_ORDERS[rule.task_order], OPTIMIZERS[rule.optimizer]
     last = tf.shape(step_sizes)[0]
 
     def body(step, sound, state):
-        result = run_tasks(problem, state, table, _pick(tasks, step))
-        weights = plus(state.weights, times(result.update, step_sizes[step]))
-        sound += tf.cast(all_finite(weights), tf.int32)
-        return step + 1, sound, result.state._replace(weights=weights)
+        result = run_tasks(problem, state.inner, table, _pick(tasks, step))
+        rate = step_sizes[step]
+        moved, memory = optimizer.step(state.memory, result.update, rate, state.time)
+        weights = plus(state.inner.weights, moved)
+        sound += tf.cast(all_finite(sum(memory, weights)), tf.int32)
+        inner = result.state._replace(weights=weights)
+        return step + 1, sound, OuterState(inner, memory, state.time + 1)
 
     _, sound, state = tf.while_loop(
         lambda step, sound, _: (step < last) & (sound == step), body, (0, 0, start)

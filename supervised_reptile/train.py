@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from supervised_reptile.config import Config
+from supervised_reptile.config import TAILED, Config
 from supervised_reptile.data.dataset import ClassPool, Dataset, check_pool
 from supervised_reptile.episodes import (
     Purpose,
@@ -103,7 +103,7 @@ def task_shape(config: Config) -> TaskShape:
     shape = TaskShape(
         config.way, config.task_shots, config.inner_steps, config.inner_batch, config.replacement
     )
-    return foml_shape(shape, config.tail_shots) if config.algorithm == "foml" else shape
+    return foml_shape(shape, config.tail_shots) if config.algorithm in TAILED else shape
 
 
 def check_training(config: Config, dataset: Dataset) -> None:

@@ -230,6 +230,10 @@ CONTRADICTIONS = {
         flags(inner_batch=7, algorithm="foml"),
         ["--inner-batch is 5 there and 7 here", "--algorithm is reptile there and foml here"],
     ),
+    "another optimizer": (
+        flags(outer_optimizer="adam"),
+        ["--outer-optimizer is sgd there and adam here"],
+    ),
     "a longer run": (flags(meta_iters=500), ["--meta-iters is 400 there and 500 here"]),
     "a switch": (flags(sgd=True), ["--sgd is False there and True here"]),
 }
