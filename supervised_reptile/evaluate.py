@@ -17,8 +17,8 @@ from supervised_reptile.inner import (
     look_up,
 )
 from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
+from supervised_reptile.runtime import threads
 from supervised_reptile.weights import Weights
-from supervised_reptile.workers import cores
 
 
 class Episodes(NamedTuple):
@@ -98,7 +98,7 @@ def _over_lanes(
     count = tf.function(count, autograph=False)  # traced once, not for every lane
     # One more than threads, so that no thread waits. Unlike in training, where lanes decide the
     # order of a sum, no result depends on their number.
-    lanes = 1 + (tf.config.threading.get_inter_op_parallelism_threads() or cores())
+    lanes = 1 + threads()
 
     def lane(first: int) -> tf.Tensor:
         def body(index, counts):
