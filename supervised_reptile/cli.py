@@ -25,6 +25,11 @@ SUBCOMMANDS: Subcommands = {
         "plot",
         "Draw the learning curves of runs.",
     ),
+    "compare": (
+        "supervised_reptile.cli_compare",
+        "compare",
+        "Rank runs by accuracy, and test their differences on the same episodes.",
+    ),
     "reproduce": (
         "supervised_reptile.cli_reproduce",
         "reproduce",
