@@ -30,6 +30,11 @@ SUBCOMMANDS: Subcommands = {
         "compare",
         "Rank runs by accuracy, and test their differences on the same episodes.",
     ),
+    "report": (
+        "supervised_reptile.cli_report",
+        "report",
+        "Put results into one page, Markdown and HTML.",
+    ),
     "reproduce": (
         "supervised_reptile.cli_reproduce",
         "reproduce",
