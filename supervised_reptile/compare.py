@@ -103,17 +103,22 @@ def _results(path: Path, way: int) -> dict[Setting, Result]:
     results = {}
     try:
         for evaluation in read_evaluations(path):
-            s, steps = evaluation["settings"], evaluation["outer_steps"]
             for mode, splits in evaluation["accuracy"].items():
                 for split, values in splits.items():
-                    setting = Setting(
-                        way, s["shots"], mode, split, s["eval_episodes"], s["eval_batch"],
-                        s["eval_steps"], s["eval_seed"],
-                    )  # fmt: skip
-                    results[setting] = Result(Accuracy(**values), steps, evaluation)
-    except (KeyError, TypeError, AttributeError) as error:
+                    setting = _setting(way, mode, split, evaluation["settings"])
+                    found = Accuracy(**values), evaluation["outer_steps"], evaluation
+                    results[setting] = Result(*found)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path / RESULTS}: not readable ({error!r})") from error
     return results
+
+
+def _setting(way: int, mode: str, split: str, stored: Mapping[str, Any]) -> Setting:
+    """The setting of `stored` settings; ValueError for a mode or split that nobody knows."""
+    if mode not in MODES or split not in SPLITS:
+        raise ValueError(f"{mode} accuracy on {split} classes")
+    names = ("eval_episodes", "eval_batch", "eval_steps", "eval_seed")
+    return Setting(way, stored["shots"], mode, split, *(stored[name] for name in names))
 
 
 def settings_of(

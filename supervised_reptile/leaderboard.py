@@ -95,25 +95,27 @@ def _evaluated_early(run: Run, settings: Sequence[Setting]) -> str:
 
 def pairs_table(pairs: Sequence[Pair], setting: Setting) -> Table:
     """Paired tests between runs; in the note, which pairs could not be tested and why."""
-    tested = [pair for pair in pairs if pair.outcome]
-    corrected = len([pair for pair in tested if pair.outcome.p is not None]) > 1
-    adjusted = holm([1.0 if pair.outcome.p is None else pair.outcome.p for pair in tested])
+    tested = [(pair, pair.outcome) for pair in pairs if pair.outcome]
+    several = len(tested) > 1
+    adjusted = holm([1.0 if outcome.p is None else outcome.p for _, outcome in tested])
     rows = []
-    for pair, holm_p in zip(tested, adjusted, strict=True):
-        outcome = pair.outcome
+    for (pair, outcome), corrected in zip(tested, adjusted, strict=True):
         difference = f"{100 * outcome.difference:+.2f} ± {percent(outcome.half_width)}"
         row = (pair.first.name, pair.second.name, difference, _chance(outcome.p))
-        rows.append((*row, _chance(holm_p)) if corrected else row)
-    columns = ("first", "second", "difference", "p", "p, Holm")[: 5 if corrected else 4]
-    notes = [f"{OF_PAIRS}{f', corrected by Holm for {len(tested)} tests' * corrected}."]
+        rows.append((*row, _chance(None if outcome.p is None else corrected)) if several else row)
+    columns = ("first", "second", "difference", "p", "p, Holm")[: 5 if several else 4]
+    notes = [OF_PAIRS + (f", corrected by Holm for {len(tested)} tests." if several else ".")]
+    title = f"On the same episodes, {', '.join(setting.words()[:5])}"
+    return Table(title, columns, tuple(rows), "\n".join(notes * bool(tested) + _untested(pairs)))
+
+
+def _untested(pairs: Sequence[Pair]) -> list[str]:
+    """A sentence for each reason why pairs were not tested."""
     obstacles = defaultdict(list)
     for pair in pairs:
         if not pair.outcome:
             obstacles[pair.obstacle].append(f"{pair.first.name} and {pair.second.name}")
-    notes = notes if tested else []
-    notes += [f"Not tested, {why}: {'; '.join(names)}." for why, names in obstacles.items()]
-    title = f"On the same episodes, {', '.join(setting.words()[:5])}"
-    return Table(title, columns, tuple(rows), "\n".join(notes))
+    return [f"Not tested, {why}: {'; '.join(names)}." for why, names in obstacles.items()]
 
 
 def seeds_table(runs: Sequence[Run], setting: Setting) -> Table | None:
@@ -153,7 +155,7 @@ def percent(share: float | None) -> str:
 
 
 def _chance(p: float | None) -> str:
-    """A p value with as many digits as matter."""
+    """A p value with as many digits as matter; a question mark where there is none."""
     if p is None:
         return "?"
     return "<0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.1 else f"{p:.2f}"

@@ -203,6 +203,8 @@ def test_a_single_episode_has_no_interval(tmp_path: Path) -> None:
     lines = cells(compare(*runs))
     assert ["a", "80.00 ± ?"] in lines
     assert ["a", "b", "+20.00 ± ?", "?"] in lines
+    third = write_result(write_run(tmp_path / "c"), {"transductive_test": np.array([2])})
+    assert ["a", "c", "+40.00 ± ?", "?", "?"] in cells(compare(*runs, third))
 
 
 def test_a_wide_table_is_cut_in_two(tmp_path: Path) -> None:
@@ -354,7 +356,8 @@ def test_what_cannot_be_compared_is_named(tmp_path: Path) -> None:
     assert_refused(compare(run, "--split", "val"), "none of the runs", "test")
     assert_refused(compare(), "RUN", code=2)
     assert_refused(compare(run, "--mode", "both"), "--mode", code=2)
-    for broken in ("no JSON", "[]", '{"evaluations": [{"settings": {}, "accuracy": {}}]}'):
+    known = (run / "results.json").read_text()
+    for broken in ("no JSON", "[]", '{"evaluations": [7]}', known.replace('"test"', '"exam"')):
         (run / "results.json").write_text(broken)
         assert_refused(compare(run), str(run / "results.json"), "not readable")
     (run / "config.json").write_text("{}")
