@@ -29,7 +29,10 @@ Examples:
 )
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--shots", type=click.IntRange(min=1), multiple=True, help="Only evaluations with so many."
+    "--shots",
+    type=click.IntRange(min=1),
+    multiple=True,
+    help="Only evaluations with so many shots. This and the next two may be given several times.",
 )
 @click.option(
     "--mode",
