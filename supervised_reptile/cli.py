@@ -35,6 +35,16 @@ SUBCOMMANDS: Subcommands = {
         "plot",
         "Draw the learning curves of runs.",
     ),
+    "compare": (
+        "supervised_reptile.cli_compare",
+        "compare",
+        "Rank runs by accuracy, and test their differences on the same episodes.",
+    ),
+    "report": (
+        "supervised_reptile.cli_report",
+        "report",
+        "Put results into one page, Markdown and HTML.",
+    ),
     "reproduce": (
         "supervised_reptile.cli_reproduce",
         "reproduce",

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from supervised_reptile.files import writing
-from supervised_reptile.learning_curves import HELD_OUT, plot_runs
+from supervised_reptile.learning_curves import HELD_OUT, SPLITS, plot_runs
 from supervised_reptile.run_files import check_runs
 
 EPILOG = """\b
@@ -34,7 +34,7 @@ FORMATS = (".png", ".svg", ".pdf")
 @click.option(
     "--split",
     "splits",
-    type=click.Choice((HELD_OUT, "train", "val", "test")),
+    type=click.Choice((HELD_OUT, *SPLITS)),
     multiple=True,
     default=(HELD_OUT,),
     show_default=True,
@@ -51,7 +51,7 @@ def plot(runs: tuple[Path, ...], out: Path, splits: tuple[str, ...]) -> None:
     if out.suffix.lower() not in FORMATS:
         raise click.BadParameter(f"{out} does not end in {', '.join(FORMATS)}", param_hint="--out")
     with writing(out):
-        empty = plot_runs(check_runs(runs), tuple(dict.fromkeys(splits)), out)
+        empty = plot_runs(check_runs(runs), splits, out)
     for name in empty:
         click.echo(f"left out, no accuracies yet: {name}", err=True)
     click.echo(f"wrote {out}")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HELD_OUT = "held-out"  # the validation classes where a run has them, else the test classes
+SPLITS = ("train", "val", "test")
 DASHES = ("-", "--", ":")  # of the splits, where colours are for runs
 MOST_BANDS = 3  # curves in a figure that are drawn with their error
 LONGEST_NAME = 48  # characters
@@ -67,25 +68,24 @@ def plot_runs(runs: Sequence[Path], splits: Sequence[str], out: Path) -> list[st
     Raises:
       UserError: none of the runs has any, or one has no accuracies on one of the splits.
     """
-    series: list[Series] = []
-    empty, drawn = [], set()
-    for run, name in zip(runs, short_names(runs), strict=True):
-        metrics = read_metrics(run)
-        if not metrics:
-            empty.append(name)
-            continue
-        look = look_of(len(series) // len(splits))
-        for dash, split in zip(DASHES, splits, strict=False):
-            column = _column(run, metrics, split)
-            drawn.add(column)
-            label = _shortened(name) + (f", {column}" if len(splits) > 1 else "")
-            series.append(Series(label, metrics["step"], metrics[column], *look, dash))
-    if not series:
+    columns: dict[Path, list[str]] = {}  # of the runs that have accuracies
+    metrics = {run: read_metrics(run) for run in runs}
+    for run in runs:
+        if metrics[run]:
+            columns[run] = list(dict.fromkeys(_column(run, metrics[run], s) for s in splits))
+    if not columns:
         raise UserError(f"{runs[0]}: no accuracies yet; training looks at them as it goes")
-    words = " and ".join(sorted(drawn, key=["train", "val", "test"].index))
+    names = dict(zip(runs, short_names(runs), strict=True))
+    drawn = sorted({c for found in columns.values() for c in found}, key=SPLITS.index)
+    series = []
+    for i, run in enumerate(columns):
+        for dash, column in zip(DASHES, columns[run], strict=False):
+            label = _shortened(names[run]) + (f", {column}" if len(drawn) > 1 else "")
+            values = metrics[run]["step"], metrics[run][column]
+            series.append(Series(label, *values, *look_of(i), dash))
     out.parent.mkdir(parents=True, exist_ok=True)
-    save(draw(series, f"Accuracy during training on {words} classes"), out)
-    return empty
+    save(draw(series, f"Accuracy during training on {' and '.join(drawn)} classes"), out)
+    return [names[run] for run in runs if run not in columns]
 
 
 def draw(series: Sequence[Series], title: str) -> Figure:
@@ -95,6 +95,7 @@ def draw(series: Sequence[Series], title: str) -> Figure:
     longest = max(len(s.name) for s in series)
     size = (6.3 + longest * LABEL_WIDTH, max(4.2, 1.1 + len(series) * LABEL_HEIGHT))
     figure = Figure(figsize=size, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)  # inches
     axes = figure.subplots()
     labels = [
         _draw_series(axes, curve, len(series), i / len(series)) for i, curve in enumerate(series)
@@ -103,8 +104,9 @@ def draw(series: Sequence[Series], title: str) -> Figure:
     axes.set(xlabel="outer step", ylabel="accuracy", xlim=(0, max(1, last)))
     axes.set_ylim(max(-0.01, axes.get_ylim()[0]), 1.01)
     axes.set_title(title, loc="left", fontsize=11, pad=19)
+    bands = ", with their standard error" if len(series) <= MOST_BANDS else ""
     axes.annotate(
-        "dots: looks at a few episodes; lines: running means", xy=(0, 1), xytext=(0, 7),
+        f"dots: looks at a few episodes; lines: running means{bands}", xy=(0, 1), xytext=(0, 7),
         xycoords="axes fraction", textcoords="offset points", fontsize=LABEL_SIZE, color="0.35",
     )  # fmt: skip
     axes.grid(alpha=0.3)

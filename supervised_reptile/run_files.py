@@ -51,9 +51,11 @@ def check_runs(paths: Sequence[Path]) -> list[Path]:
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """What to call runs: their paths below the folder that holds them all."""
+    """What to call runs: their paths below the folder that holds them all, or as given."""
     whole = [os.path.abspath(path) for path in paths]
     folder = os.path.commonpath([os.path.dirname(path) for path in whole]) if whole else ""
+    if folder == os.sep:  # they have nothing in common
+        return [path.as_posix() for path in paths]
     return [Path(os.path.relpath(path, folder)).as_posix() for path in whole]
 
 

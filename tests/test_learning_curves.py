@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -13,29 +12,17 @@ import numpy as np
 import pytest
 from command_line import Outcome, assert_refused, call, tree
 from PIL import Image
+from stored_runs import write_metrics, write_run
 
 from supervised_reptile import learning_curves
 from supervised_reptile.cli import reptile
-from supervised_reptile.config import Config
 from supervised_reptile.learning_curves import Series, draw, plot_learning_curve
 from supervised_reptile.plots import COLORS
 
 
-def write_metrics(run: Path, looks: int, held_out: str = "test") -> Path:
-    """Metrics of a run whose training accuracy climbs to 1 and whose other one stays at 0.2."""
-    lines = [
-        json.dumps({"step": 10 * look, "train": look / (looks - 1 or 1), held_out: 0.2})
-        for look in range(looks)
-    ]
-    (run / "metrics.jsonl").write_text("\n".join(lines) + "\n" * bool(lines))
-    return run
-
-
-def write_run(run: Path, looks: int, held_out: str = "test") -> Path:
+def plotted_run(path: Path, looks: int, held_out: str = "test") -> Path:
     """As much of a run directory as a plot reads."""
-    run.mkdir(parents=True)
-    (run / "config.json").write_text(json.dumps({"config": json.loads(Config().to_json())}))
-    return write_metrics(run, looks, held_out)
+    return write_metrics(write_run(path), looks, held_out)
 
 
 def pixels_like(path: Path, color: str) -> np.ndarray:
@@ -146,7 +133,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[list[Series]]:
 
 
 def test_runs_are_plotted(tmp_path: Path, drawn: list) -> None:
-    runs = [write_run(tmp_path / "runs" / name, 50) for name in ("one", "two")]
+    runs = [plotted_run(tmp_path / "runs" / name, 50) for name in ("one", "two")]
     before = [tree(run) for run in runs]
     outcome = plot(*runs, "--out", tmp_path / "new" / "both.png")
     assert (outcome.code, outcome.out) == (0, f"wrote {tmp_path / 'new' / 'both.png'}\n")
@@ -162,7 +149,7 @@ def test_runs_are_plotted(tmp_path: Path, drawn: list) -> None:
 
 
 def test_held_out_is_validation_where_there_is_one(tmp_path: Path, drawn: list) -> None:
-    runs = [write_run(tmp_path / split, 9, split) for split in ("val", "test")]
+    runs = [plotted_run(tmp_path / split, 9, split) for split in ("val", "test")]
     outcome = plot(*runs, "--split", "train", "--split", "held-out", "--out", tmp_path / "x.svg")
     assert outcome.code == 0, outcome.err
     names = ["val, train", "val, val", "test, train", "test, test"]
@@ -172,20 +159,29 @@ def test_held_out_is_validation_where_there_is_one(tmp_path: Path, drawn: list) 
     assert (tmp_path / "x.svg").read_bytes().startswith(b"<?xml")
 
 
+def test_mixed_held_out_classes_are_named(tmp_path: Path, drawn: list) -> None:
+    runs = [plotted_run(tmp_path / name, 9, name) for name in ("val", "test")]
+    assert plot(*runs, "--out", tmp_path / "x.png").code == 0
+    assert [s.name for s in drawn[0]] == ["val, val", "test, test"]
+    same = plot(runs[0], "--split", "val", "--split", "held-out", "--out", tmp_path / "x.png")
+    assert same.code == 0
+    assert [s.name for s in drawn[1]] == ["val"]
+
+
 def test_many_runs_can_be_told_apart(tmp_path: Path, drawn: list) -> None:
-    runs = [write_run(tmp_path / f"{i:02}", 5) for i in range(20)]
+    runs = [plotted_run(tmp_path / f"{i:02}", 5) for i in range(20)]
     assert plot(*runs, "--out", tmp_path / "x.png").code == 0
     assert len({(s.color, s.marker) for s in drawn[0]}) == 20
 
 
 def test_a_run_given_twice_is_drawn_once(tmp_path: Path, drawn: list) -> None:
-    one, two = (write_run(tmp_path / name, 5) for name in ("one", "two"))
+    one, two = (plotted_run(tmp_path / name, 5) for name in ("one", "two"))
     assert plot(one, two, f"{one}/", "--out", tmp_path / "x.png").code == 0
     assert [s.name for s in drawn[0]] == ["one", "two"]
 
 
 def test_a_run_at_work_may_have_half_a_line(tmp_path: Path, drawn: list) -> None:
-    run = write_run(tmp_path / "run", 5)
+    run = plotted_run(tmp_path / "run", 5)
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"step": 50, "tra')
     assert plot(run, "--out", tmp_path / "x.png").code == 0
@@ -193,7 +189,7 @@ def test_a_run_at_work_may_have_half_a_line(tmp_path: Path, drawn: list) -> None
 
 
 def test_runs_without_accuracies_are_left_out(tmp_path: Path, drawn: list) -> None:
-    one, empty = write_run(tmp_path / "one", 5), write_run(tmp_path / "empty", 0)
+    one, empty = plotted_run(tmp_path / "one", 5), write_run(tmp_path / "empty")
     outcome = plot(empty, one, "--out", tmp_path / "x.png")
     assert outcome.code == 0
     assert outcome.err == "left out, no accuracies yet: empty\n"
@@ -203,7 +199,7 @@ def test_runs_without_accuracies_are_left_out(tmp_path: Path, drawn: list) -> No
 
 
 def test_what_cannot_be_plotted_is_named(tmp_path: Path) -> None:
-    run, out = write_run(tmp_path / "run", 5), tmp_path / "x.png"
+    run, out = plotted_run(tmp_path / "run", 5), tmp_path / "x.png"
     (tmp_path / "photos").mkdir()
     for path in (tmp_path / "photos", tmp_path / "nowhere"):
         assert_refused(plot(run, path, "--out", out), str(path), "no run in it")
@@ -223,10 +219,9 @@ def test_a_trained_run_is_plotted(finished: Path, tmp_path: Path) -> None:
     assert pixels_like(tmp_path / "x.png", COLORS[0]).shape[1] > 300
 
 
-@pytest.mark.parametrize("name", ["plot"])
+@pytest.mark.parametrize("name", ["plot", "compare", "report"])
 def test_tensorflow_is_not_imported(tmp_path: Path, name: str) -> None:
-    run = write_run(tmp_path / "run", 5)
-    (run / "classes.json").write_text("{}")
+    run = plotted_run(tmp_path / "run", 5)
     out = {"plot": ["--out", str(tmp_path / "x.png")], "report": ["--out", str(tmp_path / "r")]}
     program = (
         "import sys; from supervised_reptile.cli import reptile; "

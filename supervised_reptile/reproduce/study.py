@@ -13,23 +13,9 @@ import click
 
 from supervised_reptile.errors import UserError
 from supervised_reptile.files import replacing, writing
+from supervised_reptile.tables import Table
 
 STUDY = "study.json"
-
-
-class Table(NamedTuple):
-    """A table as it is shown, every cell a text."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
-
-    def markdown(self) -> str:
-        """The table in Markdown, with its title above and its note below."""
-        lines = [self.columns, ("---",) * len(self.columns), *self.rows]
-        grid = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        return "\n\n".join(part for part in (f"**{self.title}**", grid, self.note) if part)
 
 
 class Figure(NamedTuple):
