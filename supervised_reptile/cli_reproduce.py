@@ -20,6 +20,11 @@ STUDIES: Subcommands = {
         "overlap",
         "Section 6.3: what FOML's tail may share with the other batches.",
     ),
+    "all": (
+        "supervised_reptile.reproduce.everything",
+        "everything",
+        "All of them, and one page with what came out.",
+    ),
 }
 
 reproduce = LazyGroup(

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from supervised_reptile.config import TRAINING, Config, flag_of
-from supervised_reptile.episodes import NON_TRANSDUCTIVE, TRANSDUCTIVE
 from supervised_reptile.errors import UserError
+from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
 from supervised_reptile.run_files import (
     RESULTS,
     Stored,

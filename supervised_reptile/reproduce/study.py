@@ -43,7 +43,7 @@ class Study:
     def show(self, folder: Path) -> None:
         """Print the tables, and where everything is."""
         for table in self.tables:
-            click.echo(f"\n{table.markdown()}")
+            click.echo(f"\n{table.text()}")
             if self.caveat:
                 click.echo(f"\nNote: {self.caveat}.")
         pictures = ", ".join(figure.file for figure in self.figures)
