@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from supervised_reptile.lazy import LazyGroup, Subcommands
 
-STUDIES: Subcommands = {}
+STUDIES: Subcommands = {
+    "cost": (
+        "supervised_reptile.reproduce.cost",
+        "cost",
+        "Memory and time of MAML, FOML and Reptile against the number of inner steps.",
+    ),
+}
 
 reproduce = LazyGroup(
     "reproduce",
