@@ -120,6 +120,13 @@ class Config:
         "to 12 such looks become one, which tells as much for less work.",
         type=COUNT,
     )
+    look_episodes: int = flag(
+        "--look-episodes",
+        0,
+        "Look at exactly every --eval-interval outer steps, on this many episodes of each split; "
+        "0: as --eval-interval says.",
+        type=click.IntRange(min=0),
+    )
     weight_decay: float = flag(
         "--weight-decay", 1.0, "All weights are multiplied by this before each inner step.",
         type=RATE,

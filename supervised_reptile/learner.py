@@ -16,12 +16,12 @@ from supervised_reptile.evaluate import Episodes, correct_counts
 from supervised_reptile.feed import Fed
 from supervised_reptile.inner import Examples, InnerState, Problem, Table
 from supervised_reptile.outer import (
-    OPTIMIZERS,
     OuterRule,
     OuterState,
     TrainingTasks,
     outer_steps,
 )
+from supervised_reptile.outer_optimizers import OPTIMIZERS
 
 
 class Learner:

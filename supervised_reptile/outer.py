@@ -8,7 +8,6 @@ the inner steps before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -19,17 +18,17 @@ from supervised_reptile.inner import (
     Problem,
     Table,
     adapt,
+    adapt_all,
     inner_step,
     look_up,
 )
+from supervised_reptile.outer_optimizers import OPTIMIZERS, Memory
+from supervised_reptile.runtime import threads
 from supervised_reptile.weights import Weights, all_finite, minus, plus, times, zeros_like
 
 # Tasks computed at the same time. A constant, not the number of cores: it decides the order
 # of summation, and results must not depend on the machine.
 LANES = 8
-
-MOMENTUM = 0.9
-ADAM_BETA1, ADAM_BETA2, ADAM_EPSILON = 0.9, 0.999, 1e-8
 
 
 class TrainingTasks(NamedTuple):
@@ -53,18 +52,26 @@ def run_task(problem: Problem, start: InnerState, table: Table, task: TrainingTa
     that times the transposed Jacobian of the inner steps before the tail for MAML, which under SGD
     without decay is -rate times the gradient by `start` of the tail's loss after them.
     """
-    with tf.GradientTape() as tape:
-        if problem.second_order:
-            tape.watch(start.weights)
+    if not problem.second_order:
         adapted = adapt(problem, start, table, task.batches)
-    if task.tail.rows.shape[-1] == 0:
-        return TaskResult(minus(adapted.weights, start.weights), adapted)
-    inputs = look_up(table, task.tail.rows, start.weights)
-    after = inner_step(problem, adapted, inputs, task.tail.labels)
-    update = minus(after.weights, adapted.weights)
-    if problem.second_order:
-        update = tape.gradient(adapted.weights, start.weights, output_gradients=update)
+        return _after_adapting(problem, start, adapted, table, task.tail)
+    with tf.GradientTape() as tape:
+        tape.watch(start.weights)
+        adapted = adapt(problem, start, table, task.batches)
+    update, after = _after_adapting(problem, start, adapted, table, task.tail)
+    update = tape.gradient(adapted.weights, start.weights, output_gradients=update)
     return TaskResult(update, after)
+
+
+def _after_adapting(
+    problem: Problem, start: InnerState, adapted: InnerState, table: Table, tail: Examples
+) -> TaskResult:
+    """The first-order update of a task, tail [tail], that `start` was adapted to."""
+    if tail.rows.shape[-1] == 0:
+        return TaskResult(minus(adapted.weights, start.weights), adapted)
+    inputs = look_up(table, tail.rows, start.weights)
+    after = inner_step(problem, adapted, inputs, tail.labels)
+    return TaskResult(minus(after.weights, adapted.weights), after)
 
 
 def parallel_tasks(
@@ -97,27 +104,45 @@ def _mean_of_stack(
 def _mean_over_lanes(
     problem: Problem, start: InnerState, table: Table, tasks: TrainingTasks
 ) -> tuple[Weights, Weights]:
-    """Mean update and second moment, tasks side by side on the cores."""
+    """Mean update and second moment, up to LANES tasks at a time side by side on the cores."""
     meta_batch = tasks.batches.rows.shape[0]
-    lanes = min(meta_batch, LANES)
+    full = meta_batch // LANES
 
-    def lane(first: int) -> tuple[Weights, Weights]:
-        def body(task, update, second_moment):
-            result = run_task(problem, start, table, _pick(tasks, task))
-            return (
-                task + lanes,
-                plus(update, result.update),
-                plus(second_moment, result.state.second_moment),
+    def add(total: tuple[Weights, Weights], some: TrainingTasks) -> tuple[Weights, Weights]:
+        sums = _sums_side_by_side(problem, start, table, some)
+        return tuple(map(plus, total, sums))
+
+    def body(group, total):
+        first = group * LANES
+        return group + 1, add(total, _slice(tasks, first, LANES))
+
+    total = (zeros_like(start.weights), zeros_like(start.weights))
+    if full:
+        total = tf.while_loop(lambda group, _: group < full, body, (0, total))[1]
+    if rest := meta_batch % LANES:
+        total = add(total, _slice(tasks, full * LANES, rest))
+    return tuple(times(part, 1 / meta_batch) for part in total)
+
+
+def _sums_side_by_side(
+    problem: Problem, start: InnerState, table: Table, tasks: TrainingTasks
+) -> tuple[Weights, Weights]:
+    """Sums of the updates and second moments of a few tasks."""
+    each = [_pick(tasks, task) for task in range(tasks.batches.rows.shape[0])]
+    if problem.second_order:
+        results = [run_task(problem, start, table, task) for task in each]
+    else:
+        results = [
+            _after_adapting(problem, start, adapted, table, task.tail)
+            for task, adapted in zip(
+                each, adapt_all(problem, start, table, tasks.batches, threads()), strict=True
             )
-
-        zeros = zeros_like(start.weights)
-        return tf.while_loop(lambda task, *_: task < meta_batch, body, (first, zeros, zeros))[1:]
-
-    def mean(*sums: tf.Tensor) -> tf.Tensor:
-        # Stacked and then summed: tf.add_n would add in order of arrival, which no run repeats.
-        return tf.reduce_sum(tf.stack(sums), 0) / meta_batch
-
-    return tf.nest.map_structure(mean, *map(lane, range(lanes)))
+        ]
+    # Stacked and then summed: tf.add_n would add in order of arrival, which no run repeats.
+    return tuple(
+        tf.nest.map_structure(lambda *terms: tf.reduce_sum(tf.stack(terms), 0), *terms)
+        for terms in zip(*((r.update, r.state.second_moment) for r in results), strict=True)
+    )
 
 
 def sequential_tasks(
@@ -138,8 +163,6 @@ def sequential_tasks(
 
 TASK_ORDERS = {"parallel": parallel_tasks, "sequential": sequential_tasks}
 
-Memory = tuple[Weights, ...]  # what an outer optimizer keeps from one outer step to the next
-
 
 class OuterState(NamedTuple):
     """What outer steps change."""
@@ -147,53 +170,6 @@ class OuterState(NamedTuple):
     inner: InnerState
     memory: Memory
     time: tf.Tensor  # scalar int64: outer steps taken so far
-
-
-class OuterOptimizer(NamedTuple):
-    """How the mean update of a meta-batch, the negative gradient, moves the weights."""
-
-    memory: tuple[str, ...]  # names of what it keeps
-    # (memory, update, rate, outer steps before) -> (what to add to the weights, memory)
-    step: Callable[[Memory, Weights, tf.Tensor, tf.Tensor], tuple[Weights, Memory]]
-
-
-def _sgd(memory: Memory, update: Weights, rate: tf.Tensor, _: tf.Tensor) -> tuple[Weights, Memory]:
-    """The paper's outer step."""
-    return times(update, rate), memory
-
-
-def _momentum(
-    memory: Memory, update: Weights, rate: tf.Tensor, _: tf.Tensor
-) -> tuple[Weights, Memory]:
-    """The heavy ball: updates add up, each forgotten by a tenth at every step."""
-    velocity = plus(times(memory[0], MOMENTUM), update)
-    return times(velocity, rate), (velocity,)
-
-
-def _adam(
-    memory: Memory, update: Weights, rate: tf.Tensor, time: tf.Tensor
-) -> tuple[Weights, Memory]:
-    """Adam (arXiv 1412.6980, Algorithm 1)."""
-
-    def mean(past: Weights, now: Weights, beta: float) -> Weights:
-        return plus(times(past, beta), times(now, 1 - beta))
-
-    def unbiased(mean: Weights, beta: float) -> Weights:
-        weight = 1 - tf.pow(tf.constant(beta, tf.float64), tf.cast(time + 1, tf.float64))
-        return times(mean, 1 / tf.cast(weight, rate.dtype))
-
-    first = mean(memory[0], update, ADAM_BETA1)
-    second = mean(memory[1], tuple(u * u for u in update), ADAM_BETA2)
-    directions = zip(unbiased(first, ADAM_BETA1), unbiased(second, ADAM_BETA2), strict=True)
-    moved = tuple(rate * m / (tf.sqrt(v) + ADAM_EPSILON) for m, v in directions)
-    return moved, (first, second)
-
-
-OPTIMIZERS = {
-    "sgd": OuterOptimizer((), _sgd),
-    "momentum": OuterOptimizer(("velocity",), _momentum),
-    "adam": OuterOptimizer(("first_moment", "second_moment"), _adam),
-}
 
 
 class OuterRule(NamedTuple):
@@ -237,3 +213,13 @@ def outer_steps(
 def _pick(tasks: TrainingTasks, index: tf.Tensor) -> TrainingTasks:
     """`tasks` at `index` of their first axis."""
     return tf.nest.map_structure(lambda array: array[index], tasks)
+
+
+def _slice(tasks: TrainingTasks, first: tf.Tensor, count: int) -> TrainingTasks:
+    """`count` of `tasks` from `first` on, along their first axis."""
+
+    def cut(array: tf.Tensor) -> tf.Tensor:
+        part = array[first : first + count]
+        return tf.ensure_shape(part, [count, *array.shape[1:]])
+
+    return tf.nest.map_structure(cut, tasks)

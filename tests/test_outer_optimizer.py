@@ -14,7 +14,7 @@ from test_resume import KILLED
 
 from supervised_reptile.config import OUTER_OPTIMIZERS
 from supervised_reptile.learner import Learner
-from supervised_reptile.outer import OPTIMIZERS
+from supervised_reptile.outer_optimizers import OPTIMIZERS
 
 SIZES = np.array([0.5, 0.25, 0.125])
 

@@ -18,6 +18,7 @@ from supervised_reptile import environment
 from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.files import replacing, writing
 from supervised_reptile.reproduce.cost_report import NAMES, Cost, Costs, Quartiles, write_report
+from supervised_reptile.reproduce.options import data_option, out_option, threads_option
 from supervised_reptile.signals import StopSignals
 
 ALGORITHMS = tuple(NAMES)
@@ -207,18 +208,8 @@ Examples:
   reptile reproduce cost --out runs/cost-glyphs --data-dir data/glyphs --steps 1,5,20 --rounds 1
 """,
 )
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for the measurements, table and figure; what is in it is not measured again.",
-)
-@click.option(
-    "--data-dir",
-    default="data/omniglot",
-    show_default=True,
-    help="Where the images are; costs do not depend on what they show.",
-)
+@out_option
+@data_option("data/omniglot")
 @click.option(
     "--steps",
     "inner_steps",
@@ -234,17 +225,10 @@ Examples:
     type=click.IntRange(min=1),
     help="Processes for each algorithm and number of steps; medians and quartiles are over them.",
 )
-@click.option(
-    "--threads",
-    default=0,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="CPU threads; 0 means all that this process may use.",
-)
+@threads_option
 def cost(out: Path, data_dir: str, inner_steps: tuple[int, ...], rounds: int, threads: int) -> None:
     plan = Plan(data_dir, inner_steps, rounds, threads)
     measured = Measured(out, threads)
     measure_all(plan, measured)
     costs = collect(plan, measured)
-    study = write_report(out, costs, measured.seconds, measured.about, plan.command)
-    click.echo(study.tables[0].markdown())
+    write_report(out, costs, measured.seconds, measured.about, plan.command).show(out)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from supervised_reptile.files import replacing, writing
-from supervised_reptile.plots import COLORS
-from supervised_reptile.reproduce.study import Figure, Study, Table, write_study
+from supervised_reptile.files import writing
+from supervised_reptile.plots import COLORS, Label, label_ends, save
+from supervised_reptile.reproduce.study import Figure, Study, Table, write_csv, write_study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NAMES = {"reptile": "Reptile", "foml": "FOML", "maml": "MAML"}
 LOOKS = {"reptile": ("o", "-"), "foml": ("s", "--"), "maml": ("^", "-")}  # markers and lines
-LABEL_HEIGHT = 0.06  # of a panel
 CSV, PNG = "cost.csv", "cost.png"
 
 
@@ -79,9 +77,8 @@ def write_report(
     Raises:
       UserError: they cannot be written.
     """
-    with writing(folder):
-        _write_csv(folder / CSV, costs)
-        _draw(folder / PNG, costs)
+    _write_csv(folder / CSV, costs)
+    _draw(folder / PNG, costs)
     study = Study(
         name="cost",
         title="What second derivatives cost: Reptile, FOML and MAML",
@@ -100,12 +97,11 @@ def _write_csv(path: Path, costs: Costs) -> None:
     columns = ["algorithm", "inner_steps", "rounds"]
     for quantity in ("memory_mib", "seconds"):
         columns += [quantity, f"{quantity}_quartile1", f"{quantity}_quartile3"]
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf8") as file:
-        lines = csv.writer(file)
-        lines.writerow(columns)
-        for (algorithm, steps), cost in costs.of.items():
-            numbers = [f"{value:.6g}" for quartiles in cost for value in quartiles]
-            lines.writerow([algorithm, steps, costs.rounds, *numbers])
+    rows = (
+        (*case, costs.rounds, *(f"{value:.6g}" for quartiles in cost for value in quartiles))
+        for case, cost in costs.of.items()
+    )
+    write_csv(path, columns, rows)
 
 
 def _table(costs: Costs) -> Table:
@@ -158,8 +154,8 @@ def _draw(path: Path, costs: Costs) -> None:
     left.set_title(f"Peak memory over {costs.base:.0f} MiB before training (MiB)", fontsize=10)
     _panel(right, costs, "seconds", 1000)
     right.set_title("Time of an outer step (ms)", fontsize=10)
-    with replacing(path) as temporary:
-        canvas.savefig(temporary, dpi=150, format="png")
+    with writing(path):
+        save(canvas, path)
 
 
 def _panel(axes: Axes, costs: Costs, quantity: str, factor: float) -> None:
@@ -173,31 +169,8 @@ def _panel(axes: Axes, costs: Costs, quantity: str, factor: float) -> None:
         axes.errorbar(
             steps, median, bars, color=color, marker=marker, ls=line, ms=5, capsize=2.5, lw=1.5
         )
-        ends.append(median[-1])
+        ends.append(Label(NAMES[algorithm], steps[-1], median[-1], color))
         top = max(top, high.max())
     axes.set(xlabel="inner steps", xticks=steps, ylim=(0, 1.08 * top))
-    axes.set_xlim(0, steps[-1] * 1.22)  # room for the names
     axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    places = apart(ends, 1.08 * top * LABEL_HEIGHT)
-    for algorithm, color, place in zip(NAMES, COLORS, places, strict=False):
-        axes.text(
-            steps[-1] * 1.03, place, NAMES[algorithm], color=color, va="center", weight="bold"
-        )
-
-
-def apart(values: Sequence[float], gap: float) -> list[float]:
-    """The values in their order, moved as little as needed to be at least `gap` apart."""
-    order = np.argsort(values, kind="stable")
-    offsets = gap * np.arange(len(values))
-    # Without the offsets the places only have to ascend: the nearest such row is made of means.
-    groups: list[list[float]] = []
-    for value in np.asarray(values)[order] - offsets:
-        groups.append([float(value)])
-        while len(groups) > 1 and np.mean(groups[-2]) >= np.mean(groups[-1]):
-            last = groups.pop()
-            groups[-1] += last
-    spread = np.concatenate([np.full(len(group), np.mean(group)) for group in groups]) + offsets
-    places = np.empty(len(values))
-    places[order] = spread
-    return places.tolist()
+    label_ends(axes, ends)
