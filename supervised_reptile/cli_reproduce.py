@@ -20,6 +20,11 @@ STUDIES: Subcommands = {
         "overlap",
         "Section 6.3: what FOML's tail may share with the other batches.",
     ),
+    "cost": (
+        "supervised_reptile.reproduce.cost",
+        "cost",
+        "Memory and time of MAML, FOML and Reptile against inner steps.",
+    ),
     "all": (
         "supervised_reptile.reproduce.everything",
         "everything",
