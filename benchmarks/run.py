@@ -56,6 +56,18 @@ def rows(setting: str, measured: list[Measured]) -> list[str]:
     return lines
 
 
+def ratios(measured: list[Measured]) -> list[str]:
+    """How many times as fast as each peer our training is, round by round."""
+    ours = next(m for m in measured if m.name == "training, float32")
+    lines = []
+    for peer in (m for m in measured if m.name in PEERS):
+        low, median, high = np.percentile(np.array(ours.rates) / peer.rates, [25, 50, 75])
+        lines.append(
+            f"ours, float32, is {median:.2f} times as fast ({low:.2f} to {high:.2f}) as {peer.name}"
+        )
+    return lines
+
+
 @click.command(help=__doc__.replace("\n    ", "\n\n\b\n    ", 1))
 @click.option("--rounds", default=7, show_default=True, type=click.IntRange(min=1))
 @click.option("--setting", "names", multiple=True, type=click.Choice(list(PRESETS)))
@@ -66,16 +78,17 @@ def rows(setting: str, measured: list[Measured]) -> list[str]:
 def main(
     rounds: int, names: tuple[str, ...], peers: bool, threads: int, short: bool, out: Path | None
 ) -> None:
-    figures = {}
+    figures, notes = {}, []
     click.echo("| setting | what | median | quartiles | of peak | memory |")
     click.echo("|---|---|---|---|---|---|")
     for name in names or (("omniglot-5way",) if short else tuple(PRESETS)):
         makes = entries_of(name, peers, threads, short)
         measured, missing = measure(makes, 1 if short else rounds, threads)
         click.echo("\n".join(rows(name, measured)))
-        for module in missing:
-            click.echo(f"not installed, left out: {module} (pip install '.[peers]')", err=True)
+        notes += ratios(measured)
+        notes += [f"not installed, left out: {m} (pip install '.[peers]')" for m in missing]
         figures[name] = [m._asdict() for m in measured]
+    click.echo("\n" + "\n".join(notes))
     if out:
         out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf8")
 

@@ -37,6 +37,8 @@ def test_the_short_mode_measures_everything_once(tmp_path: Path) -> None:
         assert entry["rates"][0] > 0
         assert entry["peak_mib"] > 100
         assert f"| omniglot-5way | {entry['name']} |" in table
+    times = measured[2]["rates"][0] / measured[6]["rates"][0]
+    assert f"ours, float32, is {times:.2f} times as fast" in table
 
 
 @pytest.mark.parametrize("gigabytes", ["0.5"])
