@@ -45,6 +45,7 @@ def numbers() -> SimpleNamespace:
         weights=tf.Variable(np.zeros(5, np.float32)),
         second_moment=tf.Variable(np.zeros(5, np.float32)),
         time=tf.Variable(0, dtype=tf.int64),
+        outer_variables={},
     )
 
 
