@@ -24,6 +24,7 @@ from supervised_reptile.signals import StopSignals
 ALGORITHMS = tuple(NAMES)
 MEASUREMENTS = "measurements.json"
 PROBE = "supervised_reptile.reproduce.cost_probe"
+QUANTITIES = ("base", "peak", "seconds")  # of a process: see `cost_probe.Measurement`
 PATIENCE = 0.1  # seconds between two looks at whether a signal came
 
 
@@ -96,8 +97,8 @@ class Measured:
             content: dict[str, Any] = json.loads(self._path.read_text(encoding="utf8"))
             about, self.seconds = content["about"], float(content["seconds"])
             for entry in content["measurements"]:
-                case = Case(*(entry.pop(field) for field in Case._fields))
-                self.results[case] = entry
+                case = Case(*(entry[field] for field in Case._fields))
+                self.results[case] = {name: float(entry[name]) for name in QUANTITIES}
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise UserError(f"{self._path}: not readable ({error})") from error
         for name, value in self.about.items():

@@ -131,7 +131,10 @@ def test_measurements_from_elsewhere_are_not_continued(
     assert_refused(outcome, str(path), name, "another", "--out")
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"about": {}, "seconds": 1}', "\0"])
+LACKING = {"about": {}, "seconds": 1, "measurements": [{"algorithm": "maml", "round": 0}]}
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", json.dumps(LACKING), "\0"])
 def test_an_unreadable_file_of_measurements(tmp_path: Path, content: str) -> None:
     (tmp_path / "measurements.json").write_text(content)
     assert_refused(study_cost(tmp_path), "measurements.json", "not readable")
