@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from setting import Setting
@@ -42,17 +43,20 @@ def initial(shape: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(0).uniform(-limit, limit, shape).astype(np.float32)
 
 
+def initial_weights(setting: Setting) -> list[np.ndarray]:
+    """Kernel, gamma and beta of each convolution, then the dense layer's kernel and bias."""
+    *convolutions, dense = kernel_shapes(setting)
+    weights: list[np.ndarray] = []
+    for shape in convolutions:
+        weights += [initial(shape), np.ones(shape[-1], "f"), np.zeros(shape[-1], "f")]
+    return [*weights, initial(dense), np.zeros(dense[-1], "f")]
+
+
 def make_plain_tensorflow(setting: Setting) -> OuterSteps:
     """As the original program: one call per inner step, weights through the host around tasks."""
     import tensorflow as tf
 
-    filters, pooling = setting.filters, setting.pooling
-    weights: list[tf.Variable] = []
-    for shape in kernel_shapes(setting)[:-1]:
-        weights += [tf.Variable(initial(shape)), tf.Variable(tf.ones([filters]))]
-        weights += [tf.Variable(tf.zeros([filters]))]
-    dense = kernel_shapes(setting)[-1]
-    weights += [tf.Variable(initial(dense)), tf.Variable(tf.zeros([dense[-1]]))]
+    pooling, weights = setting.pooling, [tf.Variable(w) for w in initial_weights(setting)]
     optimizer = tf.keras.optimizers.Adam(setting.config.inner_rate, beta_1=0.0, epsilon=EPSILON)
     optimizer.build(weights)
 
@@ -89,34 +93,34 @@ def make_plain_tensorflow(setting: Setting) -> OuterSteps:
     return run
 
 
+def torch_scores(weights: list[Any], x: Any, pooling: bool) -> Any:
+    """Logits of the network on images [batch, C, H, W], as torch tensors."""
+    from torch.nn import functional
+
+    for block in range(4):
+        kernel, gamma, beta = weights[3 * block : 3 * block + 3]
+        x = functional.conv2d(x, kernel, stride=1 if pooling else 2, padding=1)
+        x = functional.batch_norm(x, None, None, gamma, beta, True, 0.0, BATCH_NORM_EPSILON)
+        if pooling:
+            x = functional.max_pool2d(x, 2, ceil_mode=True)
+        x = functional.relu(x)
+    return x.flatten(1) @ weights[-2] + weights[-1]
+
+
 def make_torch_eager(setting: Setting) -> OuterSteps:
     """PyTorch without compilation, task by task, weights copied in memory."""
     import torch
     from torch.nn import functional
 
-    filters, stride = setting.filters, 1 if setting.pooling else 2
-    state: list[torch.Tensor] = []
-    for shape in kernel_shapes(setting)[:-1]:
-        kernel = torch.from_numpy(initial(shape)).permute(3, 2, 0, 1).contiguous()
-        state += [kernel, torch.ones(filters), torch.zeros(filters)]
-    dense = kernel_shapes(setting)[-1]
-    state += [torch.from_numpy(initial(dense)), torch.zeros(dense[-1])]
-    weights = [tensor.requires_grad_() for tensor in state]
+    weights = [
+        torch.from_numpy(w.transpose(3, 2, 0, 1).copy() if w.ndim == 4 else w).requires_grad_()
+        for w in initial_weights(setting)
+    ]
     rate = setting.config.inner_rate
     optimizer = torch.optim.Adam(weights, lr=rate, betas=(0.0, BETA2), eps=EPSILON)
     images, labels = batches(setting)
     inputs = torch.from_numpy(images).permute(0, 1, 4, 2, 3).contiguous()
     targets = torch.from_numpy(labels)
-
-    def scores(x):
-        for block in range(4):
-            kernel, gamma, beta = weights[3 * block : 3 * block + 3]
-            x = functional.conv2d(x, kernel, stride=stride, padding=1)
-            x = functional.batch_norm(x, None, None, gamma, beta, True, 0.0, BATCH_NORM_EPSILON)
-            if setting.pooling:
-                x = functional.max_pool2d(x, 2, ceil_mode=True)
-            x = functional.relu(x)
-        return x.flatten(1) @ weights[-2] + weights[-1]
 
     def run(outer_steps: int) -> None:
         for _ in range(outer_steps):
@@ -125,7 +129,8 @@ def make_torch_eager(setting: Setting) -> OuterSteps:
             for _ in range(setting.config.meta_batch):
                 for x, y in zip(inputs, targets, strict=True):
                     optimizer.zero_grad()
-                    functional.cross_entropy(scores(x), y, reduction="sum").backward()
+                    scores = torch_scores(weights, x, setting.pooling)
+                    functional.cross_entropy(scores, y, reduction="sum").backward()
                     optimizer.step()
                 with torch.no_grad():
                     for weight, start, sums in zip(weights, old, total, strict=True):
@@ -181,11 +186,7 @@ def make_jax_vmap(setting: Setting) -> OuterSteps:
     from jax import numpy as jnp
 
     gradient = jax.grad(jax_loss(setting))
-    parts = []
-    for shape in kernel_shapes(setting)[:-1]:
-        parts += [initial(shape), np.ones(shape[-1], "f"), np.zeros(shape[-1], "f")]
-    dense = kernel_shapes(setting)[-1]
-    parts += [initial(dense), np.zeros(dense[-1], np.float32)]
+    parts = initial_weights(setting)
 
     def inner_step(carry, batch):
         weights, moments, time = carry

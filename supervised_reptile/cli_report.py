@@ -30,26 +30,32 @@ Examples:
     type=click.Path(path_type=Path),
     default="report",
     show_default=True,
-    help="The folder to write report.md and report.html into.",
+    help="The folder to write the pages into.",
+)
+@click.option(
+    "--name", default="report", show_default=True, help="Of the pages: NAME.md and NAME.html."
 )
 @click.option("--title", default="Results", show_default=True, help="Of the page.")
-def report(folders: tuple[Path, ...], out: Path, title: str) -> None:
+def report(folders: tuple[Path, ...], out: Path, name: str, title: str) -> None:
     """Put results into one page, as Markdown and as HTML.
 
     Every study that `reptile reproduce` left in DIR or below is shown with its tables and figures,
     the commands that repeat it, and the machine, versions and time they took; the runs that
     belong to no study in a table of their accuracies.
 
-    report.html is one file that needs nothing else: the figures are inside, and it fetches
-    nothing. report.md links to the figures where they lie. The same results give the same pages.
+    The HTML page is one file that needs nothing else: the figures are inside, and it fetches
+    nothing. The Markdown page links to the figures where they lie. The same results give the same
+    pages.
     """
+    if Path(name).name != name:
+        raise click.UsageError(f"--name {name!r}: a name without folders, for files in --out")
     page = gather(folders, title)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        for name, text in (
-            ("report.md", markdown_page(page, out)),
-            ("report.html", html_page(page)),
+        for file, text in (
+            (f"{name}.md", markdown_page(page, out)),
+            (f"{name}.html", html_page(page)),
         ):
-            with replacing(out / name) as temporary:
+            with replacing(out / file) as temporary:
                 temporary.write_text(text, encoding="utf8")
-            click.echo(f"wrote {out / name}")
+            click.echo(f"wrote {out / file}")

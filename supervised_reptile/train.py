@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -23,7 +24,6 @@ from supervised_reptile.episodes import (
 from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.feed import Fed, ImageFeed, prefetched
 from supervised_reptile.learner import Learner
-from supervised_reptile.run_dir import RunDir
 from supervised_reptile.signals import StopSignals
 
 # Pixels that one compiled call may train on: seconds of work, so that Ctrl-C is heard soon.
@@ -37,6 +37,20 @@ class Chunk(NamedTuple):
 
     start: int
     stop: int
+
+
+class Run(Protocol):
+    """Where the training is kept: see `run_dir.RunDir`."""
+
+    path: Path
+    training_seconds: float
+
+    @property
+    def step(self) -> int:
+        """Outer steps done, as of the newest checkpoint."""
+
+    def save(self, step: int) -> None:
+        """Keep everything as it is after `step` outer steps."""
 
 
 class Watcher(Protocol):
@@ -56,7 +70,7 @@ def train(
     dataset: Dataset,
     feed: ImageFeed,
     learner: Learner,
-    run: RunDir,
+    run: Run,
     watcher: Watcher,
 ) -> None:
     """Outer steps from the run's newest checkpoint to config.outer_steps, with checkpoints.
@@ -143,7 +157,7 @@ def plan_chunks(
         start = stop
 
 
-def diverged(step: int, run: RunDir) -> UserError:
+def diverged(step: int, run: Run) -> UserError:
     """The error of a run whose weights are no longer finite after outer step `step`."""
     kept = f"the last good checkpoint is kept in {run.path}. " if run.step else ""
     return UserError(

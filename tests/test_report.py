@@ -177,6 +177,16 @@ def test_the_same_results_give_the_same_pages(results: Path, tmp_path: Path) -> 
     assert markdown.count("## Which gradients matter") == 1  # given twice, shown once
 
 
+def test_the_pages_have_the_name_that_is_asked_for(results: Path, tmp_path: Path) -> None:
+    report(results, "--out", tmp_path, "--title", "Same")
+    report(results, "--out", tmp_path, "--title", "Same", "--name", "october")
+    for kind in ("md", "html"):
+        assert (tmp_path / f"october.{kind}").read_bytes() == (
+            tmp_path / f"report.{kind}"
+        ).read_bytes()
+    assert_refused(report(results, "--name", "a/b"), "--name", "a/b", code=2)
+
+
 def test_studies_of_one_name_have_their_own_anchors(tmp_path: Path) -> None:
     for i, name in enumerate(["Gra dients!", "gra-dients", "other runs", "…"]):
         put_study(tmp_path / "in" / f"{i}", Study(name, f"Title {i}", "", (), 0.0, {}))
