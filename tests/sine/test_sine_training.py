@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import small_problem as small
@@ -91,13 +93,13 @@ def test_the_loss_is_the_mean_over_the_batch() -> None:
 
 
 @pytest.mark.parametrize("name", ["reptile", "maml"])
-def test_calls_of_any_length_end_in_the_same_bits_and_compile_once(name: str) -> None:
+def test_calls_of_any_length_end_in_the_same_bits(name: str) -> None:
     kind = problem(RULES["sgd"], second_order=name == "maml")
     sizes = np.linspace(1, 0.1, 12)
     ends = []
     for cuts, call_length in (((0, 12), 0), ((0, 1, 6, 12), 6), ((0, 5, 10, 12), 40)):
         own = learner(kind, call_length, np.float32)
-        for start, stop in zip(cuts, cuts[1:], strict=False):
+        for start, stop in itertools.pairwise(cuts):
             done = own.train(drawn(SHAPES[name], range(start, stop)), sizes[start:stop])
             assert done == stop - start
         ends.append((own.weights.numpy(), own.time.numpy()))
@@ -109,7 +111,7 @@ def test_calls_of_any_length_end_in_the_same_bits_and_compile_once(name: str) ->
 
 def test_divergence_is_told_by_step_also_in_a_call_that_was_filled_up() -> None:
     own = learner(problem(RULES["sgd"]), 10, np.float32)
-    assert own.train(drawn(REPTILE, range(4)), np.array([0.1, 0.1, 1e38, 0.1])) == 2
+    assert own.train(drawn(REPTILE, range(4)), np.array([0.1, 0.1, np.inf, 0.1])) == 2
 
 
 # ---- fits
