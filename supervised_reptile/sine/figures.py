@@ -41,6 +41,7 @@ def draw_fits(wave: Plotted, panels: Mapping[str, np.ndarray], path: Path) -> No
     all_axes = figure.subplots(1, len(panels), sharey=True)
     for axes, (title, predictions) in zip(all_axes, panels.items(), strict=True):
         _draw_fit(axes, wave, predictions)
+        axes.label_outer()
         axes.set_title(title, loc="left", fontsize=11)
     figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside right center",
                   frameon=False, fontsize=LABEL_SIZE)  # fmt: skip
@@ -55,7 +56,7 @@ def _draw_fit(axes: Axes, wave: Plotted, predictions: np.ndarray) -> list[Line2D
     lines = []
     for color, steps, values in zip(_grades(len(wave.steps)), wave.steps, predictions, strict=True):
         lines += axes.plot(wave.x, values, color=color, linewidth=1.8, label=f"after {steps} steps")
-    axes.set(xlabel="x", ylim=(-HEIGHT, HEIGHT), xlim=(wave.x[0], wave.x[-1]))
+    axes.set(xlabel="x", ylabel="y", ylim=(-HEIGHT, HEIGHT), xlim=(wave.x[0], wave.x[-1]))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     return lines
@@ -104,8 +105,8 @@ def _frames(wave: Plotted, outer_steps: Sequence[int], fits: np.ndarray) -> Iter
 # ---- the algorithms side by side
 
 
-def draw_losses(losses: Mapping[str, np.ndarray], waves: int, path: Path) -> None:
-    """Losses against inner steps: name of a curve -> float [waves, inner steps + 1]."""
+def draw_losses(losses: Mapping[str, np.ndarray], points: int, path: Path) -> None:
+    """Losses against inner steps on some points: name -> float [waves, inner steps + 1]."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.2, 4.8), layout="constrained")
@@ -119,11 +120,13 @@ def draw_losses(losses: Mapping[str, np.ndarray], waves: int, path: Path) -> Non
                           linewidth=0)  # fmt: skip
         axes.plot(steps, mean, color=color, linewidth=1.6)
         labels.append(Label(name, float(steps[-1]), float(mean[-1]), color))
-    axes.set(xlabel="gradient steps on 10 points", ylabel="mean squared error", yscale="log",
-             xlim=(0, steps[-1]))  # fmt: skip
+    axes.set(xlabel=f"gradient steps on {points} points", ylabel="mean squared error",
+             yscale="log", xlim=(0, steps[-1]))  # fmt: skip
+    for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "125" else "")
     axes.set_title("Learning a new wave from each initialization", loc="left", fontsize=11, pad=19)
     axes.annotate(
-        f"means over the same {waves:,} waves, with their 95% intervals", xy=(0, 1), xytext=(0, 7),
+        f"means over the same {len(values):,} waves, with their 95% intervals", xy=(0, 1), xytext=(0, 7),
         xycoords="axes fraction", textcoords="offset points", fontsize=LABEL_SIZE, color=GREY,
     )  # fmt: skip
     axes.grid(alpha=0.3)

@@ -57,7 +57,7 @@ def run_experiment(request: Request) -> None:
         named = {NAMES[name]: losses[name] for name in NAMES if name in losses}
         named[RANDOM] = experiment.judge.fit_new(initial_state(config))
         with writing(run.path):
-            draw_losses(named, config.eval_episodes, run.path / LOSSES)
+            draw_losses(named, config.shots, run.path / LOSSES)
         study = study_of(experiment, named, time.perf_counter() - began)
         write_study(run.path, study)
     study.show(run.path)
