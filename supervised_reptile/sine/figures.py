@@ -126,8 +126,9 @@ def draw_losses(losses: Mapping[str, np.ndarray], points: int, path: Path) -> No
         formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "125" else "")
     axes.set_title("Learning a new wave from each initialization", loc="left", fontsize=11, pad=19)
     axes.annotate(
-        f"means over the same {len(values):,} waves, with their 95% intervals", xy=(0, 1), xytext=(0, 7),
-        xycoords="axes fraction", textcoords="offset points", fontsize=LABEL_SIZE, color=GREY,
+        f"means over the same {len(values):,} waves, with their 95% intervals", xy=(0, 1),
+        xytext=(0, 7), xycoords="axes fraction", textcoords="offset points", fontsize=LABEL_SIZE,
+        color=GREY,
     )  # fmt: skip
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
