@@ -56,7 +56,8 @@ def opened(request: Request) -> Iterator[Experiment]:
 
 def network(config: SineConfig) -> MLP:
     """The network of `config`."""
-    return MLP(config.hidden_units, config.hidden_layers, config.activation)
+    reach = max(abs(config.x_min), abs(config.x_max))
+    return MLP(config.hidden_units, config.hidden_layers, config.activation, reach)
 
 
 def make_learner(config: SineConfig, net: MLP) -> Learner:
