@@ -188,8 +188,7 @@ class RunDir:
             self._cut_metrics(int(self._metrics_bytes))
             for entry in self._alignment.cut(self.step):
                 self._summarize_alignment(entry.pop("step"), entry)
-            for _ in self._fits.cut(self.step):
-                pass
+            self._fits.cut(self.step)
         return self.step
 
     def log(self, step: int, accuracies: Mapping[str, float]) -> None:
@@ -208,7 +207,7 @@ class RunDir:
     def log_fit(self, step: int, predictions: np.ndarray) -> None:
         """Append one line of a regression's predictions, float [inner steps shown, points]."""
         with writing(self.path):
-            rounded = predictions.round(4).astype(float)
+            rounded = predictions.astype(np.float64).round(4)
             self._fits.append({"step": step, "predictions": rounded.tolist()})
 
     def write_results(

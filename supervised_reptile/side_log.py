@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -35,22 +34,24 @@ class SideLog:
             with contextlib.suppress(OSError):
                 self._file.close()
 
-    def cut(self, step: int) -> Iterator[dict[str, Any]]:
-        """Forget entries of outer step `step` and later; yields those that are kept.
+    def cut(self, step: int) -> list[dict[str, Any]]:
+        """Forget entries of outer step `step` and later; returns those that are kept.
 
         What is kept is told by the steps in the lines: unlike metrics, it need not be there, and
         checkpoints of older programs know nothing of it.
         """
+        kept: list[dict[str, Any]] = []
         if not self._path.exists():
-            return
+            return kept
         size = 0
         for line in self._path.read_bytes().splitlines(keepends=True):
             entry = _entry(line)
             if entry is None or entry["step"] >= step:
                 break
             size += len(line)
-            yield entry
+            kept.append(entry)
         os.truncate(self._path, size)
+        return kept
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:

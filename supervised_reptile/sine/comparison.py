@@ -50,9 +50,8 @@ def losses_of_others(request: Request, main: Experiment) -> dict[str, np.ndarray
 def other_config(config: SineConfig, algorithm: str) -> SineConfig | None:
     """The run of `config` with another algorithm; None where it cannot be.
 
-    The same waves, and updates about as long: those of FOML and MAML consist of one gradient, those
-    of Reptile of one for each inner step, which the outer step size makes up for. Joint training's
-    only inner step is a task for every gradient that the others take.
+    Everything else stays as it is, but for joint training, whose only inner step is on one batch of
+    each wave.
     """
     if algorithm == "maml" and not config.sgd:
         return None
