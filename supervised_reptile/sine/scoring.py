@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -114,3 +115,4 @@ class WaveMonitor(Monitor):
         if not self._quiet:
             loss = accuracies["loss"]
             self._bar.write(f"after outer step {step}: loss on the plotted wave {loss:.4f}")
+            sys.stdout.flush()
