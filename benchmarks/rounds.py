@@ -30,13 +30,14 @@ class Measured(NamedTuple):
     flops: float  # of one call
     rates: list[float]  # units of work a second, in each round
     peak_mib: float  # resident memory of its process
+    cpu_rates: list[float]  # units of work a second of processor time, in each round
 
 
 class _Worker(NamedTuple):
     process: multiprocessing.Process
     told: Connection
     entry: tuple[str, str, float, float]  # name, unit, amount, flops
-    rates: list[float]
+    rates: list[tuple[float, float]]  # by the clock and by the processor's time
 
 
 def measure(makes: Sequence[Make], rounds: int, threads: int) -> tuple[list[Measured], list[str]]:
@@ -54,10 +55,10 @@ def measure(makes: Sequence[Make], rounds: int, threads: int) -> tuple[list[Meas
     finally:
         for worker in workers:
             worker.process.kill()
-    measured = [
-        Measured(*worker.entry, worker.rates, peak)
-        for worker, peak in zip(workers, peaks, strict=True)
-    ]
+    measured = []
+    for worker, peak in zip(workers, peaks, strict=True):
+        wall, cpu = (list(rates) for rates in zip(*worker.rates, strict=True))
+        measured.append(Measured(*worker.entry, wall, peak, cpu))
     return measured, missing
 
 
@@ -88,7 +89,8 @@ def _serve(make: Make, threads: int, caller: Connection) -> None:
     entry.work()  # compiles
     caller.send((entry.name, entry.unit, entry.amount, entry.flops))
     while caller.recv() == "work":
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
         entry.work()
-        caller.send(entry.amount / (time.perf_counter() - began))
+        seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
+        caller.send((entry.amount / seconds, entry.amount / cpu_seconds))
     caller.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

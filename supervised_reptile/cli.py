@@ -25,6 +25,11 @@ SUBCOMMANDS: Subcommands = {
         "train",
         "Train and evaluate on your own images, a folder for each class.",
     ),
+    "sine": (
+        "supervised_reptile.sine.cli",
+        "sine",
+        "Few-shot regression of sine waves: the smallest example, in a minute, with pictures.",
+    ),
     "data": (
         "supervised_reptile.cli_data",
         "data",

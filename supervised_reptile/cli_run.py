@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from supervised_reptile.config import Config, config_from_flags, config_options
+from supervised_reptile.config import config_from_flags, config_options
+from supervised_reptile.request import Request
 from supervised_reptile.runtime import start_tensorflow
 from supervised_reptile.sources import Source
 
@@ -29,6 +31,7 @@ def run_command(
     source: Source,
     parameters: Sequence[Callable] = (),
     omit: tuple[str, ...] = (),
+    epilog: str = EPILOG,
     **defaults: Any,
 ) -> click.Command:
     """A command that trains and evaluates on one kind of data.
@@ -40,17 +43,18 @@ def run_command(
       parameters: click decorators of parameters that only `source.load` takes.
       omit: fields of Config that are no flags here, because they have no meaning or are
         among `parameters`.
+      epilog: examples for --help, with {script} for `script`.
       defaults: fields of Config whose default differs here.
     """
 
     def decorated(command: Callable) -> Callable:
         for parameter in reversed(parameters):
             command = parameter(command)
-        return config_options(omit, **defaults)(command)
+        return config_options(omit, source.config, **defaults)(command)
 
     @click.command(
         help=help,
-        epilog=EPILOG.format(script=script),
+        epilog=epilog.format(script=script),
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     @decorated
@@ -84,11 +88,10 @@ def execute(values: dict[str, Any], explicit: set[str], source: Source) -> None:
     }
     if len(given := [name for name, on in exclusive.items() if on]) > 1:
         raise click.UsageError(f"{' and '.join(given)} exclude each other")
-    own = {name: values.pop(name) for name in set(values) - set(Config.__dataclass_fields__)}
-    config = config_from_flags(values, explicit)
-    known = frozenset(explicit & set(Config.__dataclass_fields__))
+    fields = set(source.config.__dataclass_fields__)
+    own = {name: values.pop(name) for name in set(values) - fields}
+    config = config_from_flags(values, explicit, source.config)
+    source = source._replace(load=partial(source.load, **own))
+    request = Request(config, frozenset(explicit & fields), source, resume, overwrite)
     start_tensorflow(config.threads)
-    from supervised_reptile.experiment import Request, run_experiment
-
-    load = partial(source.load, **own)
-    run_experiment(Request(config, known, source._replace(load=load), resume, overwrite))
+    importlib.import_module(source.program).run_experiment(request)

@@ -6,18 +6,19 @@ import dataclasses
 import shlex
 from collections.abc import Collection
 
-from supervised_reptile.config import Config, flag_of
+from supervised_reptile.config import Config
 
 
 def flags(config: Config, omit: Collection[str] = ()) -> list[str]:
     """The flags of all fields but `omit` that differ from their defaults."""
     words: list[str] = []
-    for item in dataclasses.fields(Config):
+    for item in dataclasses.fields(config):
         value = getattr(config, item.name)
         if item.name in omit or value == item.default:
             continue
-        words.append(flag_of(item.name))
-        if value is not True:
+        flag, *no_flag = item.metadata["flag"].split("/")
+        words.append(no_flag[0] if no_flag and value is False else flag)
+        if not isinstance(value, bool):
             words.append(str(value))
     return words
 

@@ -28,7 +28,10 @@ class AnyLength:
         return len(self._graphs)
 
     def __call__(self, *arguments: Any) -> Any:
-        """Call it with (nested tuples of) tensors; the first axis of each may have any length."""
+        """Call it with (nested tuples of) tensors; the first axis of each may have any length.
+
+        Where it is `one_program`, XLA compiles it anew for every length all the same.
+        """
         if tf.config.functions_run_eagerly():
             return self._function(*arguments)
         specs = tf.nest.map_structure(_any_length, arguments)
@@ -41,4 +44,5 @@ class AnyLength:
 
 
 def _any_length(tensor: tf.Tensor) -> tf.TensorSpec:
-    return tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)
+    shape = [None, *tensor.shape[1:]] if tensor.shape.rank else []
+    return tf.TensorSpec(shape, tensor.dtype)

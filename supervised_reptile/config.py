@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import click
 
@@ -56,6 +56,9 @@ RATE = Rate(min=0)
 @dataclass(frozen=True)
 class Config:
     """One run. Raises click.UsageError where two values contradict each other."""
+
+    kind: ClassVar[str] = "images"  # what is learnt; a run directory remembers it
+    measure: ClassVar[str] = "accuracy"  # what training looks at
 
     pretrained: str | None = flag(
         "--pretrained",
@@ -269,9 +272,9 @@ class Config:
             raise ValueError(str(error)) from error
 
 
-def flag_of(name: str) -> str:
+def flag_of(name: str, kind: type[Config] = Config) -> str:
     """The command-line flag of the field `name`, without the --no- form."""
-    return Config.__dataclass_fields__[name].metadata["flag"].split("/")[0]
+    return kind.__dataclass_fields__[name].metadata["flag"].split("/")[0]
 
 
 def differing_flags(
@@ -279,8 +282,9 @@ def differing_flags(
 ) -> list[str]:
     """One text per field of `explicit` with one of the `roles` whose two values differ."""
     return [
-        f"{flag_of(f.name)} is {getattr(stored, f.name)} there and {getattr(wanted, f.name)} here"
-        for f in dataclasses.fields(Config)
+        f"{flag_of(f.name, type(stored))} is {getattr(stored, f.name)} there and "
+        f"{getattr(wanted, f.name)} here"
+        for f in dataclasses.fields(stored)
         if f.name in explicit
         and f.metadata["role"] in roles
         and getattr(stored, f.name) != getattr(wanted, f.name)
@@ -294,7 +298,7 @@ def fill_from(stored: Config, wanted: Config, explicit: Collection[str]) -> Conf
     """
     stored_values = {
         f.name: getattr(stored, f.name)
-        for f in dataclasses.fields(Config)
+        for f in dataclasses.fields(stored)
         if f.name not in explicit and f.metadata["role"] != PLACE
     }
     if "shots" in explicit and "train_shots" not in explicit:
@@ -302,11 +306,13 @@ def fill_from(stored: Config, wanted: Config, explicit: Collection[str]) -> Conf
     return dataclasses.replace(wanted, **stored_values)
 
 
-def config_options(omit: tuple[str, ...] = (), **defaults: Any) -> Callable[[Callable], Callable]:
+def config_options(
+    omit: tuple[str, ...] = (), kind: type[Config] = Config, **defaults: Any
+) -> Callable[[Callable], Callable]:
     """Decorator: the click options of all fields but `omit`; `defaults` override their defaults."""
 
     def decorate(command: Callable) -> Callable:
-        for item in reversed(dataclasses.fields(Config)):
+        for item in reversed(dataclasses.fields(kind)):
             if item.name in omit:
                 continue
             option = dict(item.metadata["option"])
@@ -320,12 +326,14 @@ def config_options(omit: tuple[str, ...] = (), **defaults: Any) -> Callable[[Cal
     return decorate
 
 
-def config_from_flags(values: Mapping[str, Any], explicit: set[str]) -> Config:
+def config_from_flags(
+    values: Mapping[str, Any], explicit: set[str], kind: type[Config] = Config
+) -> Config:
     """The Config of parsed flags; `explicit` names the fields given on the command line."""
     values = dict(values)
     if values["algorithm"] == "joint" and "inner_steps" not in explicit:
         values["inner_steps"] = 1
-    return Config(**values)  # fields that are no flags of the command keep their defaults
+    return kind(**values)  # fields that are no flags of the command keep their defaults
 
 
 _OMNIGLOT_5WAY = {

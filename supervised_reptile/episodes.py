@@ -24,6 +24,7 @@ class Purpose(IntEnum):
     MONITOR = 1
     EVALUATE = 2
     ALIGN = 3
+    SHOW = 4
 
 
 class Stream(NamedTuple):
@@ -109,7 +110,7 @@ def sample_tasks(
       stream: which family of tasks.
       steps, tasks: the counters; the result has len(steps) * len(tasks) tasks.
     """
-    words = _words(stream, steps, tasks, _words_needed(shape))
+    words = random_words(stream, steps, tasks, _words_needed(shape))
     words, class_words = words[:, shape.way :], words[:, : shape.way]
     classes = _distinct(class_words, np.full(len(words), len(pool.starts)))
     used = shape.way * shape.per_class
@@ -119,11 +120,14 @@ def sample_tasks(
     ).reshape(*classes.shape, shape.per_class)
     rows = (pool.starts[classes][:, :, None] + chosen).astype(np.int32)  # [tasks, way, per class]
     labels = np.broadcast_to(np.arange(shape.way, dtype=np.int32)[None, :, None], rows.shape)
-    return _cut(shape, rows, labels, words)
+    return cut_tasks(shape, rows, labels, words)
 
 
-def _cut(shape: TaskShape, rows: np.ndarray, labels: np.ndarray, words: np.ndarray) -> Tasks:
-    """Sort a task's examples [tasks, way, per class] into support, tail, queries and batches."""
+def cut_tasks(shape: TaskShape, rows: np.ndarray, labels: np.ndarray, words: np.ndarray) -> Tasks:
+    """Sort tasks' examples [tasks, way, per class] into support, tail, queries and batches.
+
+    `words` shuffle them: uint64 [tasks, words_to_cut(shape)].
+    """
     own_tail = shape.shots + shape.tail_shots
     flat = (len(rows), -1)
     support = [a[:, :, : shape.shots].reshape(flat) for a in (rows, labels)]
@@ -153,18 +157,25 @@ def _shuffles_needed(shape: TaskShape) -> int:
     return -(-shape.cut * shape.batch // (shape.way * shape.shots))
 
 
+def words_to_cut(shape: TaskShape) -> int:
+    """Random words that `cut_tasks` takes for one task: the shuffles of its support set."""
+    return shape.way * shape.shots * _shuffles_needed(shape)
+
+
 def _words_needed(shape: TaskShape) -> int:
-    """Random words of one task: its classes, their examples, the shuffles of its support set."""
-    return shape.way * (1 + shape.per_class + _shuffles_needed(shape) * shape.shots)
+    """Random words of one task: its classes, their examples, the shuffles."""
+    return shape.way * (1 + shape.per_class) + words_to_cut(shape)
 
 
-def _words(stream: Stream, steps: range, tasks: range, count: int) -> np.ndarray:
+def random_words(stream: Stream, steps: range, tasks: range, count: int) -> np.ndarray:
     """uint64 [len(steps) * len(tasks), count] from one Philox counter range per task."""
-    key = np.array([stream.seed, stream.purpose], np.uint64)
+    generator = np.random.Philox(key=np.array([stream.seed, stream.purpose], np.uint64))
+    state = generator.state  # put back with another counter: a quarter of a generator's making
     words = np.empty((len(steps) * len(tasks), count), np.uint64)
     for i, (step, task) in enumerate((s, t) for s in steps for t in tasks):
-        counter = np.array([0, 0, task, step], np.uint64)  # the first word counts draws
-        words[i] = np.random.Philox(key=key, counter=counter).random_raw(count)
+        state["state"]["counter"][:] = 0, 0, task, step  # the first word counts draws
+        generator.state = state
+        words[i] = generator.random_raw(count)
     return words
 
 

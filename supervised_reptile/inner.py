@@ -7,6 +7,7 @@ which kind of episode calls.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -47,13 +48,14 @@ class Problem(NamedTuple):
     grouping: Grouping = Grouping()
     stacked: bool = False  # independent tasks as one stack (accelerators), else side by side
     second_order: bool = False  # updates go back through inner steps (MAML); not if `stacked`
+    one_program: bool = False  # compiled by XLA as a whole, as `stacked` is: for tiny networks
 
 
 class Examples(NamedTuple):
     """Examples by their row in a table, so that only numbers cross into the graph."""
 
     rows: tf.Tensor  # int32 [..., batch]
-    labels: tf.Tensor  # int32 [..., batch]
+    labels: tf.Tensor  # int32 or, for regression, float [..., batch]
 
 
 def look_up(table: Table, rows: tf.Tensor, like: Weights) -> Inputs:
@@ -65,6 +67,11 @@ def summed_cross_entropy(labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
     """The classifiers' inner loss: the SUM over the inner batch (design, section 2, point 1)."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=scores)
     return tf.reduce_sum(losses)
+
+
+def mean_squared_error(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """The loss of regression: the MEAN over the inner batch, labels and outputs [n]."""
+    return tf.reduce_mean(tf.square(outputs - tf.cast(labels, outputs.dtype)))
 
 
 def loss_gradient(problem: Problem, weights: Weights, inputs: Inputs, labels: tf.Tensor) -> Weights:
@@ -136,4 +143,7 @@ def adapt_all(
         return step + 1, states, done
 
     start_of_all = (tf.constant(0), [start] * tasks, [tf.constant(0)] * at_once)
-    return tf.while_loop(lambda step, *_: step < steps, body, start_of_all)[1]
+    # XLA must know how much to keep of a loop that it is to go back through.
+    most = batches.rows.shape[1] if problem.second_order and problem.one_program else None
+    loop = partial(tf.while_loop, maximum_iterations=most)
+    return loop(lambda step, *_: step < steps, body, start_of_all)[1]

@@ -34,9 +34,15 @@ class Learner:
         weights: np.ndarray,
         task_order: str = "parallel",
         outer_optimizer: str = "sgd",
+        call_length: int = 0,
     ) -> None:
-        """Starts from `weights`, float [P], and the optimizers' states of the beginning."""
+        """Starts from `weights`, float [P], and the optimizers' states of the beginning.
+
+        call_length: outer steps that shorter calls of `train` are filled up to with idle ones, so
+          that XLA, which compiles anew for every length, has to compile once.
+        """
         self.problem = problem
+        self._call_length = call_length
         self._rule = OuterRule(task_order, outer_optimizer)
         self.weights = tf.Variable(weights, name="weights")
         self.second_moment = tf.Variable(np.zeros_like(weights), name="second_moment")
@@ -46,8 +52,9 @@ class Learner:
             for name in OPTIMIZERS[outer_optimizer].memory
         }
         self._outer_time = tf.Variable(0, dtype=tf.int64, name="outer_time")
-        self._train = AnyLength(self._train_steps, problem.stacked)
-        self._products = AnyLength(self._gradient_products, problem.stacked)
+        one_program = problem.stacked or problem.one_program
+        self._train = AnyLength(self._train_steps, one_program)
+        self._products = AnyLength(self._gradient_products, one_program)
         self._counters: dict[tuple[str, ...], AnyLength] = {}  # per transduction modes
 
     @property
@@ -88,13 +95,22 @@ class Learner:
         outer, tasks = len(step_sizes), fed.tasks
 
         def per_step(array: np.ndarray) -> tf.Tensor:
-            return _tensor(array.reshape(outer, len(array) // outer, *array.shape[1:]))
+            steps = array.reshape(outer, len(array) // outer, *array.shape[1:])
+            return _tensor(self._filled_up(steps))
 
         work = TrainingTasks(
             Examples(per_step(tasks.rows), per_step(tasks.labels)),
             Examples(per_step(tasks.tail_rows), per_step(tasks.tail_labels)),
         )
-        return int(self._train(fed.table, work, tf.constant(step_sizes, self.weights.dtype)))
+        sizes = tf.constant(self._filled_up(step_sizes), self.weights.dtype)
+        return int(self._train(fed.table, work, sizes, tf.constant(outer)))
+
+    def _filled_up(self, steps: np.ndarray) -> np.ndarray:
+        """`steps` [outer, ...] with zeros up to the length of a call."""
+        missing = self._call_length - len(steps)
+        if missing <= 0:
+            return steps
+        return np.concatenate([steps, np.zeros((missing, *steps.shape[1:]), steps.dtype)])
 
     def count_correct(self, fed: Fed, modes: tuple[str, ...]) -> dict[str, np.ndarray]:
         """Right answers in each episode, int32 [episodes], per transduction mode."""
@@ -119,10 +135,11 @@ class Learner:
         batches = Examples(_tensor(fed.tasks.rows), _tensor(fed.tasks.labels))
         return self._products(fed.table, batches).numpy()
 
-    def _train_steps(self, table: Table, work: TrainingTasks, step_sizes: tf.Tensor) -> tf.Tensor:
-        state, sound = outer_steps(
-            self.problem, self._rule, self.outer_state, table, (work, step_sizes)
-        )
+    def _train_steps(
+        self, table: Table, tasks: TrainingTasks, step_sizes: tf.Tensor, count: tf.Tensor
+    ) -> tf.Tensor:
+        work = tasks, step_sizes
+        state, sound = outer_steps(self.problem, self._rule, self.outer_state, table, work, count)
         join = self.problem.grouping.join
         self.weights.assign(join(state.inner.weights))
         self.second_moment.assign(join(state.inner.second_moment))
@@ -139,4 +156,6 @@ class Learner:
         return gradient_products(self.problem, self.state.weights, table, batches)
 
 
-_tensor = partial(tf.constant, dtype=tf.int32)
+def _tensor(array: np.ndarray) -> tf.Tensor:
+    """Numbers of rows and classes as int32, the labels of regression as they are."""
+    return tf.constant(array, tf.int32 if array.dtype.kind in "iu" else None)

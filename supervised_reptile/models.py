@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -86,27 +86,44 @@ def own_images_net(image_shape: tuple[int, int, int], way: int) -> ConvNet:
 
 def initial_weights(net: ConvNet, seed: int) -> np.ndarray:
     """Float32 [net.size]: Glorot uniform kernels, gamma 1, all biases 0."""
-    words = np.random.Philox(key=np.array([seed, _INITIAL_WEIGHTS], np.uint64))
+    draw = initial_draws(seed)
     parts = []
     for name, shape in net.shapes:
         if name.endswith("kernel"):
             receptive = math.prod(shape[:-2])
             limit = math.sqrt(6 / (receptive * (shape[-2] + shape[-1])))
-            uniform = (words.random_raw(math.prod(shape)) >> np.uint64(11)) * 2.0**-53
-            parts.append(limit * (2 * uniform - 1))
+            parts.append(limit * draw(shape))
         else:
             parts.append(np.full(shape, 1.0 if name.endswith("gamma") else 0.0))
     return np.concatenate([part.ravel() for part in parts]).astype(np.float32)
 
 
-def unflatten(net: ConvNet, flat: tf.Tensor) -> list[tf.Tensor]:
+def initial_draws(seed: int) -> Callable[[tuple[int, ...]], np.ndarray]:
+    """Makes uniform random numbers from -1 to 1, float64 of any shape, one array after another."""
+    words = np.random.Philox(key=np.array([seed, _INITIAL_WEIGHTS], np.uint64))
+
+    def draw(shape: tuple[int, ...]) -> np.ndarray:
+        return 2 * ((words.random_raw(math.prod(shape)) >> np.uint64(11)) * 2.0**-53) - 1
+
+    return draw
+
+
+class Net(Protocol):
+    """A network whose weights lie one after the other in a flat vector."""
+
+    @property
+    def shapes(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Name and shape of every weight, in their order in the flat vector."""
+
+
+def unflatten(net: Net, flat: tf.Tensor) -> list[tf.Tensor]:
     """The flat vector [net.size] as the tensors of `net.shapes`."""
     sizes = [math.prod(shape) for _, shape in net.shapes]
     pieces = tf.split(flat, sizes)
     return [tf.reshape(piece, shape) for piece, (_, shape) in zip(pieces, net.shapes, strict=True)]
 
 
-def flatten(parts: list[tf.Tensor]) -> tf.Tensor:
+def flatten(parts: Sequence[tf.Tensor]) -> tf.Tensor:
     """The inverse of `unflatten`."""
     return tf.concat([tf.reshape(part, [-1]) for part in parts], axis=0)
 

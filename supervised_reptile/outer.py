@@ -185,15 +185,18 @@ def outer_steps(
     start: OuterState,
     table: Table,
     work: tuple[TrainingTasks, tf.Tensor],
+    count: tf.Tensor | None = None,
 ) -> tuple[OuterState, tf.Tensor]:
     """Outer steps over `work`: tasks [outer, meta_batch, ...] and outer step sizes [outer].
 
+    Only the first `count` of them, if it is given; the rest is padding then.
+
     Returns the state after them and the number of outer steps after which all of it was
-    finite: less than `outer` means that the loss diverged and the state is of no use.
+    finite: less than asked for means that the loss diverged and the state is of no use.
     """
     tasks, step_sizes = work
     run_tasks, optimizer = TASK_ORDERS[rule.task_order], OPTIMIZERS[rule.optimizer]
-    last = tf.shape(step_sizes)[0]
+    last = tf.shape(step_sizes)[0] if count is None else count
 
     def body(step, sound, state):
         result = run_tasks(problem, state.inner, table, _pick(tasks, step))

@@ -4,6 +4,7 @@
     classes.json        the names of the classes in each split
     metrics.jsonl       one JSON object a line: accuracies seen during training
     alignment.jsonl     with --log-alignment: how well gradients agreed at the same steps
+    fits.jsonl          of sine waves: the plotted task's predictions at these steps
     tensorboard/        the same for TensorBoard
     checkpoints/        the last few checkpoints of weights, optimizer states and outer step
     results.json        accuracies with confidence intervals
@@ -25,7 +26,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -42,6 +43,7 @@ from supervised_reptile.run_files import (
     CLASSES,
     CONFIG,
     EPISODES,
+    FITS,
     METRICS,
     RESULTS,
     Stored,
@@ -50,6 +52,7 @@ from supervised_reptile.run_files import (
     holds_run,
     read_evaluations,
 )
+from supervised_reptile.side_log import SideLog
 
 KEPT_CHECKPOINTS = 3
 TENSORBOARD = "tensorboard"
@@ -58,12 +61,16 @@ OWN = (
     CLASSES,
     METRICS,
     ALIGNMENT,
+    FITS,
     RESULTS,
     TENSORBOARD,
     CHECKPOINTS,
     EPISODES,
     "learning_curve.png",
     "alignment.png",
+    "fit.png",
+    "gradient_steps.png",
+    "training.gif",
 )
 
 
@@ -96,7 +103,8 @@ class RunDir:
                     )
                 self._start(stored)
             self._metrics = (path / METRICS).open("a", encoding="utf8")
-            self._alignment: TextIO | None = None  # opened by the first line
+        self._alignment, self._fits = SideLog(path / ALIGNMENT), SideLog(path / FITS)
+        self._measure = stored.config.measure
         self._events = Events(path / TENSORBOARD)
 
     def __enter__(self) -> RunDir:
@@ -104,9 +112,10 @@ class RunDir:
 
     def __exit__(self, *_: object) -> None:
         # Whatever could not be written was reported when it was first tried.
-        for file in self._logs:
-            with contextlib.suppress(OSError):
-                file.close()
+        with contextlib.suppress(OSError):
+            self._metrics.close()
+        self._alignment.close()
+        self._fits.close()
         self._events.close()
         self._lock.close()
 
@@ -130,10 +139,6 @@ class RunDir:
         )
 
     @property
-    def _logs(self) -> list[TextIO]:
-        return [file for file in (self._metrics, self._alignment) if file]
-
-    @property
     def step(self) -> int:
         """Outer steps that the newest checkpoint, saved or restored, has behind it."""
         return int(self._step)
@@ -145,9 +150,10 @@ class RunDir:
           UserError: the disk is full or cannot be written.
         """
         with writing(self.path):
-            for file in self._logs:
-                file.flush()
-                os.fsync(file.fileno())
+            self._metrics.flush()
+            os.fsync(self._metrics.fileno())
+            self._alignment.sync()
+            self._fits.sync()
             self._step.assign(step)
             self._metrics_bytes.assign(self._metrics.tell())
             self._seconds.assign(self.training_seconds)
@@ -180,7 +186,9 @@ class RunDir:
         with writing(self.path):
             self._events.clear()
             self._cut_metrics(int(self._metrics_bytes))
-            self._cut_alignment()
+            for entry in self._alignment.cut(self.step):
+                self._summarize_alignment(entry.pop("step"), entry)
+            self._fits.cut(self.step)
         return self.step
 
     def log(self, step: int, accuracies: Mapping[str, float]) -> None:
@@ -193,11 +201,14 @@ class RunDir:
     def log_alignment(self, step: int, alignment: Mapping[str, float]) -> None:
         """Append one line of `alignment.summary` to its own file, and the same to TensorBoard."""
         with writing(self.path):
-            if not self._alignment:
-                self._alignment = (self.path / ALIGNMENT).open("a", encoding="utf8")
-            self._alignment.write(json.dumps({"step": step, **alignment}) + "\n")
-            self._alignment.flush()
+            self._alignment.append({"step": step, **alignment})
             self._summarize_alignment(step, alignment)
+
+    def log_fit(self, step: int, predictions: np.ndarray) -> None:
+        """Append one line of a regression's predictions, float [inner steps shown, points]."""
+        with writing(self.path):
+            rounded = predictions.astype(np.float64).round(4)
+            self._fits.append({"step": step, "predictions": rounded.tolist()})
 
     def write_results(
         self, evaluation: Mapping[str, Any], correct: Mapping[str, np.ndarray]
@@ -223,6 +234,7 @@ class RunDir:
 
     def _start(self, stored: Stored) -> None:
         content = {
+            "kind": stored.config.kind,
             "config": dataclasses.asdict(stored.config),
             "net": dict(stored.net),
             "data": stored.data,
@@ -243,40 +255,14 @@ class RunDir:
             accuracies = json.loads(line)
             self._summarize(accuracies.pop("step"), accuracies)
 
-    def _cut_alignment(self) -> None:
-        """Forget alignment of steps after the checkpoint; TensorBoard as for metrics.
-
-        What is kept is told by the steps in the lines: unlike metrics, it need not be there, and
-        checkpoints of older programs know nothing of it.
-        """
-        path = self.path / ALIGNMENT
-        if not path.exists():
-            return
-        size = 0
-        for line in path.read_bytes().splitlines(keepends=True):
-            entry = _entry(line)
-            if entry is None or entry["step"] >= self.step:
-                break
-            size += len(line)
-            self._summarize_alignment(entry.pop("step"), entry)
-        os.truncate(path, size)
-
     def _summarize(self, step: int, accuracies: Mapping[str, float]) -> None:
         for split, value in accuracies.items():
-            self._events.show(split, "accuracy", step, value)
+            self._events.show(split, self._measure, step, value)
 
     def _summarize_alignment(self, step: int, alignment: Mapping[str, float]) -> None:
         for pair, measure in itertools.product(PAIRS, MEASURES):
             value = alignment[f"{pair}_{measure}"]
             self._events.show(f"{pair}_task", f"gradient {measure}", step, value)
-
-
-def _entry(line: bytes) -> dict[str, Any] | None:
-    """The object in a line of a log; None if it was not finished."""
-    try:
-        return json.loads(line) if line.endswith(b"\n") else None
-    except ValueError:
-        return None
 
 
 def _lock(path: Path) -> Any:

@@ -19,6 +19,7 @@ CONFIG = "config.json"
 CLASSES = "classes.json"
 METRICS = "metrics.jsonl"
 ALIGNMENT = "alignment.jsonl"
+FITS = "fits.jsonl"
 RESULTS = "results.json"
 CHECKPOINTS = "checkpoints"
 EPISODES = "episodes"
@@ -72,16 +73,18 @@ def checkpoints(path: Path) -> list[str]:
     return [str(folder / f"ckpt-{step}") for step in steps]
 
 
-def read_stored(path: Path) -> Stored:
+def read_stored(path: Path, kind: type[Config] = Config) -> Stored:
     """The configuration of the run in `path`.
 
     Raises:
-      UserError: there is no run, or its configuration cannot be read.
+      UserError: there is no run, it is of another kind, or its configuration cannot be read.
     """
     check_runs([path])
     try:
         content = json.loads((path / CONFIG).read_text(encoding="utf8"))
-        config = Config.from_json(json.dumps(content["config"]))
+        if (found := content.get("kind", Config.kind)) != kind.kind:
+            raise UserError(f"{path}: the run in it learns {found}, not {kind.kind}")
+        config = kind.from_json(json.dumps(content["config"]))
         classes = json.loads((path / CLASSES).read_text(encoding="utf8"))
         return Stored(config, content["net"], content["data"], classes)
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -108,6 +111,15 @@ def read_alignment(path: Path) -> dict[str, np.ndarray]:
       UserError: it cannot be read; there is none without --log-alignment.
     """
     return _columns(path / ALIGNMENT)
+
+
+def read_fits(path: Path) -> dict[str, np.ndarray]:
+    """The columns of a run on sine waves: "step" and "predictions", as `RunDir.log_fit` has them.
+
+    Raises:
+      UserError: they cannot be read; only `reptile sine` writes them.
+    """
+    return _columns(path / FITS)
 
 
 def _columns(file: Path) -> dict[str, np.ndarray]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -75,6 +76,7 @@ class Scorer:
         self._feed = feed
         self._learner = learner
         self.looks = plan_looks(config, dataset)
+        self.interval = self.looks.interval
 
     def look(self, step: int) -> dict[str, float]:
         """Accuracy on a few episodes of training and as many of held-out classes.
@@ -137,13 +139,26 @@ class Scorer:
         return sample_tasks(self.splits[split], shape, stream, range(step, step + 1), tasks)
 
 
+class Judge(Protocol):
+    """Who says how good a learner is."""
+
+    config: Config
+    interval: int  # outer steps from look to look
+
+    def look(self, step: int) -> dict[str, float]:
+        """The numbers to be logged after outer step `step`."""
+
+    def align(self, step: int) -> dict[str, float]:
+        """How well gradients agree; asked for with --log-alignment only."""
+
+
 class Monitor:
     """Looks at the accuracies during training: progress bar, metrics, the original's lines."""
 
-    def __init__(self, scorer: Scorer, run: RunDir) -> None:
+    def __init__(self, scorer: Judge, run: RunDir) -> None:
         self._scorer = scorer
         self._run = run
-        self.interval = scorer.looks.interval
+        self.interval = scorer.interval
         self._means: dict[str, float] = {}
         self._looks = 0
 
@@ -167,6 +182,10 @@ class Monitor:
         self._run.log(step, accuracies)
         if self._scorer.config.log_alignment:
             self._run.log_alignment(step, self._scorer.align(step))
+        self.show(step, accuracies)
+
+    def show(self, step: int, accuracies: Mapping[str, float]) -> None:
+        """Print a line where that is no terminal, and running means on the progress bar."""
         if not sys.stdout.isatty():
             texts = " ".join(f"{split}={value:f}" for split, value in accuracies.items())
             print(f"batch {step}: {texts}", flush=True)

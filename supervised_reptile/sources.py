@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from supervised_reptile.config import Config
 
@@ -16,7 +16,9 @@ class Source(NamedTuple):
     """One kind of data."""
 
     network: str  # name of the function in `models` that makes its network
-    load: Callable[..., Dataset]  # (config, **values of its own parameters) -> data
+    load: Callable[..., Any]  # (config, **values of its own parameters) -> data
+    config: type[Config] = Config  # whose flags its command has
+    program: str = "supervised_reptile.experiment"  # the module whose `run_experiment` runs it
 
 
 def load_omniglot(config: Config) -> Dataset:

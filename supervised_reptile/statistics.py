@@ -49,10 +49,49 @@ def accuracy(correct: np.ndarray, queries: int) -> Accuracy:
     queries of one episode are not.
     """
     rates = np.asarray(correct, np.float64) / queries
-    if len(rates) < 2:
-        return Accuracy(float(rates.mean()), None, len(rates))
-    half_width = _NORMAL * float(rates.std(ddof=1)) / math.sqrt(len(rates))
-    return Accuracy(float(rates.mean()), half_width, len(rates))
+    return Accuracy(*mean_of(rates), len(rates))
+
+
+class Loss(NamedTuple):
+    """What losses of many independent tasks come to, with 95% confidence intervals."""
+
+    mean: float
+    half_width: float | None  # of the mean's interval; None for a single task
+    median: float  # losses are skewed: a few tasks can carry the mean
+    median_interval: tuple[float, float]
+    tasks: int
+
+    def __str__(self) -> str:
+        spread = "?" if self.half_width is None else f"{self.half_width:.4f}"
+        low, high = self.median_interval
+        return (
+            f"mean {self.mean:.4f} +- {spread}, median {self.median:.4f} ({low:.4f} to {high:.4f})"
+        )
+
+
+def loss(losses: np.ndarray) -> Loss:
+    """Mean and median of `losses`, float [tasks].
+
+    The median's interval is between two of the losses: how many of them are below the true median
+    is binomial, whatever their distribution; here its normal approximation.
+    """
+    ordered, count = np.sort(np.asarray(losses, np.float64)), len(losses)
+    reach = _NORMAL * math.sqrt(count) / 2
+    low = max(math.floor(count / 2 - reach), 1)
+    high = min(math.ceil(count / 2 + reach) + 1, count)
+    interval = float(ordered[low - 1]), float(ordered[high - 1])
+    return Loss(*mean_of(ordered), float(np.median(ordered)), interval, count)
+
+
+def mean_of(values: np.ndarray) -> tuple[float, float | None]:
+    """The mean of independent values, float [n], and the half width of its interval.
+
+    That is 1.96 standard errors, or None for a single value.
+    """
+    mean, count = float(values.mean()), len(values)
+    if count < 2:
+        return mean, None
+    return mean, _NORMAL * float(values.std(ddof=1)) / math.sqrt(count)
 
 
 def paired(first: np.ndarray, second: np.ndarray, queries: int) -> Paired:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from supervised_reptile.config import TAILED, Config
+from supervised_reptile.config import TAILED, Config, flag_of
 from supervised_reptile.data.dataset import ClassPool, Dataset, check_pool
 from supervised_reptile.episodes import (
     Purpose,
@@ -53,6 +53,13 @@ class Run(Protocol):
         """Keep everything as it is after `step` outer steps."""
 
 
+class Supply(NamedTuple):
+    """Where training tasks come from."""
+
+    prepare: Callable[[Chunk], Fed]  # the tasks of all its outer steps, meta-batch by meta-batch
+    longest: int  # outer steps in one compiled call: short enough for Ctrl-C to be heard soon
+
+
 class Watcher(Protocol):
     """Who follows the training."""
 
@@ -65,14 +72,7 @@ class Watcher(Protocol):
         """Hear that `done` outer steps are done."""
 
 
-def train(
-    config: Config,
-    dataset: Dataset,
-    feed: ImageFeed,
-    learner: Learner,
-    run: Run,
-    watcher: Watcher,
-) -> None:
+def train(config: Config, supply: Supply, learner: Learner, run: Run, watcher: Watcher) -> None:
     """Outer steps from the run's newest checkpoint to config.outer_steps, with checkpoints.
 
     Args:
@@ -83,14 +83,9 @@ def train(
       Interrupted: SIGINT or SIGTERM came; the state was saved first.
       UserError: the loss diverged (the last checkpoint is from before), or saving failed.
     """
-    pool, shape = dataset.pools["train"], task_shape(config)
-
-    def prepare(chunk: Chunk) -> Fed:
-        return feed(draw(config, pool, shape, chunk))
-
-    chunks = plan_chunks(config, dataset.image_shape, watcher.interval, run.step)
+    chunks = plan_chunks(config, supply.longest, watcher.interval, run.step)
     with StopSignals() as stop:
-        for chunk, fed in prefetched(chunks, prepare):
+        for chunk, fed in prefetched(chunks, supply.prepare):
             began = time.perf_counter()
             sizes = config.outer_step_size_at(np.arange(chunk.start, chunk.stop))
             sound = learner.train(fed, sizes)
@@ -109,7 +104,7 @@ def train(
         if stop.received:
             raise Interrupted(
                 f"Interrupted; saved after outer step {run.step - 1}. "
-                f"Continue with --checkpoint {run.path} --resume",
+                f"Continue with {flag_of('checkpoint', type(config))} {run.path} --resume",
                 stop.received,
             )
 
@@ -137,17 +132,31 @@ def draw(config: Config, pool: ClassPool, shape: TaskShape, chunk: Chunk) -> Tas
     )
 
 
+def image_supply(config: Config, dataset: Dataset, feed: ImageFeed) -> Supply:
+    """The tasks of classes of images."""
+    pool, shape = dataset.pools["train"], task_shape(config)
+
+    def prepare(chunk: Chunk) -> Fed:
+        return feed(draw(config, pool, shape, chunk))
+
+    return Supply(prepare, longest_call(config, dataset.image_shape))
+
+
+def longest_call(config: Config, image_shape: tuple[int, int, int]) -> int:
+    """Outer steps that one compiled call may do on images."""
+    images = config.meta_batch * config.inner_steps * config.inner_batch
+    if config.algorithm == "maml":
+        images *= MAML_SLOWER
+    return max(1, min(100, PIXELS_PER_CALL // (images * math.prod(image_shape))))
+
+
 def plan_chunks(
-    config: Config, image_shape: tuple[int, int, int], look_interval: int, first_step: int
+    config: Config, longest: int, look_interval: int, first_step: int
 ) -> Iterator[Chunk]:
     """Cut the outer steps into calls that end wherever something is to be done between steps.
 
     How they are cut has no influence on the weights.
     """
-    images = config.meta_batch * config.inner_steps * config.inner_batch
-    if config.algorithm == "maml":
-        images *= MAML_SLOWER
-    longest = max(1, min(100, PIXELS_PER_CALL // (images * math.prod(image_shape))))
     start = first_step
     while start < config.outer_steps:
         to_look = 1 + -start % look_interval  # a look follows steps 0, interval, ...

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -113,10 +113,15 @@ class Cue(NamedTuple):
     signal: int
 
 
-def execute(*arguments: object, cue: Cue | None = None) -> Outcome:
-    """`run_omniglot.py` in a process of its own, stopped by a signal if there is a `cue`."""
+def execute(
+    *arguments: object, cue: Cue | None = None, program: Sequence[str] = (str(SCRIPT),)
+) -> Outcome:
+    """`run_omniglot.py` in a process of its own, stopped by a signal if there is a `cue`.
+
+    program: what Python is to run instead of it.
+    """
     lines, seen = [], 0
-    with started(*arguments) as process:
+    with started(*arguments, program=program) as process:
         for line in process.stdout:
             lines.append(line)
             if cue and line.startswith(cue.start):
@@ -128,12 +133,14 @@ def execute(*arguments: object, cue: Cue | None = None) -> Outcome:
 
 
 @contextlib.contextmanager
-def started(*arguments: object) -> Iterator[subprocess.Popen]:
+def started(
+    *arguments: object, program: Sequence[str] = (str(SCRIPT),)
+) -> Iterator[subprocess.Popen]:
     """A running `run_omniglot.py` with its output to be read; ended with the block at the latest.
 
     Messages to standard error are collected meanwhile; `finish` returns them.
     """
-    words = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    words = [sys.executable, *program, *map(str, arguments)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.messages = []
     process.collector = threading.Thread(target=lambda: process.messages.extend(process.stderr))

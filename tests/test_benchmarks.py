@@ -48,5 +48,14 @@ def test_a_store_that_is_not_resident(gigabytes: str) -> None:
 
 
 def test_every_benchmark_says_what_it_does() -> None:
-    for script in ("run.py", "scaling.py", "looks.py", "large_store.py"):
+    for script in ("run.py", "scaling.py", "looks.py", "large_store.py", "sine.py"):
         assert f"python benchmarks/{script}" in run(script, "--help")
+
+
+def test_sine_beside_plain_loops() -> None:
+    lines = run("sine.py", "--rounds", "1", "--tasks", "1000").splitlines()[4:7]
+    names = "this program", "TensorFlow, eager", "TensorFlow, a tf.function per inner step"
+    for line, name in zip(lines, names, strict=True):
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        assert cells[0] == name
+        assert (cells[2] == "1") == (cells[4] == "1") == (name == names[0])

@@ -20,7 +20,7 @@ from supervised_reptile.feed import Fed
 from supervised_reptile.inner import InnerRule, InnerState, Problem, inner_step
 from supervised_reptile.learner import Learner
 from supervised_reptile.models import ConvNet, encoder, miniimagenet_net, omniglot_net
-from supervised_reptile.train import plan_chunks
+from supervised_reptile.train import longest_call, plan_chunks
 
 FOUR_STEPS = TaskShape(way=3, shots=4, steps=4, batch=5)
 SHAPES = {
@@ -196,7 +196,11 @@ def test_a_call_is_as_short_as_others_although_steps_are_slower() -> None:
     lengths = {}
     for algorithm in ("foml", "maml"):
         config = Config(**{**PRESETS["omniglot-5way"], "algorithm": algorithm, "sgd": True})
-        chunks = list(plan_chunks(config, (28, 28, 1), look_interval=10**6, first_step=1))
+        chunks = list(
+            plan_chunks(
+                config, longest_call(config, (28, 28, 1)), look_interval=10**6, first_step=1
+            )
+        )
         assert chunks[-1].stop == config.outer_steps
         lengths[algorithm] = max(chunk.stop - chunk.start for chunk in chunks)
     assert lengths == {"foml": 100, "maml": 25}

@@ -88,7 +88,7 @@ def step_of(name: str) -> tuple[tf.types.experimental.GenericFunction, tuple]:
     no_tail = tf.zeros((1, config.meta_batch, 0), tf.int32)
     tasks = TrainingTasks(Examples(rows, rows), Examples(no_tail, no_tail))
     step = tf.function(partial(outer_steps, learner.problem, OuterRule()), jit_compile=True)
-    return step, (learner.outer_state, table, (tasks, tf.constant([0.5])))
+    return step, (learner.outer_state, table, (tasks, tf.constant([0.5])), tf.constant(1))
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -1,0 +1,85 @@
+"""Opening run directories: what starts, continues, evaluates or replaces a run."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from supervised_reptile.config import (
+    EVALUATION,
+    TRAINING,
+    Config,
+    differing_flags,
+    fill_from,
+    flag_of,
+)
+from supervised_reptile.errors import UserError
+from supervised_reptile.learner import Learner
+from supervised_reptile.request import Request
+from supervised_reptile.run_dir import RunDir
+from supervised_reptile.run_files import Stored, has_checkpoint, holds_run, read_stored
+
+
+def settle(request: Request) -> Config:
+    """The configuration to use: where a stored run is continued, its values for flags not given.
+
+    Raises:
+      UserError: the directory holds a run and nobody said what to do with it, or a given
+        flag contradicts it.
+    """
+    config, path = request.config, Path(request.config.checkpoint)
+    if not (request.resume or config.pretrained):
+        if holds_run(path) and not request.overwrite:
+            raise UserError(
+                f"{path} holds a run already: give --resume to continue it, --pretrained to "
+                "evaluate it, or --overwrite to start anew"
+            )
+        return config
+    stored = read_stored(path, type(config)).config
+    roles = (TRAINING, EVALUATION) if request.resume else (TRAINING,)
+    if differing := differing_flags(stored, config, request.explicit, roles):
+        raise UserError(
+            f"the flags contradict the run in {path}: {'; '.join(differing)}. "
+            f"Leave them out, or use another {flag_of('checkpoint', type(config))} directory"
+        )
+    return fill_from(stored, config, request.explicit)
+
+
+def check_directory(request: Request, stored: Stored) -> None:
+    """Refuse, before anything slow, to continue in the directory what is not `stored`."""
+    path = Path(stored.config.checkpoint)
+    if holds_run(path) and not request.overwrite:
+        check_same(path, stored, same_data=request.resume)
+
+
+def check_same(path: Path, wanted: Stored, same_data: bool) -> None:
+    """Refuse to put weights into another network, or to continue on other data (UserError)."""
+    stored = read_stored(path, type(wanted.config))
+    differing = [
+        f"{name} is {stored.net.get(name)} there and {value} here"
+        for name, value in wanted.net.items()
+        if stored.net.get(name) != (list(value) if isinstance(value, tuple) else value)
+    ]
+    if differing:
+        raise UserError(f"{path} holds weights of another architecture: {'; '.join(differing)}")
+    if same_data and stored.data != wanted.data:
+        raise UserError(
+            f"the {wanted.config.kind} are not those that the run in {path} was started with"
+        )
+    if same_data and any(
+        list(names) != stored.classes.get(split) for split, names in wanted.classes.items()
+    ):
+        raise UserError(f"the classes are not split as in the run in {path}")
+
+
+@contextlib.contextmanager
+def opened_run(stored: Stored, learner: Learner, overwrite: bool) -> Iterator[RunDir]:
+    """The run directory of `stored`, with its newest state, if there is one, in `learner`."""
+    config, path = stored.config, Path(stored.config.checkpoint)
+    with RunDir(path, stored, overwrite) as run:
+        run.attach(learner)
+        if config.pretrained and not has_checkpoint(path):
+            raise UserError(f"{path}: the run in it has no checkpoint yet; continue with --resume")
+        run.restore()
+        yield run

@@ -1,0 +1,46 @@
+"""`reptile sine`: the smallest complete example of the method."""
+
+from __future__ import annotations
+
+from supervised_reptile.cli_run import run_command
+from supervised_reptile.sine.config import SineConfig
+from supervised_reptile.sine.waves import Waves
+from supervised_reptile.sources import Source
+
+EPILOG = """\b
+Examples:
+  {script} --out runs/sine
+  {script} --out runs/relu --activation relu --no-compare
+  {script} --out runs/foml --algorithm foml --meta-step 0.5
+  {script} --out runs/sine --resume
+"""
+
+
+def waves_of(config: SineConfig) -> Waves:
+    """The waves that `config` describes."""
+    return Waves(
+        config.train_shots,
+        (config.x_min, config.x_max),
+        (config.amplitude_min, config.amplitude_max),
+        (0.0, config.phase_max),
+    )
+
+
+sine = run_command(
+    "reptile sine",
+    "Learn an initial network from which a few gradient steps on 10 points fit a new sine wave "
+    "(section 2 of the paper's blog post; the setting of its published script). Prints the loss "
+    "on one wave as training goes and on new waves at the end, and draws both.",
+    Source("MLP", waves_of, SineConfig, "supervised_reptile.sine.program"),
+    omit=(
+        "data_dir",
+        "way",
+        "look_episodes",
+        "log_alignment",
+        "transductive",
+        "precision",
+        "val_classes",
+        "both_modes",
+    ),
+    epilog=EPILOG,
+)

@@ -1,0 +1,78 @@
+"""The algorithms side by side, each trained on the same waves in a run directory of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from supervised_reptile.config import ALGORITHMS, PLACE, TAILED
+from supervised_reptile.errors import Interrupted
+from supervised_reptile.request import Request
+from supervised_reptile.run_files import has_checkpoint, holds_run
+from supervised_reptile.sine.config import SineConfig
+from supervised_reptile.sine.experiment import Experiment, evaluate_run, opened, train_run
+
+NAMES = {"reptile": "Reptile", "foml": "FOML", "maml": "MAML", "joint": "joint training"}
+FOLDER = "compare"  # in the run directory; its folders are called as the algorithms
+
+
+def losses_of_others(request: Request, main: Experiment) -> dict[str, np.ndarray]:
+    """Algorithm -> losses on new waves, float64 [waves, inner steps + 1], of all but the run's own.
+
+    What is not trained yet is trained first, unless the run was only to be evaluated.
+
+    Raises:
+      Interrupted: a signal stopped training, after a checkpoint.
+    """
+    found = {}
+    for algorithm in ALGORITHMS:
+        config = other_config(main.config, algorithm)
+        if algorithm == main.config.algorithm or config is None:
+            continue
+        path = Path(config.checkpoint)
+        if config.pretrained and not has_checkpoint(path):
+            continue
+        fields = dataclasses.fields(config)
+        decisive = frozenset(f.name for f in fields if f.metadata["role"] != PLACE)
+        overwrite = request.overwrite
+        resume = holds_run(path) and not (overwrite or config.pretrained)
+        print(f"{NAMES[algorithm]} for comparison, in {path}", flush=True)
+        with opened(Request(config, decisive, request.source, resume, overwrite)) as other:
+            if not config.pretrained:
+                _train(other, main.run.path)
+            found[algorithm] = evaluate_run(other)
+    return found
+
+
+def other_config(config: SineConfig, algorithm: str) -> SineConfig | None:
+    """The run of `config` with another algorithm; None where it cannot be.
+
+    Everything else stays as it is, but for joint training, whose only inner step is on one batch of
+    each wave.
+    """
+    if algorithm == "maml" and not config.sgd:
+        return None
+    changes: dict[str, Any] = {}
+    if algorithm == "joint":
+        changes["inner_steps"] = 1
+    elif config.algorithm == "joint":
+        changes["inner_steps"] = SineConfig.inner_steps
+    if algorithm not in TAILED:
+        changes["tail_shots"] = None
+    checkpoint = str(Path(config.checkpoint) / FOLDER / algorithm)
+    return dataclasses.replace(
+        config, algorithm=algorithm, checkpoint=checkpoint, compare=False, **changes
+    )
+
+
+def _train(other: Experiment, main: Path) -> None:
+    """Train, and if that is interrupted say how the whole continues."""
+    try:
+        train_run(other, quiet=True)
+    except Interrupted as stop:
+        raise Interrupted(
+            f"Interrupted; saved. Continue with --out {main} --resume", stop.signal_number
+        ) from stop

@@ -1,0 +1,118 @@
+"""SineConfig: the hyper-parameters of the sine waves, which are Config's with other defaults."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import click
+
+from supervised_reptile.config import COUNT, EVALUATION, PLACE, RATE, Config, Rate, flag
+
+NUMBER = Rate()
+
+
+@dataclass(frozen=True)
+class SineConfig(Config):
+    """One run on sine waves. Raises click.UsageError where two values contradict each other."""
+
+    kind: ClassVar[str] = "sine waves"
+    measure: ClassVar[str] = "loss"
+
+    seed: int = flag(
+        "--seed", 0, "Seed of the initial weights and the tasks.", type=click.IntRange(0, 2**63 - 1)
+    )
+    checkpoint: str = flag(
+        "--out",
+        "runs/sine",
+        "Run directory: configuration, metrics, checkpoints, results and figures are kept here.",
+        PLACE,
+        type=click.Path(),
+    )
+    way: int = flag("--classes", 1, "A task is one wave.", type=COUNT)
+    shots: int = flag(
+        "--shots", 10, "Points of a new wave that it is fitted to.", EVALUATION, COUNT
+    )
+    train_shots: int = flag(
+        "--points", 50, "Points of a curve, evenly spaced; a training task passes over them all.",
+        type=COUNT,
+    )  # fmt: skip
+    inner_batch: int = flag("--inner-batch", 10, "Points in an inner batch.", type=COUNT)
+    inner_steps: int = flag("--inner-iters", 5, "Inner steps per training task.", type=COUNT)
+    inner_rate: float = flag(
+        "--learning-rate", 0.02, "Step size of the inner optimizer.", type=RATE
+    )
+    outer_step_size_final: float = flag(
+        "--meta-step-final", 0.0, "Outer step size at the end; linear in between.", type=RATE
+    )
+    outer_steps: int = flag("--meta-iters", 30_000, "Outer steps of the whole run.", type=COUNT)
+    eval_batch: int = flag(
+        "--eval-batch", 10, "Points in an inner batch of evaluation.", EVALUATION, COUNT
+    )
+    eval_steps: int = flag(
+        "--eval-iters", 32, "Inner steps on a new wave in evaluation.", EVALUATION, COUNT
+    )
+    eval_episodes: int = flag(
+        "--eval-samples", 1000, "New waves that the loss at the end is of.", EVALUATION, COUNT
+    )
+    eval_interval: int = flag(
+        "--eval-interval", 1000, "Outer steps from look to look at the plotted wave.", type=COUNT
+    )
+    sgd: bool = flag("--sgd/--adam", True, "Inner optimizer: plain SGD, or Adam with beta1 = 0.")
+    tail_shots: int | None = flag(
+        "--foml-tail",
+        None,
+        "FOML and MAML: points set aside for the last inner batch.",
+        type=COUNT,
+    )
+    save_interval: int = flag(
+        "--save-interval", 10_000, "Outer steps between checkpoints.", PLACE, COUNT
+    )
+    eval_seed: int = flag(
+        "--eval-seed", 0, "The new waves depend on this alone.", EVALUATION,
+        click.IntRange(0, 2**63 - 1),
+    )  # fmt: skip
+    activation: str = flag(
+        "--activation",
+        "tanh",
+        "Of the hidden layers; the paper uses ReLU, its published script tanh.",
+        type=click.Choice(("tanh", "relu")),
+    )
+    hidden_units: int = flag("--hidden-units", 64, "Width of a hidden layer.", type=COUNT)
+    hidden_layers: int = flag("--hidden-layers", 2, "Hidden layers.", type=COUNT)
+    amplitude_min: float = flag("--amplitude-min", 0.1, "Smallest amplitude.", type=NUMBER)
+    amplitude_max: float = flag("--amplitude-max", 5.0, "Largest amplitude.", type=NUMBER)
+    phase_max: float = flag(
+        "--phase-max", 2 * math.pi, "Phases are from 0 to this; 2 pi by default.", type=NUMBER
+    )
+    x_min: float = flag("--x-min", -5.0, "First point of a curve.", type=NUMBER)
+    x_max: float = flag("--x-max", 5.0, "Last point of a curve.", type=NUMBER)
+    compare: bool = flag(
+        "--compare/--no-compare",
+        True,
+        "Afterwards, train with the other algorithms too, each in a run directory of its own in "
+        "--out, and draw how all of them learn from gradient steps.",
+        PLACE,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for broken, message in (
+            (
+                self.shots > self.train_shots,
+                f"--shots {self.shots}: a curve has only {self.train_shots} points; give fewer, "
+                "or more --points",
+            ),
+            (
+                self.amplitude_min > self.amplitude_max,
+                f"--amplitude-min {self.amplitude_min:g} is above --amplitude-max "
+                f"{self.amplitude_max:g}",
+            ),
+            (
+                self.x_min >= self.x_max,
+                f"--x-min {self.x_min:g} is not below --x-max {self.x_max:g}",
+            ),
+        ):
+            if broken:
+                raise click.UsageError(message)

@@ -1,0 +1,127 @@
+"""One experiment on waves from configuration to figures: what `reptile sine` calls."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from supervised_reptile.config import Config
+from supervised_reptile.episodes import Purpose, Stream, check_batch
+from supervised_reptile.feed import Fed
+from supervised_reptile.inner import InnerRule, Problem, mean_squared_error
+from supervised_reptile.learner import Learner
+from supervised_reptile.mlp import MLP, initial_mlp_weights, mlp_grouping, mlp_predictions
+from supervised_reptile.opening import check_directory, opened_run, settle
+from supervised_reptile.request import Request
+from supervised_reptile.run_dir import RunDir
+from supervised_reptile.run_files import Stored
+from supervised_reptile.sine.config import SineConfig
+from supervised_reptile.sine.fit import Start
+from supervised_reptile.sine.scoring import WaveJudge, WaveMonitor, evaluation_shape
+from supervised_reptile.sine.waves import Waves, draw_waves
+from supervised_reptile.statistics import loss
+from supervised_reptile.train import Chunk, Supply, task_shape, train
+
+CALL = 1000  # outer steps in one compiled call, of one task each: a fraction of a second
+
+
+class Experiment(NamedTuple):
+    """A run directory that is open, with all that training and evaluation need."""
+
+    config: SineConfig
+    waves: Waves
+    learner: Learner  # with the state of the run's newest checkpoint
+    judge: WaveJudge
+    run: RunDir
+
+
+@contextlib.contextmanager
+def opened(request: Request) -> Iterator[Experiment]:
+    """Everything that was asked for, checked and restored (UserError where it cannot)."""
+    config = settle(request)
+    waves = request.source.load(config)
+    check_batch(task_shape(config), "--inner-batch")
+    check_batch(evaluation_shape(config), "--eval-batch")
+    net = network(config)
+    stored = Stored(config, net._asdict(), "", {})
+    check_directory(request, stored)
+    learner = make_learner(config, net)
+    with opened_run(stored, learner, request.overwrite) as run:
+        yield Experiment(config, waves, learner, WaveJudge(config, waves, learner), run)
+
+
+def network(config: SineConfig) -> MLP:
+    """The network of `config`."""
+    reach = max(abs(config.x_min), abs(config.x_max))
+    return MLP(config.hidden_units, config.hidden_layers, config.activation, reach)
+
+
+def make_learner(config: SineConfig, net: MLP) -> Learner:
+    """A learner of `net` with the initial weights of config.seed."""
+    problem = Problem(
+        predict=lambda weights, inputs: mlp_predictions(net, weights, inputs[0]),
+        loss=mean_squared_error,
+        rule=InnerRule(config.inner_rate, config.sgd, config.weight_decay),
+        grouping=mlp_grouping(net),
+        second_order=config.algorithm == "maml",
+        one_program=True,
+    )
+    weights = initial_mlp_weights(net, config.seed)
+    order, optimizer = config.task_order, config.outer_optimizer
+    return Learner(problem, weights, order, optimizer, longest_call(config))
+
+
+def longest_call(config: Config) -> int:
+    """Outer steps in one compiled call."""
+    return max(1, min(CALL // config.meta_batch, config.outer_steps))
+
+
+def wave_supply(config: SineConfig, waves: Waves) -> Supply:
+    """Training tasks: passes over the points of waves."""
+    shape, stream = task_shape(config), Stream(config.seed, Purpose.TRAIN)
+    table = (tf.constant(waves.inputs),)
+
+    def prepare(chunk: Chunk) -> Fed:
+        tasks = range(config.meta_batch)
+        return Fed(table, draw_waves(waves, shape, stream, range(chunk.start, chunk.stop), tasks))
+
+    return Supply(prepare, longest_call(config))
+
+
+def train_run(experiment: Experiment, quiet: bool = False) -> None:
+    """Outer steps to the end of the run; `quiet`: with nothing but a progress bar."""
+    config, waves, learner, judge, run = experiment
+    with WaveMonitor(judge, run, quiet) as monitor:
+        train(config, wave_supply(config, waves), learner, run, monitor)
+
+
+def initial_state(config: SineConfig) -> Start:
+    """Where the run of `config` began."""
+    weights = tf.constant(initial_mlp_weights(network(config), config.seed))
+    return Start(weights, tf.zeros_like(weights), tf.constant(0, tf.int64))
+
+
+def evaluate_run(experiment: Experiment) -> np.ndarray:
+    """Store losses on new waves, and return them: float64 [waves, inner steps + 1]."""
+    config, _, _, judge, run = experiment
+    losses = judge.fit_new()
+    before, after = loss(losses[:, 0]), loss(losses[:, -1])
+    plotted = judge.look(run.step)["loss"]
+    evaluation: dict[str, Any] = {
+        "settings": evaluation_settings(config),
+        "loss": {"plotted": plotted, "before": before._asdict(), "after": after._asdict()},
+        "outer_steps": run.step,
+        "training_seconds": round(run.training_seconds, 2),
+    }
+    run.write_results(evaluation, {"loss": losses})
+    return losses
+
+
+def evaluation_settings(config: SineConfig) -> dict[str, Any]:
+    """What distinguishes evaluations of the same weights, as results.json keeps it."""
+    names = "shots", "eval_batch", "eval_steps", "eval_episodes", "eval_seed"
+    return {name: getattr(config, name) for name in names}

@@ -1,0 +1,141 @@
+"""Figures of waves: fits before and after meta-training, an animation, losses of all algorithms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from supervised_reptile.files import replacing
+from supervised_reptile.plots import COLORS, LABEL_SIZE, Label, label_ends, save
+from supervised_reptile.statistics import mean_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+    from PIL.Image import Image
+
+FIT, LOSSES, ANIMATION = "fit.png", "gradient_steps.png", "training.gif"
+HEIGHT = 4.0  # of the axes' upper and lower end
+GREY = "0.35"
+FRAME_DPI, FRAME_MS, LAST_FRAME_MS = 72, 110, 2500
+FRAME_COLORS = 64
+
+
+class Plotted(NamedTuple):
+    """The wave that figures show."""
+
+    x: np.ndarray  # float32 [points]
+    truth: np.ndarray  # float32 [points]
+    rows: np.ndarray  # int32 [shots]: the points that the network is fitted to
+    steps: np.ndarray  # int [shown]: inner steps after which predictions are drawn
+
+
+def draw_fits(wave: Plotted, panels: Mapping[str, np.ndarray], path: Path) -> None:
+    """Panels side by side: title -> predictions after the steps shown, float [shown, points]."""
+    from matplotlib.figure import Figure  # slow to import, and not everybody plots
+
+    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    all_axes = figure.subplots(1, len(panels), sharey=True)
+    for axes, (title, predictions) in zip(all_axes, panels.items(), strict=True):
+        _draw_fit(axes, wave, predictions)
+        axes.label_outer()
+        axes.set_title(title, loc="left", fontsize=11)
+    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside right center",
+                  frameon=False, fontsize=LABEL_SIZE)  # fmt: skip
+    save(figure, path)
+
+
+def _draw_fit(axes: Axes, wave: Plotted, predictions: np.ndarray) -> list[Line2D]:
+    """One fit; returns the lines of the predictions."""
+    axes.plot(wave.x, wave.truth, "--", color="black", linewidth=1.2, label="truth", zorder=2)
+    axes.plot(wave.x[wave.rows], wave.truth[wave.rows], "o", color="black", markersize=5,
+              label=f"the {len(wave.rows)} points", zorder=5)  # fmt: skip
+    lines = []
+    for color, steps, values in zip(_grades(len(wave.steps)), wave.steps, predictions, strict=True):
+        lines += axes.plot(wave.x, values, color=color, linewidth=1.8, label=f"after {steps} steps")
+    axes.set(xlabel="x", ylabel="y", ylim=(-HEIGHT, HEIGHT), xlim=(wave.x[0], wave.x[-1]))
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    return lines
+
+
+def _grades(count: int) -> list[tuple[float, float, float, float]]:
+    """Colours from light to dark, told apart by colour-blind readers and in grey."""
+    from matplotlib import colormaps
+
+    return [colormaps["viridis"](shade) for shade in np.linspace(0.82, 0.0, count)]
+
+
+# ---- the fit as meta-training proceeds
+
+
+def draw_animation(wave: Plotted, outer_steps: Sequence[int], fits: np.ndarray, path: Path) -> None:
+    """A GIF of fits, float [frames, shown, points], each after one of `outer_steps`."""
+    frames = list(_frames(wave, outer_steps, fits))
+    palette = frames[-1].quantize(FRAME_COLORS)
+    first, *rest = (frame.quantize(palette=palette, dither=0) for frame in frames)
+    times = [FRAME_MS] * len(rest) + [LAST_FRAME_MS]
+    with replacing(path) as temporary:
+        first.save(temporary, "GIF", save_all=True, append_images=rest, duration=times, loop=0)
+
+
+def _frames(wave: Plotted, outer_steps: Sequence[int], fits: np.ndarray) -> Iterator[Image]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    figure = Figure(figsize=(8, 4.4), dpi=FRAME_DPI, layout="constrained")
+    canvas, axes = FigureCanvasAgg(figure), figure.subplots()
+    lines = _draw_fit(axes, wave, fits[0])
+    title = axes.set_title(" ", loc="left", fontsize=11)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", frameon=False,
+                  fontsize=LABEL_SIZE)  # fmt: skip
+    for step, fit in zip(outer_steps, fits, strict=True):
+        title.set_text(f"after {step:,} outer steps")
+        for line, values in zip(lines, fit, strict=True):
+            line.set_ydata(values)
+        canvas.draw()
+        figure.set_layout_engine("none")  # the layout of the first frame stays
+        yield Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+
+# ---- the algorithms side by side
+
+
+def draw_losses(losses: Mapping[str, np.ndarray], points: int, path: Path) -> None:
+    """Losses against inner steps on some points: name -> float [waves, inner steps + 1]."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.2, 4.8), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)  # inches
+    axes = figure.subplots()
+    labels = []
+    for color, (name, values) in zip((*COLORS[:4], "#4d4d4d"), losses.items(), strict=False):
+        mean, half_width = np.transpose([_interval(column) for column in values.T])
+        steps = np.arange(len(mean))
+        axes.fill_between(steps, mean - half_width, mean + half_width, color=color, alpha=0.15,
+                          linewidth=0)  # fmt: skip
+        axes.plot(steps, mean, color=color, linewidth=1.6)
+        labels.append(Label(name, float(steps[-1]), float(mean[-1]), color))
+    axes.set(xlabel=f"gradient steps on {points} points", ylabel="mean squared error",
+             yscale="log", xlim=(0, steps[-1]))  # fmt: skip
+    for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "125" else "")
+    axes.set_title("Learning a new wave from each initialization", loc="left", fontsize=11, pad=19)
+    axes.annotate(
+        f"means over the same {len(values):,} waves, with their 95% intervals", xy=(0, 1),
+        xytext=(0, 7), xycoords="axes fraction", textcoords="offset points", fontsize=LABEL_SIZE,
+        color=GREY,
+    )  # fmt: skip
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    label_ends(axes, labels)
+    save(figure, path)
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    mean, half_width = mean_of(values)
+    return mean, half_width or 0.0

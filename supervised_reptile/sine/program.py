@@ -1,0 +1,128 @@
+"""What `reptile sine` does, from the configuration to the figures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+
+from supervised_reptile import environment
+from supervised_reptile.command_lines import command_line
+from supervised_reptile.files import writing
+from supervised_reptile.reproduce.study import Figure, Study, write_study
+from supervised_reptile.request import Request
+from supervised_reptile.run_files import read_fits
+from supervised_reptile.sine.comparison import NAMES, losses_of_others
+from supervised_reptile.sine.config import SineConfig
+from supervised_reptile.sine.experiment import (
+    Experiment,
+    evaluate_run,
+    initial_state,
+    opened,
+    train_run,
+)
+from supervised_reptile.sine.figures import (
+    ANIMATION,
+    FIT,
+    LOSSES,
+    draw_animation,
+    draw_fits,
+    draw_losses,
+)
+from supervised_reptile.statistics import loss
+from supervised_reptile.tables import Table
+
+RANDOM = "random initialization"
+
+
+def run_experiment(request: Request) -> None:
+    """Train, unless asked only to evaluate; print and store losses; draw.
+
+    Raises:
+      UserError: anything the user can mend; nothing was written or lost then.
+      Interrupted: a signal stopped training, after a checkpoint.
+    """
+    began = time.perf_counter()
+    with opened(request) as experiment:
+        config, run = experiment.config, experiment.run
+        if not config.pretrained:
+            train_run(experiment)
+        losses = {config.algorithm: evaluate_run(experiment)}
+        print(f"Loss on the plotted wave after {run.step} outer steps: {plotted_loss(experiment)}")
+        with writing(run.path):
+            draw_training(experiment)
+        if config.compare:
+            losses |= losses_of_others(request, experiment)
+        named = {NAMES[name]: losses[name] for name in NAMES if name in losses}
+        named[RANDOM] = experiment.judge.fit_new(initial_state(config))
+        with writing(run.path):
+            draw_losses(named, config.shots, run.path / LOSSES)
+        study = study_of(experiment, named, time.perf_counter() - began)
+        write_study(run.path, study)
+    study.show(run.path)
+
+
+def plotted_loss(experiment: Experiment) -> str:
+    """The loss on the plotted wave, for people."""
+    return f"{experiment.judge.look(experiment.run.step)['loss']:.4f}"
+
+
+def draw_training(experiment: Experiment) -> None:
+    """The plotted wave's fits before and after meta-training, and after training the way there."""
+    config, judge, run = experiment.config, experiment.judge, experiment.run
+    before, after = judge.fit_plotted(initial_state(config)), judge.fit_plotted()
+    titles = "from a random initialization", f"after {run.step:,} outer steps of {name_of(config)}"
+    draw_fits(judge.plotted, dict(zip(titles, (before, after), strict=True)), run.path / FIT)
+    if not config.pretrained:  # else inner steps may be others than those of the logged fits
+        fits = read_fits(run.path)
+        steps = [0, *(fits["step"] + 1).tolist(), run.step]
+        frames = np.concatenate([before[None], fits["predictions"], after[None]])
+        draw_animation(judge.plotted, steps, frames, run.path / ANIMATION)
+
+
+def name_of(config: SineConfig) -> str:
+    """The algorithm's name in a sentence."""
+    return NAMES[config.algorithm]
+
+
+def study_of(experiment: Experiment, losses: Mapping[str, np.ndarray], seconds: float) -> Study:
+    """What `reptile report` shows of the run."""
+    config, run = experiment.config, experiment.run
+    figures = [
+        Figure("One new wave, before and after meta-training", FIT),
+        Figure("Loss against gradient steps", LOSSES),
+    ]
+    return Study(
+        name="sine",
+        title="Few-shot regression of sine waves",
+        text=(
+            f"{name_of(config)}, {run.step:,} outer steps, seed {config.seed}: "
+            f"{run.training_seconds:.1f} s of training. Losses are mean squared errors over all "
+            f"{config.train_shots} points of a wave; fitted to {config.shots} of them."
+        ),
+        commands=(command_line("-m supervised_reptile sine", config),),
+        seconds=seconds,
+        environment=environment.describe(),
+        tables=(table(config, losses),),
+        figures=tuple(figures),
+    )
+
+
+def table(config: SineConfig, losses: Mapping[str, np.ndarray]) -> Table:
+    """Losses before and after inner steps from each initialization."""
+    columns = (
+        "initialization", "before", "1 step", f"{config.eval_steps} steps, mean", "95% interval",
+        "median", "95% interval",
+    )  # fmt: skip
+    rows = []
+    for name, values in losses.items():
+        after = loss(values[:, -1])
+        low, high = after.median_interval
+        spread = "?" if after.half_width is None else f"± {after.half_width:.4f}"
+        numbers = (f"{values[:, step].mean():.3f}" for step in (0, 1))
+        rows.append(
+            (name, *numbers, f"{after.mean:.4f}", spread, f"{after.median:.4f}",
+             f"{low:.4f} to {high:.4f}")
+        )  # fmt: skip
+    return Table(f"Loss on {config.eval_episodes:,} new waves", columns, tuple(rows), "")

@@ -1,0 +1,119 @@
+"""The losses of a learner on waves: on the plotted one during training, on new ones at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+import numpy as np
+from tqdm import tqdm
+
+from supervised_reptile.episodes import Purpose, Stream, Tasks, TaskShape
+from supervised_reptile.errors import Interrupted
+from supervised_reptile.learner import Learner
+from supervised_reptile.run_dir import RunDir
+from supervised_reptile.scoring import Monitor
+from supervised_reptile.signals import StopSignals
+from supervised_reptile.sine.config import SineConfig
+from supervised_reptile.sine.figures import Plotted
+from supervised_reptile.sine.fit import Fitter, Start, losses, start_of
+from supervised_reptile.sine.waves import Waves, draw_waves
+
+CALL = 250  # waves in one compiled call: a fraction of a second, so that Ctrl-C is heard soon
+FRAMES_PER_LOOK = (4, 2, 1)  # of the animation; the first that divides --eval-interval
+SHOWN = 5  # predictions of the plotted wave that are drawn, from step 0 to the last
+
+
+def evaluation_shape(config: SineConfig) -> TaskShape:
+    """How the points of a new wave are drawn and cut."""
+    return TaskShape(1, config.shots, config.eval_steps, config.eval_batch, config.replacement)
+
+
+def shown_steps(steps: int) -> np.ndarray:
+    """Inner steps after which predictions are drawn, int [up to SHOWN]: 0, 8, 16, 24, 32 of 32."""
+    return np.unique(np.linspace(0, steps, SHOWN).round().astype(int))
+
+
+class WaveJudge:
+    """Scores learners on waves."""
+
+    def __init__(self, config: SineConfig, waves: Waves, learner: Learner) -> None:
+        self.config = config
+        eval_interval = config.eval_interval
+        self.interval = eval_interval // next(n for n in FRAMES_PER_LOOK if eval_interval % n == 0)
+        self._waves = waves
+        self._learner = learner
+        self._fitter = Fitter(learner.problem._replace(second_order=False), waves.inputs)
+        show = Stream(config.seed, Purpose.SHOW)
+        self._shown = self._draw(show, range(1))
+
+    @property
+    def plotted(self) -> Plotted:
+        """The wave that figures show; it depends on config.seed."""
+        task = self._shown
+        return Plotted(
+            self._waves.inputs[:, 0],
+            task.query_labels[0, :, 0],
+            task.support_rows[0],
+            shown_steps(self.config.eval_steps),
+        )
+
+    def fit_plotted(self, start: Start | None = None) -> np.ndarray:
+        """Predictions of the plotted wave, float [shown steps, points], from `start` or by now."""
+        predictions = self._fitter(start or start_of(self._learner), self._shown)[0]
+        return predictions[shown_steps(self.config.eval_steps)]
+
+    def look(self, step: int) -> dict[str, float]:
+        """The loss on the plotted wave after all inner steps; it is the same wave at every step."""
+        predictions = self._fitter(start_of(self._learner), self._shown)
+        return {"loss": float(losses(predictions, self._shown)[0, -1])}
+
+    def align(self, step: int) -> dict[str, float]:
+        """Nothing: `reptile sine` has no --log-alignment."""
+        raise NotImplementedError("reptile sine has no --log-alignment")
+
+    def fit_new(self, start: Start | None = None) -> np.ndarray:
+        """Losses on config.eval_episodes new waves, float64 [waves, inner steps + 1].
+
+        Which waves is a function of config.eval_seed, so that runs compare.
+
+        Raises:
+          Interrupted: SIGINT or SIGTERM came.
+        """
+        start = start or start_of(self._learner)
+        stream, total = Stream(self.config.eval_seed, Purpose.EVALUATE), self.config.eval_episodes
+        parts = []
+        bar = tqdm(total=total, desc="new waves", unit="wave", disable=None, leave=False)
+        with bar, StopSignals() as stop:
+            for first in range(0, total, CALL):
+                tasks = self._draw(stream, range(first, first + CALL))
+                parts.append(losses(self._fitter(start, tasks), tasks))
+                bar.update(CALL)
+                if stop.received:
+                    raise Interrupted("Interrupted; nothing was stored of it.", stop.received)
+        return np.concatenate(parts)[:total]
+
+    def _draw(self, stream: Stream, tasks: range) -> Tasks:
+        return draw_waves(self._waves, evaluation_shape(self.config), stream, range(1), tasks)
+
+
+class WaveMonitor(Monitor):
+    """Looks at the plotted wave: its loss now and then, its predictions more often."""
+
+    def __init__(self, judge: WaveJudge, run: RunDir, quiet: bool = False) -> None:
+        super().__init__(judge, run)
+        self._judge = judge
+        self._quiet = quiet
+
+    def look(self, step: int) -> None:
+        """Log the predictions, and measure, log and show the loss where it is due."""
+        self._run.log_fit(step, self._judge.fit_plotted())
+        if step % self._judge.config.eval_interval == 0:
+            super().look(step)
+
+    def show(self, step: int, accuracies: Mapping[str, float]) -> None:
+        """Print a line, above the progress bar."""
+        if not self._quiet:
+            loss = accuracies["loss"]
+            self._bar.write(f"after outer step {step}: loss on the plotted wave {loss:.4f}")
+            sys.stdout.flush()

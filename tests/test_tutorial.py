@@ -1,0 +1,44 @@
+"""docs/tutorial.md: its commands run, and what it quotes is in the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from command_line import ROOT, flags
+from doc_commands import run_commands
+
+PAGE = ROOT / "docs" / "tutorial.md"
+SINE = flags(meta_iters=300, eval_interval=100, eval_samples=20, no_compare=True)
+IMAGES = flags(classes=3, meta_iters=12, meta_batch=2, eval_samples=4, eval_iters=2)
+SIZES = {
+    "reptile sine": SINE,
+    "reptile omniglot": IMAGES,
+    "reptile plot": [],
+    "reptile compare": [],
+}
+
+
+def test_every_command_runs(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "omniglot").symlink_to(data)
+    done = run_commands(PAGE, SIZES)
+    assert len(done) == 10
+    for picture in ("runs/sine/fit.png", "runs/sine/training.gif", "accuracy.png"):
+        assert (tmp_path / picture).exists(), picture
+    assert "omniglot-foml" in done[-1][1].out
+
+
+def test_quoted_lines_are_in_the_code() -> None:
+    rows = re.findall(r"^\| .* \| `(.*)` \| \[.*\]\((.*)\) \|$", PAGE.read_text(), re.MULTILINE)
+    assert len(rows) == 8
+    for line, source in rows:
+        lines = [text.strip() for text in (PAGE.parent / source).read_text().splitlines()]
+        assert line in lines, f"{source} has no line {line}"
+
+
+def test_pictures_and_pages_are_there() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", PAGE.read_text()):
+        assert target.startswith("https://") or (PAGE.parent / target).exists(), target
