@@ -121,6 +121,10 @@ def test_mean_and_median_with_intervals_are_printed_and_stored(
         low, high = stored[name]["median_interval"]
         assert 0.45 < (values < low).mean() < 0.48
         assert 0.52 < (values < high).mean() < 0.55
+        when = "before" if name == "before" else "after 32"
+        (line,) = [ln for ln in outcome.out.splitlines() if f"new waves {when} inner steps" in ln]
+        assert f"mean {values.mean():.4f} +- {stored[name]['half_width']:.4f}" in line
+        assert f"median {np.median(values):.4f} ({low:.4f} to {high:.4f})" in line
     row = next(line for line in outcome.out.splitlines() if line.startswith("Reptile "))
     assert f"{losses[:, -1].mean():.4f}" in row
     assert f"{np.median(losses[:, -1]):.4f}" in row
