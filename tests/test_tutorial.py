@@ -25,7 +25,7 @@ def test_every_command_runs(data: Path, tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "omniglot").symlink_to(data)
     done = run_commands(PAGE, SIZES)
-    assert len(done) == 10
+    assert len(done) == 9
     for picture in ("runs/sine/fit.png", "runs/sine/training.gif", "accuracy.png"):
         assert (tmp_path / picture).exists(), picture
     assert "omniglot-foml" in done[-1][1].out

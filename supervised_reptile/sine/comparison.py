@@ -40,7 +40,8 @@ def losses_of_others(request: Request, main: Experiment) -> dict[str, np.ndarray
         overwrite = request.overwrite
         resume = holds_run(path) and not (overwrite or config.pretrained)
         print(f"{NAMES[algorithm]} for comparison, in {path}", flush=True)
-        with opened(Request(config, decisive, request.source, resume, overwrite)) as other:
+        asked = Request(config, decisive, request.source, resume, overwrite)
+        with opened(asked, main.judge.fitter) as other:
             if not config.pretrained:
                 _train(other, main.run.path)
             found[algorithm] = evaluate_run(other)

@@ -20,7 +20,7 @@ from supervised_reptile.request import Request
 from supervised_reptile.run_dir import RunDir
 from supervised_reptile.run_files import Stored
 from supervised_reptile.sine.config import SineConfig
-from supervised_reptile.sine.fit import Start
+from supervised_reptile.sine.fit import Fitter, Start
 from supervised_reptile.sine.scoring import WaveJudge, WaveMonitor, evaluation_shape
 from supervised_reptile.sine.waves import Waves, draw_waves
 from supervised_reptile.statistics import loss
@@ -40,8 +40,11 @@ class Experiment(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened(request: Request) -> Iterator[Experiment]:
-    """Everything that was asked for, checked and restored (UserError where it cannot)."""
+def opened(request: Request, fitter: Fitter | None = None) -> Iterator[Experiment]:
+    """Everything that was asked for, checked and restored (UserError where it cannot).
+
+    fitter: see `WaveJudge`.
+    """
     config = settle(request)
     waves = request.source.load(config)
     check_batch(task_shape(config), "--inner-batch")
@@ -51,7 +54,7 @@ def opened(request: Request) -> Iterator[Experiment]:
     check_directory(request, stored)
     learner = make_learner(config, net)
     with opened_run(stored, learner, request.overwrite) as run:
-        yield Experiment(config, waves, learner, WaveJudge(config, waves, learner), run)
+        yield Experiment(config, waves, learner, WaveJudge(config, waves, learner, fitter), run)
 
 
 def network(config: SineConfig) -> MLP:

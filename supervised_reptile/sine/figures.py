@@ -75,11 +75,19 @@ def _grades(count: int) -> list[tuple[float, float, float, float]]:
 def draw_animation(wave: Plotted, outer_steps: Sequence[int], fits: np.ndarray, path: Path) -> None:
     """A GIF of fits, float [frames, shown, points], each after one of `outer_steps`."""
     frames = list(_frames(wave, outer_steps, fits))
-    palette = frames[-1].quantize(FRAME_COLORS)
+    palette = _with_white(frames[-1].quantize(FRAME_COLORS))
     first, *rest = (frame.quantize(palette=palette, dither=0) for frame in frames)
     times = [FRAME_MS] * len(rest) + [LAST_FRAME_MS]
     with replacing(path) as temporary:
         first.save(temporary, "GIF", save_all=True, append_images=rest, duration=times, loop=0)
+
+
+def _with_white(picture: Image) -> Image:
+    """`picture` with the lightest colour of its palette made white: it is a mean of near ones."""
+    palette = np.array(picture.getpalette()).reshape(-1, 3)
+    palette[palette.sum(axis=1).argmax()] = 255
+    picture.putpalette(palette.ravel().tolist())
+    return picture
 
 
 def _frames(wave: Plotted, outer_steps: Sequence[int], fits: np.ndarray) -> Iterator[Image]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -64,20 +63,19 @@ class Fitter:
         """`inputs`: float32 [points, 1], all x of a curve."""
         self._problem = problem
         self._table = (tf.constant(inputs),)
-        self._fit = AnyLength(self._fit_all, one_program=True)
+        self._fit = AnyLength(self._fit_one, one_program=True)
 
     def __call__(self, start: Start, tasks: Tasks) -> np.ndarray:
         """Predictions at all x, float [tasks, steps + 1, points], before and after each step."""
-        batches = Examples(tf.constant(tasks.rows), tf.constant(tasks.labels))
-        return self._fit(start, self._table, batches).numpy()
+        pairs = zip(tasks.rows, tasks.labels, strict=True)
+        batches = (Examples(*map(tf.constant, pair)) for pair in pairs)
+        return np.stack([self._fit(start, self._table, own).numpy() for own in batches])
 
-    def _fit_all(self, start: Start, table: Table, batches: Examples) -> tf.Tensor:
+    def _fit_one(self, start: Start, table: Table, batches: Examples) -> tf.Tensor:
         split = self._problem.grouping.split
         state = InnerState(split(start.weights), split(start.second_moment), start.time)
         queries = tuple(tf.cast(column, start.weights.dtype) for column in table)
-        one = partial(predictions_while_adapting, self._problem, state, table, queries=queries)
-        dtype = start.weights.dtype
-        return tf.map_fn(one, batches, fn_output_signature=dtype, parallel_iterations=1)
+        return predictions_while_adapting(self._problem, state, table, batches, queries)
 
 
 def losses(predictions: np.ndarray, tasks: Tasks) -> np.ndarray:

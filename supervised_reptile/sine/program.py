@@ -49,7 +49,7 @@ def run_experiment(request: Request) -> None:
         if not config.pretrained:
             train_run(experiment)
         losses = {config.algorithm: evaluate_run(experiment)}
-        print(f"Loss on the plotted wave after {run.step} outer steps: {plotted_loss(experiment)}")
+        print_losses(experiment, losses[config.algorithm])
         with writing(run.path):
             draw_training(experiment)
         if config.compare:
@@ -63,9 +63,13 @@ def run_experiment(request: Request) -> None:
     study.show(run.path)
 
 
-def plotted_loss(experiment: Experiment) -> str:
-    """The loss on the plotted wave, for people."""
-    return f"{experiment.judge.look(experiment.run.step)['loss']:.4f}"
+def print_losses(experiment: Experiment, losses: np.ndarray) -> None:
+    """The losses after training, on the plotted wave and those on new ones."""
+    step, inner_steps = experiment.run.step, losses.shape[1] - 1
+    plotted = experiment.judge.look(step)["loss"]
+    print(f"Loss on the plotted wave after {step} outer steps: {plotted:.4f}")
+    for when, values in (("before", losses[:, 0]), (f"after {inner_steps}", losses[:, -1])):
+        print(f"Loss on {len(losses)} new waves {when} inner steps: {loss(values)}", flush=True)
 
 
 def draw_training(experiment: Experiment) -> None:

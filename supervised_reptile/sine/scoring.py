@@ -19,7 +19,7 @@ from supervised_reptile.sine.figures import Plotted
 from supervised_reptile.sine.fit import Fitter, Start, losses, start_of
 from supervised_reptile.sine.waves import Waves, draw_waves
 
-CALL = 250  # waves in one compiled call: a fraction of a second, so that Ctrl-C is heard soon
+TOGETHER = 50  # waves between two chances to stop
 FRAMES_PER_LOOK = (4, 2, 1)  # of the animation; the first that divides --eval-interval
 SHOWN = 5  # predictions of the plotted wave that are drawn, from step 0 to the last
 
@@ -37,13 +37,17 @@ def shown_steps(steps: int) -> np.ndarray:
 class WaveJudge:
     """Scores learners on waves."""
 
-    def __init__(self, config: SineConfig, waves: Waves, learner: Learner) -> None:
+    def __init__(
+        self, config: SineConfig, waves: Waves, learner: Learner, fitter: Fitter | None = None
+    ) -> None:
+        """fitter: of a run with the same network and inner rule, whose compiled code serves."""
         self.config = config
         eval_interval = config.eval_interval
         self.interval = eval_interval // next(n for n in FRAMES_PER_LOOK if eval_interval % n == 0)
         self._waves = waves
         self._learner = learner
-        self._fitter = Fitter(learner.problem._replace(second_order=False), waves.inputs)
+        problem = learner.problem._replace(second_order=False)
+        self.fitter = fitter or Fitter(problem, waves.inputs)
         show = Stream(config.seed, Purpose.SHOW)
         self._shown = self._draw(show, range(1))
 
@@ -60,12 +64,12 @@ class WaveJudge:
 
     def fit_plotted(self, start: Start | None = None) -> np.ndarray:
         """Predictions of the plotted wave, float [shown steps, points], from `start` or by now."""
-        predictions = self._fitter(start or start_of(self._learner), self._shown)[0]
+        predictions = self.fitter(start or start_of(self._learner), self._shown)[0]
         return predictions[shown_steps(self.config.eval_steps)]
 
     def look(self, step: int) -> dict[str, float]:
         """The loss on the plotted wave after all inner steps; it is the same wave at every step."""
-        predictions = self._fitter(start_of(self._learner), self._shown)
+        predictions = self.fitter(start_of(self._learner), self._shown)
         return {"loss": float(losses(predictions, self._shown)[0, -1])}
 
     def align(self, step: int) -> dict[str, float]:
@@ -85,10 +89,10 @@ class WaveJudge:
         parts = []
         bar = tqdm(total=total, desc="new waves", unit="wave", disable=None, leave=False)
         with bar, StopSignals() as stop:
-            for first in range(0, total, CALL):
-                tasks = self._draw(stream, range(first, first + CALL))
-                parts.append(losses(self._fitter(start, tasks), tasks))
-                bar.update(CALL)
+            for first in range(0, total, TOGETHER):
+                tasks = self._draw(stream, range(first, first + TOGETHER))
+                parts.append(losses(self.fitter(start, tasks), tasks))
+                bar.update(TOGETHER)
                 if stop.received:
                     raise Interrupted("Interrupted; nothing was stored of it.", stop.received)
         return np.concatenate(parts)[:total]

@@ -63,10 +63,12 @@ def losses_of(run: Path) -> np.ndarray:
 
 def test_reptile_foml_and_maml_learn_to_learn_waves(compared: tuple[Path, Outcome]) -> None:
     run, _ = compared
+    joint = losses_of(run / "compare" / "joint")[:, -1].mean()
     for folder in (run, run / "compare" / "foml", run / "compare" / "maml"):
         before, after = losses_of(folder)[:, [0, -1]].mean(axis=0)
-        assert after < 0.6, folder
-        assert after < before / 5, folder
+        assert after < 1.2, folder
+        assert after < before / 3, folder
+        assert after < joint / 2, folder
 
 
 def test_joint_training_fails(compared: tuple[Path, Outcome]) -> None:
@@ -119,6 +121,10 @@ def test_mean_and_median_with_intervals_are_printed_and_stored(
         low, high = stored[name]["median_interval"]
         assert 0.45 < (values < low).mean() < 0.48
         assert 0.52 < (values < high).mean() < 0.55
+        when = "before" if name == "before" else "after 32"
+        (line,) = [ln for ln in outcome.out.splitlines() if f"new waves {when} inner steps" in ln]
+        assert f"mean {values.mean():.4f} +- {stored[name]['half_width']:.4f}" in line
+        assert f"median {np.median(values):.4f} ({low:.4f} to {high:.4f})" in line
     row = next(line for line in outcome.out.splitlines() if line.startswith("Reptile "))
     assert f"{losses[:, -1].mean():.4f}" in row
     assert f"{np.median(losses[:, -1]):.4f}" in row
@@ -182,19 +188,9 @@ def test_ctrl_c_and_resume_end_in_the_same_bits(
     message = stopped.err.strip().splitlines()[-1]
     assert f"--out {run} --resume" in message
     assert saved_steps(run)[-1] < 3100
-    resumed = sine(*flags(out=run, resume=True, no_compare=True))
+    # with calls of other lengths
+    resumed = sine(*flags(out=run, resume=True, no_compare=True, save_interval=70))
     assert resumed.code == 0, resumed.err
-    assert_same_run(run, short[0])
-
-
-def test_lost_checkpoints_are_trained_again(short: tuple[Path, Outcome], tmp_path: Path) -> None:
-    run = shutil.copytree(short[0], tmp_path / "run")
-    for path in run.glob("checkpoints/ckpt-3*"):
-        path.unlink()
-    assert saved_steps(run)[-1] == 2750
-    # other calls than before, on one thread
-    outcome = sine(*flags(out=run, resume=True, no_compare=True, save_interval=70, threads=1))
-    assert outcome.code == 0, outcome.err
     assert_same_run(run, short[0])
 
 
@@ -214,10 +210,16 @@ def test_evaluating_with_other_points(short: tuple[Path, Outcome], tmp_path: Pat
 @pytest.mark.parametrize(
     "more",
     [
-        flags(activation="relu"),
-        flags(algorithm="foml", foml_tail=10),
-        flags(adam=True, learning_rate=0.001),
-        flags(meta_batch=3, hidden_units=8, hidden_layers=3, points=30, replacement=True),
+        flags(activation="relu", algorithm="foml", foml_tail=10),
+        flags(
+            adam=True,
+            learning_rate=0.001,
+            meta_batch=3,
+            hidden_units=8,
+            hidden_layers=3,
+            points=30,
+            replacement=True,
+        ),
         flags(amplitude_min=1, amplitude_max=2, phase_max=1, x_min=0, x_max=3, eval_iters=2),
     ],
 )
