@@ -1,4 +1,6 @@
-"""Draws the characters that the page opens with: PYTHONPATH=. python web/scripts/samples.py > web/src/samples.json
+"""Draws the characters that the page opens with.
+
+    PYTHONPATH=. python web/scripts/samples.py > web/src/samples.json
 
 Invented characters, so that nobody has seen them before, each by several invented drawers.
 """
@@ -34,7 +36,9 @@ def sets() -> list[list[list[list[list[int]]]]]:
         result.append(
             [
                 [
-                    strokes(pen_paths(character, drawer, Chance(SEED, alphabet.first_number + i, j)))
+                    strokes(
+                        pen_paths(character, drawer, Chance(SEED, alphabet.first_number + i, j))
+                    )
                     for j, drawer in enumerate(drawers)
                 ]
                 for i, character in enumerate(alphabet.characters)

@@ -1,11 +1,12 @@
 /** The page: what is drawn goes to the learner, what it answers is shown. */
 
 import type { Task } from './adapt';
-import { AnswerView, spoken, type Answer } from './answer';
+import { AnswerView, spoken } from './answer';
 import { BACKEND_NAMES } from './messages';
 import { LossChart } from './chart';
 import { ClassList, FEWEST_CLASSES, MOST_CLASSES } from './classes';
 import { byId, element } from './dom';
+import { answerOf, collect, type Examples } from './examples';
 import type { Learner, Ready } from './learner';
 import { Pad } from './pad';
 import { IMAGE_SIDE, imageOf } from './preprocess';
@@ -17,39 +18,6 @@ import { Drawing } from './strokes';
 const REST = 150;
 /** Milliseconds between two looks at the answer while adapting. */
 const PAUSE = 120;
-
-/** What was drawn, in the learner's terms: the classes that have examples, renumbered. */
-export interface Examples {
-  readonly images: Float32Array;
-  readonly labels: readonly number[];
-  /** Class numbers on the page, in the order of the labels. */
-  readonly classes: readonly number[];
-}
-
-/** The examples that are not empty. */
-export function collect(drawings: readonly (readonly Drawing[])[]): Examples {
-  const drawn = drawings.map((examples) => examples.filter((drawing) => !drawing.isEmpty));
-  const classes = drawn.flatMap((examples, index) => (examples.length ? [index] : []));
-  const images = classes.flatMap((index) => drawn[index]!.map((d) => imageOf(d.strokes)));
-  const joined = new Float32Array(images.length * IMAGE_SIDE ** 2);
-  images.forEach((image, i) => joined.set(image, i * image.length));
-  const labels = classes.flatMap((index, label) => drawn[index]!.map(() => label));
-  return { images: joined, labels, classes };
-}
-
-/** Scores of the classes with examples as probabilities of all `count` classes. */
-export function answerOf(
-  scores: readonly number[],
-  classes: readonly number[],
-  count: number,
-): Answer {
-  const highest = Math.max(...scores);
-  const powers = scores.map((score) => Math.exp(score - highest));
-  const total = powers.reduce((a, b) => a + b, 0);
-  const answer: (number | null)[] = Array.from({ length: count }, () => null);
-  classes.forEach((index, label) => (answer[index] = powers[label]! / total));
-  return answer;
-}
 
 export class App {
   private readonly query = new Drawing();

@@ -94,7 +94,7 @@ export class ClassList {
 
   private card(index: number): HTMLElement {
     const name = className(index);
-    const heading = element('h3', {}, chip(index), element('span', { class: 'hidden' }, ' class'));
+    const heading = element('h3', {}, element('span', { class: 'hidden' }, 'Class '), chip(index));
     const head = element('div', { class: 'class-head' }, heading);
     if (this.drawings.length > FEWEST_CLASSES) {
       head.append(iconButton('close', `Remove class ${name}`, () => this.removeClass(index)));
