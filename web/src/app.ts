@@ -41,6 +41,7 @@ export class App {
   private scored = 0;
   private scoring = false;
   private scoreAgain = false;
+  private sayNext = false;
 
   constructor(
     private readonly learner: Learner,
@@ -119,11 +120,12 @@ export class App {
     this.status.textContent = 'Adapting …';
     const seconds = await this.guarded(
       this.learner.adapt(task, (step, loss) => {
+        if (key !== this.taskKey) return; // there is nothing to adapt to any more
         this.chart.add(step, loss);
         this.scoreNowAndThen();
       }),
     );
-    if (seconds === null) return;
+    if (seconds === null || key !== this.taskKey) return;
     const steps = settings.steps === 1 ? '1 inner step' : `${settings.steps} inner steps`;
     const where = BACKEND_NAMES[this.ready.backend];
     this.status.textContent = `Adapted: ${steps} in ${seconds.toFixed(2)} s with ${where}.`;
@@ -137,6 +139,7 @@ export class App {
 
   /** Asks for the answer as it is now; `final` answers are also said. */
   private async score(final: boolean): Promise<void> {
+    this.sayNext ||= final;
     if (this.examples.classes.length < FEWEST_CLASSES) return;
     if (this.query.isEmpty) {
       this.answer.hint('Draw the character to be named.');
@@ -155,11 +158,13 @@ export class App {
     if (scores?.length === classes.length && classes === this.examples.classes) {
       const answer = answerOf(scores, classes, this.list.classes.length);
       if (!this.query.isEmpty) this.answer.show(answer);
-      if (final) this.say(spoken(answer));
+      if (this.sayNext && !this.scoreAgain) this.say(spoken(answer));
     }
     if (this.scoreAgain) {
       this.scoreAgain = false;
-      await this.score(final);
+      await this.score(false);
+    } else {
+      this.sayNext = false;
     }
   }
 

@@ -99,16 +99,24 @@ describe('a first visit', () => {
   test('happens under a strict policy', async () => {
     const reply = await page.request.get(PAGE);
     expect(reply.headers()['content-security-policy']).toContain("default-src 'none'");
-    const refused = await page.evaluate(async () => {
-      const tries = [
-        () => new Function('return 1')(),
-        () => fetch('https://example.com/'),
-        () => import(/* @vite-ignore */ 'data:text/javascript,' + 1),
-      ];
-      const done = await Promise.allSettled(tries.map(async (act) => act()));
-      return done.map((one) => one.status);
+    const outcome = await page.evaluate(async () => {
+      const violated: string[] = [];
+      document.addEventListener('securitypolicyviolation', (event) => {
+        violated.push(event.effectiveDirective);
+      });
+      const inline = document.createElement('script');
+      inline.textContent = 'window.ran = true';
+      document.head.append(inline);
+      document.body.setAttribute('style', 'color: red');
+      const elsewhere = await Promise.allSettled([fetch('https://example.com/')]);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      return { ran: 'ran' in window, fetched: elsewhere[0]!.status, violated };
     });
-    expect(refused).toEqual(['rejected', 'rejected', 'rejected']);
+    expect(outcome.ran).toBe(false);
+    expect(outcome.fetched).toBe('rejected');
+    expect(new Set(outcome.violated)).toEqual(
+      new Set(['script-src-elem', 'style-src-attr', 'connect-src']),
+    );
   });
 });
 
