@@ -40,7 +40,8 @@ def main(checkpoint: Path, data_dir: Path, rounds: int) -> None:
     from supervised_reptile.data.omniglot import load_omniglot
     from supervised_reptile.experiment import make_learner
     from supervised_reptile.feed import ImageFeed
-    from supervised_reptile.scoring import Scorer, transduction_modes
+    from supervised_reptile.modes import transduction_modes
+    from supervised_reptile.scoring import Scorer
 
     stored = run_files.read_stored(checkpoint)
     dataset = load_omniglot(data_dir, stored.config.seed, stored.config.val_classes)

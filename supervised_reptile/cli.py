@@ -10,6 +10,16 @@ from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.lazy import LazyGroup, Subcommands
 
 SUBCOMMANDS: Subcommands = {
+    "omniglot": (
+        "supervised_reptile.cli_datasets",
+        "omniglot",
+        "Train and evaluate on Omniglot, as run_omniglot.py does.",
+    ),
+    "miniimagenet": (
+        "supervised_reptile.cli_datasets",
+        "miniimagenet",
+        "Train and evaluate on Mini-ImageNet, as run_miniimagenet.py does.",
+    ),
     "train": (
         "supervised_reptile.cli_train",
         "train",
@@ -29,6 +39,21 @@ SUBCOMMANDS: Subcommands = {
         "supervised_reptile.cli_demo",
         "demo",
         "Serve the browser demo: draw a few characters, then one more.",
+    ),
+    "plot": (
+        "supervised_reptile.cli_plot",
+        "plot",
+        "Draw the learning curves of runs.",
+    ),
+    "compare": (
+        "supervised_reptile.cli_compare",
+        "compare",
+        "Rank runs by accuracy, and test their differences on the same episodes.",
+    ),
+    "report": (
+        "supervised_reptile.cli_report",
+        "report",
+        "Put results into one page, Markdown and HTML.",
     ),
     "reproduce": (
         "supervised_reptile.cli_reproduce",

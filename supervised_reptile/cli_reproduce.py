@@ -4,7 +4,33 @@ from __future__ import annotations
 
 from supervised_reptile.lazy import LazyGroup, Subcommands
 
-STUDIES: Subcommands = {}
+_TABLES = "supervised_reptile.reproduce.cli_tables"
+
+STUDIES: Subcommands = {
+    "omniglot-5way": (_TABLES, "omniglot_5way", "Tables: Omniglot, 5-way."),
+    "omniglot-20way": (_TABLES, "omniglot_20way", "Tables: Omniglot, 20-way."),
+    "miniimagenet-5way": (_TABLES, "miniimagenet_5way", "Tables: Mini-ImageNet, 5-way."),
+    "gradients": (
+        "supervised_reptile.reproduce.gradients",
+        "gradients",
+        "Section 6.2: combinations of inner gradients.",
+    ),
+    "overlap": (
+        "supervised_reptile.reproduce.overlap",
+        "overlap",
+        "Section 6.3: what FOML's tail may share with the other batches.",
+    ),
+    "cost": (
+        "supervised_reptile.reproduce.cost",
+        "cost",
+        "Memory and time of MAML, FOML and Reptile against inner steps.",
+    ),
+    "all": (
+        "supervised_reptile.reproduce.everything",
+        "everything",
+        "All of them, and one page with what came out.",
+    ),
+}
 
 reproduce = LazyGroup(
     "reproduce",

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from supervised_reptile.config import Config, config_from_flags, config_options
 from supervised_reptile.runtime import start_tensorflow
-
-if TYPE_CHECKING:
-    from supervised_reptile.data.dataset import Dataset
+from supervised_reptile.sources import Source
 
 EPILOG = """\b
 Examples:
@@ -25,14 +23,10 @@ Examples:
 """
 
 
-Load = Callable[..., "Dataset"]  # (config, **values of its own parameters) -> data
-
-
 def run_command(
     script: str,
     help: str,
-    network: str,
-    load: Load,
+    source: Source,
     parameters: Sequence[Callable] = (),
     omit: tuple[str, ...] = (),
     **defaults: Any,
@@ -42,9 +36,8 @@ def run_command(
     Args:
       script: how it is called, for the examples in --help.
       help: what it does, for --help.
-      network: name of the function in `models` that makes its network.
-      load: reads the data; called after the flags were found sound.
-      parameters: click decorators of parameters that only `load` takes.
+      source: the data.
+      parameters: click decorators of parameters that only `source.load` takes.
       omit: fields of Config that are no flags here, because they have no meaning or are
         among `parameters`.
       defaults: fields of Config whose default differs here.
@@ -71,12 +64,12 @@ def run_command(
             for name in values
             if context.get_parameter_source(name) == ParameterSource.COMMANDLINE
         }
-        execute(values, explicit, network, load)
+        execute(values, explicit, source)
 
     return command
 
 
-def execute(values: dict[str, Any], explicit: set[str], network: str, load: Load) -> None:
+def execute(values: dict[str, Any], explicit: set[str], source: Source) -> None:
     """Check the flags, then import TensorFlow and run."""
     resume, overwrite = values.pop("resume"), values.pop("overwrite")
     if values.pop("foml"):
@@ -95,10 +88,7 @@ def execute(values: dict[str, Any], explicit: set[str], network: str, load: Load
     config = config_from_flags(values, explicit)
     known = frozenset(explicit & set(Config.__dataclass_fields__))
     start_tensorflow(config.threads)
-    from supervised_reptile import experiment, models
+    from supervised_reptile.experiment import Request, run_experiment
 
-    experiment.run_experiment(
-        experiment.Request(
-            config, known, partial(load, **own), getattr(models, network), resume, overwrite
-        )
-    )
+    load = partial(source.load, **own)
+    run_experiment(Request(config, known, source._replace(load=load), resume, overwrite))

@@ -10,6 +10,7 @@ from supervised_reptile.cli_run import run_command
 from supervised_reptile.config import Config
 from supervised_reptile.data.dataset import Dataset, split_dataset
 from supervised_reptile.data.folder import open_folder
+from supervised_reptile.sources import Source
 
 
 class Shares(click.ParamType):
@@ -45,8 +46,7 @@ train = run_command(
     "reptile train",
     "Train and evaluate on your own images: DIR holds a folder for each class, or train/, val/ "
     "and test/ with such folders.",
-    "own_images_net",
-    load,
+    Source("own_images_net", load),
     parameters=(
         click.argument("data_dir", metavar="DIR", type=click.Path()),
         click.option(

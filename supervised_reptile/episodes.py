@@ -69,7 +69,7 @@ class Tasks(NamedTuple):
 
 
 def foml_shape(shape: TaskShape, tail_shots: int | None) -> TaskShape:
-    """`shape` with its last inner batch as FOML's tail.
+    """`shape` with its last inner batch as FOML's and MAML's tail.
 
     The tail is cut from the same examples as the other batches or, given `tail_shots`, consists
     of that many examples per class which the other batches never see.

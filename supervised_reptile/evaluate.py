@@ -1,12 +1,10 @@
-"""Accuracy on few-shot episodes, with confidence intervals, in both transduction modes."""
+"""Right answers on few-shot episodes, in both transduction modes."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from supervised_reptile.inner import (
@@ -18,11 +16,9 @@ from supervised_reptile.inner import (
     adapt,
     look_up,
 )
+from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
+from supervised_reptile.runtime import threads
 from supervised_reptile.weights import Weights
-from supervised_reptile.workers import cores
-
-TRANSDUCTIVE = "transductive"
-NON_TRANSDUCTIVE = "non_transductive"
 
 
 class Episodes(NamedTuple):
@@ -31,31 +27,6 @@ class Episodes(NamedTuple):
     batches: Examples  # rows and labels [..., steps, batch]
     support_rows: tf.Tensor  # int32 [..., way * shots]
     queries: Examples  # rows and labels [..., query sets, way]
-
-
-class Accuracy(NamedTuple):
-    """A mean accuracy with the half width of its 95% confidence interval over episodes."""
-
-    mean: float  # 0 ... 1
-    half_width: float | None  # None for a single episode, which says nothing of its spread
-    episodes: int
-
-    def __str__(self) -> str:
-        spread = "?" if self.half_width is None else f"{self.half_width:.5f}"
-        return f"{self.mean:.5f} +- {spread} (95% interval over {self.episodes} episodes)"
-
-
-def accuracy(correct: np.ndarray, queries: int) -> Accuracy:
-    """The accuracy of `correct` right answers out of `queries` in each episode, int [episodes].
-
-    The interval is 1.96 standard errors of the mean over episodes, which are independent;
-    queries of one episode are not.
-    """
-    rates = np.asarray(correct, np.float64) / queries
-    if len(rates) < 2:
-        return Accuracy(float(rates.mean()), None, len(rates))
-    half_width = 1.96 * float(rates.std(ddof=1)) / math.sqrt(len(rates))
-    return Accuracy(float(rates.mean()), half_width, len(rates))
 
 
 def query_scores(
@@ -127,7 +98,7 @@ def _over_lanes(
     count = tf.function(count, autograph=False)  # traced once, not for every lane
     # One more than threads, so that no thread waits. Unlike in training, where lanes decide the
     # order of a sum, no result depends on their number.
-    lanes = 1 + (tf.config.threading.get_inter_op_parallelism_threads() or cores())
+    lanes = 1 + threads()
 
     def lane(first: int) -> tf.Tensor:
         def body(index, counts):

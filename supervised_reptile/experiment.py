@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import tensorflow as tf
 
+from supervised_reptile import models
 from supervised_reptile.config import EVALUATION, TRAINING, Config, differing_flags, fill_from
 from supervised_reptile.data.dataset import Dataset
 from supervised_reptile.errors import UserError
 from supervised_reptile.feed import ImageFeed
 from supervised_reptile.inner import InnerRule, Problem, summed_cross_entropy
 from supervised_reptile.learner import Learner
+from supervised_reptile.learning_curves import plot_learning_curve
 from supervised_reptile.models import (
     ConvNet,
     Reading,
@@ -23,11 +27,11 @@ from supervised_reptile.models import (
     logits,
     unpack,
 )
-from supervised_reptile.plots import plot_learning_curve
 from supervised_reptile.run_dir import RunDir, writing
 from supervised_reptile.run_files import Stored, has_checkpoint, holds_run, read_stored
 from supervised_reptile.runtime import on_accelerator
 from supervised_reptile.scoring import Monitor, Scorer, check_evaluation, evaluate_splits
+from supervised_reptile.sources import Source
 from supervised_reptile.train import check_training, train
 
 
@@ -37,10 +41,19 @@ class Request:
 
     config: Config
     explicit: frozenset[str]  # fields that were given, not defaulted
-    load: Callable[[Config], Dataset]
-    network: Callable[[tuple[int, int, int], int], ConvNet]  # (image shape, way) -> network
+    source: Source
     resume: bool = False
     overwrite: bool = False
+
+
+class Experiment(NamedTuple):
+    """A run directory that is open, with all that training and evaluation need."""
+
+    config: Config
+    dataset: Dataset
+    feed: ImageFeed
+    learner: Learner  # with the state of the run's newest checkpoint
+    run: RunDir
 
 
 def run_experiment(request: Request) -> None:
@@ -50,12 +63,21 @@ def run_experiment(request: Request) -> None:
       UserError: anything the user can mend; nothing was written or lost then.
       Interrupted: a signal stopped training, after a checkpoint.
     """
+    with opened(request) as experiment:
+        if not experiment.config.pretrained:
+            train_run(experiment)
+        evaluate_run(experiment, experiment.config)
+
+
+@contextlib.contextmanager
+def opened(request: Request) -> Iterator[Experiment]:
+    """Everything that was asked for, loaded, checked and restored (UserError where it cannot)."""
     config = settle(request)
-    dataset = request.load(config)
+    dataset = request.source.load(config)
     if not config.pretrained:
         check_training(config, dataset)
     check_evaluation(config, dataset)
-    net = request.network(dataset.image_shape, config.way)
+    net = getattr(models, request.source.network)(dataset.image_shape, config.way)
     path = Path(config.checkpoint)
     classes = {split: pool.names for split, pool in dataset.pools.items()}
     stored = Stored(config, net._asdict(), dataset.checksum, classes)
@@ -63,20 +85,31 @@ def run_experiment(request: Request) -> None:
         check_same(path, stored, same_data=request.resume)
     feed = ImageFeed(dataset, encoder(net, len(dataset.images)))
     learner = make_learner(config, net, dataset.max_value)
-    scorer = Scorer(config, dataset, feed, learner)
     with RunDir(path, stored, request.overwrite) as run:
         run.attach(learner)
         if config.pretrained and not has_checkpoint(path):
             raise UserError(f"{path}: the run in it has no checkpoint yet; continue with --resume")
         run.restore()
-        if not config.pretrained:
-            print("Training...", flush=True)
-            with Monitor(scorer, run) as monitor:
-                train(config, dataset, feed, learner, run, monitor)
-            with writing(path):
-                plot_learning_curve(path)
-        print("Evaluating...", flush=True)
-        evaluate_splits(scorer, run)
+        yield Experiment(config, dataset, feed, learner, run)
+
+
+def train_run(experiment: Experiment) -> None:
+    """Outer steps to the end of the run, then its learning curve."""
+    config, dataset, feed, learner, run = experiment
+    print("Training...", flush=True)
+    with Monitor(Scorer(config, dataset, feed, learner), run) as monitor:
+        train(config, dataset, feed, learner, run, monitor)
+    with writing(run.path):
+        plot_learning_curve(run.path)
+
+
+def evaluate_run(
+    experiment: Experiment, config: Config, splits: tuple[str, ...] | None = None
+) -> None:
+    """Print and store the accuracies under `config`; of all `splits` unless some are named."""
+    print("Evaluating...", flush=True)
+    scorer = Scorer(config, experiment.dataset, experiment.feed, experiment.learner)
+    evaluate_splits(scorer, experiment.run, splits or tuple(scorer.splits))
 
 
 def settle(request: Request) -> Config:
@@ -124,7 +157,9 @@ def check_same(path: Path, wanted: Stored, same_data: bool) -> None:
 
 def make_learner(config: Config, net: ConvNet, max_value: int) -> Learner:
     """A learner of `net` with the initial weights of config.seed."""
-    stacked = on_accelerator()
+    maml = config.algorithm == "maml"
+    # XLA's stack of tasks cannot be differentiated; MAML's tasks run side by side everywhere.
+    stacked = on_accelerator() and not maml
     reading = Reading(max_value, tf.as_dtype(config.precision), products=stacked)
     problem = Problem(
         predict=lambda weights, images: logits(net, unpack(net, weights), images, reading),
@@ -132,5 +167,7 @@ def make_learner(config: Config, net: ConvNet, max_value: int) -> Learner:
         rule=InnerRule(config.inner_rate, config.sgd, config.weight_decay),
         grouping=grouping(net),
         stacked=stacked,
+        second_order=maml,
     )
-    return Learner(problem, initial_weights(net, config.seed), config.task_order)
+    weights = initial_weights(net, config.seed)
+    return Learner(problem, weights, config.task_order, config.outer_optimizer)

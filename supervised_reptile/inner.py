@@ -46,6 +46,7 @@ class Problem(NamedTuple):
     rule: InnerRule
     grouping: Grouping = Grouping()
     stacked: bool = False  # independent tasks as one stack (accelerators), else side by side
+    second_order: bool = False  # updates go back through inner steps (MAML); not if `stacked`
 
 
 class Examples(NamedTuple):
@@ -96,10 +97,38 @@ def inner_step(
 
 def adapt(problem: Problem, state: InnerState, table: Table, batches: Examples) -> InnerState:
     """Inner steps over all of `batches`, rows and labels [steps, batch], one after the other."""
+    one = tf.nest.map_structure(lambda array: array[None], batches)
+    return adapt_all(problem, state, table, one)[0]
 
-    def body(step: tf.Tensor, state: InnerState) -> tuple[tf.Tensor, InnerState]:
-        inputs = look_up(table, batches.rows[step], state.weights)
-        return step + 1, inner_step(problem, state, inputs, batches.labels[step])
 
-    steps = tf.shape(batches.rows)[0]
-    return tf.while_loop(lambda step, _: step < steps, body, (tf.constant(0), state))[1]
+def adapt_all(
+    problem: Problem, start: InnerState, table: Table, batches: Examples, at_once: int = 0
+) -> list[InnerState]:
+    """Adapt to several tasks, rows and labels [tasks, steps, batch], each from `start`.
+
+    `at_once` says how many inner steps are computed at the same time, whichever tasks they belong
+    to (0: as many as tasks); results do not depend on it. With as many as threads the tasks
+    advance evenly: left alone, TensorFlow would finish two of five on two threads before it turns
+    to the next, and one thread would have nothing to do while the other adapts to the fifth.
+    """
+    tasks, steps = batches.rows.shape[0], tf.shape(batches.rows)[1]
+    at_once = at_once if at_once < tasks else 0
+
+    def body(
+        step: tf.Tensor, states: list[InnerState], done: list[tf.Tensor]
+    ) -> tuple[tf.Tensor, list[InnerState], list[tf.Tensor]]:
+        states, done = list(states), list(done)
+        for task, state in enumerate(states):
+            rows = batches.rows[task, step]
+            if at_once:  # wait for the inner step that came `at_once` before this one
+                with tf.control_dependencies([done.pop(0)]):
+                    rows = tf.identity(rows)
+            inputs = look_up(table, rows, state.weights)
+            states[task] = inner_step(problem, state, inputs, batches.labels[task, step])
+            if at_once:
+                with tf.control_dependencies(states[task].weights):
+                    done.append(tf.identity(step))
+        return step + 1, states, done
+
+    start_of_all = (tf.constant(0), [start] * tasks, [tf.constant(0)] * at_once)
+    return tf.while_loop(lambda step, *_: step < steps, body, start_of_all)[1]

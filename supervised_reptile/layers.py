@@ -176,6 +176,8 @@ def batch_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, products: bool) 
             x, gamma, beta, epsilon=BATCH_NORM_EPSILON, is_training=True
         )[0]
     exact = tf.cast(x, gamma.dtype)
-    mean, variance = tf.nn.moments(exact, axes=[0, 1, 2])
+    # Not tf.nn.moments, whose variance has a wrong second derivative: it holds the mean constant.
+    mean = tf.reduce_mean(exact, axis=[0, 1, 2])
+    variance = tf.math.reduce_variance(exact, axis=[0, 1, 2])
     result = tf.nn.batch_normalization(exact, mean, variance, beta, gamma, BATCH_NORM_EPSILON)
     return tf.cast(result, x.dtype)

@@ -15,24 +15,36 @@ from supervised_reptile.compiled import AnyLength
 from supervised_reptile.evaluate import Episodes, correct_counts
 from supervised_reptile.feed import Fed
 from supervised_reptile.inner import Examples, InnerState, Problem, Table
-from supervised_reptile.outer import TrainingTasks, outer_steps
+from supervised_reptile.outer import (
+    OuterRule,
+    OuterState,
+    TrainingTasks,
+    outer_steps,
+)
+from supervised_reptile.outer_optimizers import OPTIMIZERS
 
 
 class Learner:
-    """Weights and Adam's state, with the compiled functions that change and judge them."""
+    """Weights and the optimizers' states, with the functions that change and judge them."""
 
     def __init__(
         self,
         problem: Problem,
         weights: np.ndarray,
         task_order: str = "parallel",
+        outer_optimizer: str = "sgd",
     ) -> None:
-        """Starts from `weights`, float [P], and Adam's state of the beginning."""
+        """Starts from `weights`, float [P], and the optimizers' states of the beginning."""
         self.problem = problem
-        self._task_order = task_order
+        self._rule = OuterRule(task_order, outer_optimizer)
         self.weights = tf.Variable(weights, name="weights")
         self.second_moment = tf.Variable(np.zeros_like(weights), name="second_moment")
         self.time = tf.Variable(0, dtype=tf.int64, name="time")
+        self._memory = {
+            name: tf.Variable(np.zeros_like(weights), name=f"outer_{name}")
+            for name in OPTIMIZERS[outer_optimizer].memory
+        }
+        self._outer_time = tf.Variable(0, dtype=tf.int64, name="outer_time")
         self._train = AnyLength(self._train_steps, problem.stacked)
         self._counters: dict[tuple[str, ...], AnyLength] = {}  # per transduction modes
 
@@ -50,6 +62,19 @@ class Learner:
             split(self.second_moment.read_value()),
             self.time.read_value(),
         )
+
+    @property
+    def outer_state(self) -> OuterState:
+        """`state`, and what the outer optimizer keeps."""
+        split = self.problem.grouping.split
+        memory = tuple(split(value.read_value()) for value in self._memory.values())
+        return OuterState(self.state, memory, self._outer_time.read_value())
+
+    @property
+    def outer_variables(self) -> dict[str, tf.Variable]:
+        """What the outer optimizer keeps, to be saved with the weights; nothing for SGD."""
+        memory = {f"outer_{name}": value for name, value in self._memory.items()}
+        return {**memory, "outer_time": self._outer_time} if memory else {}
 
     def train(self, fed: Fed, step_sizes: np.ndarray) -> int:
         """Outer steps, as many as `step_sizes`; `fed` holds the tasks of all of them in a row.
@@ -85,11 +110,15 @@ class Learner:
 
     def _train_steps(self, table: Table, work: TrainingTasks, step_sizes: tf.Tensor) -> tf.Tensor:
         state, sound = outer_steps(
-            self.problem, self._task_order, self.state, table, (work, step_sizes)
+            self.problem, self._rule, self.outer_state, table, (work, step_sizes)
         )
-        self.weights.assign(self.problem.grouping.join(state.weights))
-        self.second_moment.assign(self.problem.grouping.join(state.second_moment))
-        self.time.assign(state.time)
+        join = self.problem.grouping.join
+        self.weights.assign(join(state.inner.weights))
+        self.second_moment.assign(join(state.inner.second_moment))
+        self.time.assign(state.inner.time)
+        for variable, value in zip(self._memory.values(), state.memory, strict=True):
+            variable.assign(join(value))
+        self._outer_time.assign(state.time)
         return sound
 
     def _count_correct(self, modes: tuple[str, ...], table: Table, episodes: Episodes) -> tf.Tensor:

@@ -16,9 +16,9 @@ from supervised_reptile.data.dataset import Dataset
 
 FEWEST = 50  # looks in a run, if --eval-interval asks for that many
 MOST_TOGETHER = 12
-QUERY_SETS = 10
+QUERY_SETS = 8
 # Between the accuracies on two query sets of an episode; measured on Omniglot, 5-way 5-shot
-# transductive (benchmarks/looks.py): what makes ten sets worth 4.6 episodes.
+# transductive (benchmarks/looks.py): what makes eight sets worth 4.2 episodes.
 CORRELATION = 0.13
 
 
@@ -31,19 +31,27 @@ class LookPlan(NamedTuple):
 
 
 def plan_looks(config: Config, dataset: Dataset) -> LookPlan:
-    """As much to see as one episode of each split every config.eval_interval outer steps.
+    """As config.look_episodes says, or else as much to see as one episode every eval_interval.
 
-    Short runs, of up to 50 looks, get just that.
+    Short runs, of up to 50 looks, then get just that.
     """
+    if config.look_episodes:
+        query_sets = _most_query_sets(config, dataset)
+        return LookPlan(config.eval_interval, config.look_episodes, query_sets)
     together = config.outer_steps // (config.eval_interval * FEWEST)
     if together <= 1:
         return LookPlan(config.eval_interval, 1, 1)
     together = min(together, MOST_TOGETHER)
-    watched = (dataset.pools[split] for split in ("train", dataset.monitored))
-    examples = min(int(pool.counts.min()) for pool in watched)
-    query_sets = max(1, min(QUERY_SETS, examples - config.shots))
+    query_sets = _most_query_sets(config, dataset)
     episodes = math.ceil(together / worth(query_sets))
     return LookPlan(config.eval_interval * together, episodes, query_sets)
+
+
+def _most_query_sets(config: Config, dataset: Dataset) -> int:
+    """QUERY_SETS, or as many as the watched classes have examples for beside the support set."""
+    watched = (dataset.pools[split] for split in ("train", dataset.monitored))
+    examples = min(int(pool.counts.min()) for pool in watched)
+    return max(1, min(QUERY_SETS, examples - config.shots))
 
 
 def worth(query_sets: int) -> float:

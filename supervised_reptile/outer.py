@@ -2,7 +2,8 @@
 
 Reptile moves the initialization towards the adapted weights (Algorithm 2 of the paper);
 joint training is Reptile with one inner step; first-order MAML moves it along the last
-inner update alone, whose batch is then called the tail.
+inner update alone, whose batch is then called the tail; MAML takes that update back through
+the inner steps before it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from supervised_reptile.inner import (
     Problem,
     Table,
     adapt,
+    adapt_all,
     inner_step,
     look_up,
 )
+from supervised_reptile.outer_optimizers import OPTIMIZERS, Memory
+from supervised_reptile.runtime import threads
 from supervised_reptile.weights import Weights, all_finite, minus, plus, times, zeros_like
 
 # Tasks computed at the same time. A constant, not the number of cores: it decides the order
@@ -44,13 +48,29 @@ class TaskResult(NamedTuple):
 def run_task(problem: Problem, start: InnerState, table: Table, task: TrainingTasks) -> TaskResult:
     """Adapt to one task: batches [steps, batch], tail [tail]; its update is (design, 2.12-13)
 
-    adapted - start for Reptile; after the tail - before the tail, weight decay included, for FOML.
+    adapted - start for Reptile; after the tail - before the tail, weight decay included, for FOML;
+    that times the transposed Jacobian of the inner steps before the tail for MAML, which under SGD
+    without decay is -rate times the gradient by `start` of the tail's loss after them.
     """
-    adapted = adapt(problem, start, table, task.batches)
-    if task.tail.rows.shape[-1] == 0:
+    if not problem.second_order:
+        adapted = adapt(problem, start, table, task.batches)
+        return _after_adapting(problem, start, adapted, table, task.tail)
+    with tf.GradientTape() as tape:
+        tape.watch(start.weights)
+        adapted = adapt(problem, start, table, task.batches)
+    update, after = _after_adapting(problem, start, adapted, table, task.tail)
+    update = tape.gradient(adapted.weights, start.weights, output_gradients=update)
+    return TaskResult(update, after)
+
+
+def _after_adapting(
+    problem: Problem, start: InnerState, adapted: InnerState, table: Table, tail: Examples
+) -> TaskResult:
+    """The first-order update of a task, tail [tail], that `start` was adapted to."""
+    if tail.rows.shape[-1] == 0:
         return TaskResult(minus(adapted.weights, start.weights), adapted)
-    inputs = look_up(table, task.tail.rows, start.weights)
-    after = inner_step(problem, adapted, inputs, task.tail.labels)
+    inputs = look_up(table, tail.rows, start.weights)
+    after = inner_step(problem, adapted, inputs, tail.labels)
     return TaskResult(minus(after.weights, adapted.weights), after)
 
 
@@ -84,27 +104,45 @@ def _mean_of_stack(
 def _mean_over_lanes(
     problem: Problem, start: InnerState, table: Table, tasks: TrainingTasks
 ) -> tuple[Weights, Weights]:
-    """Mean update and second moment, tasks side by side on the cores."""
+    """Mean update and second moment, up to LANES tasks at a time side by side on the cores."""
     meta_batch = tasks.batches.rows.shape[0]
-    lanes = min(meta_batch, LANES)
+    full = meta_batch // LANES
 
-    def lane(first: int) -> tuple[Weights, Weights]:
-        def body(task, update, second_moment):
-            result = run_task(problem, start, table, _pick(tasks, task))
-            return (
-                task + lanes,
-                plus(update, result.update),
-                plus(second_moment, result.state.second_moment),
+    def add(total: tuple[Weights, Weights], some: TrainingTasks) -> tuple[Weights, Weights]:
+        sums = _sums_side_by_side(problem, start, table, some)
+        return tuple(map(plus, total, sums))
+
+    def body(group, total):
+        first = group * LANES
+        return group + 1, add(total, _slice(tasks, first, LANES))
+
+    total = (zeros_like(start.weights), zeros_like(start.weights))
+    if full:
+        total = tf.while_loop(lambda group, _: group < full, body, (0, total))[1]
+    if rest := meta_batch % LANES:
+        total = add(total, _slice(tasks, full * LANES, rest))
+    return tuple(times(part, 1 / meta_batch) for part in total)
+
+
+def _sums_side_by_side(
+    problem: Problem, start: InnerState, table: Table, tasks: TrainingTasks
+) -> tuple[Weights, Weights]:
+    """Sums of the updates and second moments of a few tasks."""
+    each = [_pick(tasks, task) for task in range(tasks.batches.rows.shape[0])]
+    if problem.second_order:
+        results = [run_task(problem, start, table, task) for task in each]
+    else:
+        results = [
+            _after_adapting(problem, start, adapted, table, task.tail)
+            for task, adapted in zip(
+                each, adapt_all(problem, start, table, tasks.batches, threads()), strict=True
             )
-
-        zeros = zeros_like(start.weights)
-        return tf.while_loop(lambda task, *_: task < meta_batch, body, (first, zeros, zeros))[1:]
-
-    def mean(*sums: tf.Tensor) -> tf.Tensor:
-        # Stacked and then summed: tf.add_n would add in order of arrival, which no run repeats.
-        return tf.reduce_sum(tf.stack(sums), 0) / meta_batch
-
-    return tf.nest.map_structure(mean, *map(lane, range(lanes)))
+        ]
+    # Stacked and then summed: tf.add_n would add in order of arrival, which no run repeats.
+    return tuple(
+        tf.nest.map_structure(lambda *terms: tf.reduce_sum(tf.stack(terms), 0), *terms)
+        for terms in zip(*((r.update, r.state.second_moment) for r in results), strict=True)
+    )
 
 
 def sequential_tasks(
@@ -126,27 +164,45 @@ def sequential_tasks(
 TASK_ORDERS = {"parallel": parallel_tasks, "sequential": sequential_tasks}
 
 
+class OuterState(NamedTuple):
+    """What outer steps change."""
+
+    inner: InnerState
+    memory: Memory
+    time: tf.Tensor  # scalar int64: outer steps taken so far
+
+
+class OuterRule(NamedTuple):
+    """How an outer step runs its tasks, and what it makes of their updates."""
+
+    task_order: str = "parallel"  # a key of TASK_ORDERS
+    optimizer: str = "sgd"  # a key of OPTIMIZERS
+
+
 def outer_steps(
     problem: Problem,
-    task_order: str,
-    start: InnerState,
+    rule: OuterRule,
+    start: OuterState,
     table: Table,
     work: tuple[TrainingTasks, tf.Tensor],
-) -> tuple[InnerState, tf.Tensor]:
+) -> tuple[OuterState, tf.Tensor]:
     """Outer steps over `work`: tasks [outer, meta_batch, ...] and outer step sizes [outer].
 
-    Returns the state after them and the number of outer steps after which all weights were
+    Returns the state after them and the number of outer steps after which all of it was
     finite: less than `outer` means that the loss diverged and the state is of no use.
     """
     tasks, step_sizes = work
-    run_tasks = TASK_ORDERS[task_order]
+    run_tasks, optimizer = TASK_ORDERS[rule.task_order], OPTIMIZERS[rule.optimizer]
     last = tf.shape(step_sizes)[0]
 
     def body(step, sound, state):
-        result = run_tasks(problem, state, table, _pick(tasks, step))
-        weights = plus(state.weights, times(result.update, step_sizes[step]))
-        sound += tf.cast(all_finite(weights), tf.int32)
-        return step + 1, sound, result.state._replace(weights=weights)
+        result = run_tasks(problem, state.inner, table, _pick(tasks, step))
+        rate = step_sizes[step]
+        moved, memory = optimizer.step(state.memory, result.update, rate, state.time)
+        weights = plus(state.inner.weights, moved)
+        sound += tf.cast(all_finite(sum(memory, weights)), tf.int32)
+        inner = result.state._replace(weights=weights)
+        return step + 1, sound, OuterState(inner, memory, state.time + 1)
 
     _, sound, state = tf.while_loop(
         lambda step, sound, _: (step < last) & (sound == step), body, (0, 0, start)
@@ -157,3 +213,13 @@ def outer_steps(
 def _pick(tasks: TrainingTasks, index: tf.Tensor) -> TrainingTasks:
     """`tasks` at `index` of their first axis."""
     return tf.nest.map_structure(lambda array: array[index], tasks)
+
+
+def _slice(tasks: TrainingTasks, first: tf.Tensor, count: int) -> TrainingTasks:
+    """`count` of `tasks` from `first` on, along their first axis."""
+
+    def cut(array: tf.Tensor) -> tf.Tensor:
+        part = array[first : first + count]
+        return tf.ensure_shape(part, [count, *array.shape[1:]])
+
+    return tf.nest.map_structure(cut, tasks)

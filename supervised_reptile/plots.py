@@ -1,18 +1,28 @@
-"""Figures. Colours are told apart by colour-blind readers; curves carry their names."""
+"""What all figures share: colours, smoothing, labels beside the curves, and writing the file.
+
+Colours are told apart by colour-blind readers; curves carry their names.
+"""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from supervised_reptile.files import replacing
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
+MARKERS = ("", "o", "s", "^", "D", "v", "P", "X")  # for the curves that share a colour
 SMOOTHING_SHARE = 0.05  # of a curve's points on each side that a smoothed point averages over
+LABEL_SIZE = 9  # points
+LABEL_HEIGHT = 0.18  # inches from one label to the next, so that they do not touch
+LABEL_WIDTH = 0.085  # inches of a character, generously
 
 
 class Curve(NamedTuple):
@@ -22,33 +32,14 @@ class Curve(NamedTuple):
     error: np.ndarray  # standard error of the mean
 
 
-def plot_learning_curve(run: Path) -> Path | None:
-    """Draw the accuracies in `run`/metrics.jsonl as learning_curve.png; None if there are none."""
-    lines = (run / "metrics.jsonl").read_text(encoding="utf8").splitlines()
-    metrics = [json.loads(line) for line in lines]
-    if not metrics:
-        return None
-    from matplotlib.figure import Figure  # slow to import, and not everybody plots
+class Label(NamedTuple):
+    """A name to stand beside the end of its curve."""
 
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = figure.subplots()
-    steps = np.array([m["step"] for m in metrics])
-    reach = max(1, round(len(steps) * SMOOTHING_SHARE))
-    splits = [name for name in metrics[0] if name != "step"]
-    for split, color in zip(splits, COLORS, strict=False):
-        curve = smoothed(np.array([m[split] for m in metrics]), reach)
-        _draw_curve(axes, steps, curve, f"{split} classes", color)
-    axes.set(xlabel="outer step", ylabel="accuracy", xlim=(0, max(1, steps[-1])))
-    axes.set_ylim(top=1.005)
-    axes.set_title(
-        f"Accuracy on a few episodes: running mean of {2 * reach + 1} looks, ± standard error",
-        fontsize=10,
-    )
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", frameon=False)
-    path = run / "learning_curve.png"
-    figure.savefig(path, dpi=150)
-    return path
+    text: str
+    x: float  # the curve's last point, in the data's units
+    y: float
+    color: str  # the curve's
+    marker: str = ""  # the curve's
 
 
 def smoothed(values: np.ndarray, reach: int) -> Curve:
@@ -66,7 +57,72 @@ def smoothed(values: np.ndarray, reach: int) -> Curve:
     return Curve(mean, np.sqrt(variance / count))
 
 
-def _draw_curve(axes: Axes, steps: np.ndarray, curve: Curve, label: str, color: str) -> None:
-    band = curve.mean - curve.error, np.minimum(curve.mean + curve.error, 1)
-    axes.fill_between(steps, *band, color=color, alpha=0.2, linewidth=0)
-    axes.plot(steps, curve.mean, color=color, label=label)
+def look_of(index: int) -> tuple[str, str]:
+    """Colour and marker of curve `index`: colours first, then the same with markers."""
+    return COLORS[index % len(COLORS)], MARKERS[index // len(COLORS) % len(MARKERS)]
+
+
+def label_ends(axes: Axes, labels: Sequence[Label]) -> None:
+    """Write the labels to the right of the axes, each at the height of its curve's end.
+
+    Labels that would touch move apart; a dotted line leads from the curve to each. The axes'
+    limits must be final.
+    """
+    from matplotlib.transforms import offset_copy
+
+    figure = axes.figure
+    figure.get_layout_engine().execute(figure)  # how high the axes will be
+    height = axes.get_position().height * figure.get_figheight()
+    low, high = axes.get_ylim()
+    wanted = (np.array([label.y for label in labels]) - low) / (high - low)
+    places = spread_out(np.clip(wanted, 0, 1), LABEL_HEIGHT / height)
+    end, beside, further = (
+        offset_copy(axes.transAxes, figure, x, units="points") for x in (20, 25, 31)
+    )
+    for label, place in zip(labels, places, strict=True):
+        leader = {
+            "arrowstyle": "-", "linestyle": ":", "linewidth": 0.9, "color": label.color,
+            "shrinkA": 0, "shrinkB": 2,
+        }  # fmt: skip
+        axes.annotate(
+            "", xy=(label.x, label.y), xytext=(1, place), textcoords=end, arrowprops=leader
+        )
+        axes.plot(
+            1, place, label.marker, color=label.color, markersize=4, transform=beside, clip_on=False
+        )
+        axes.text(
+            1, place, label.text, color=darker(label.color), fontsize=LABEL_SIZE,
+            verticalalignment="center", parse_math=False, transform=further,
+        )  # fmt: skip
+
+
+def spread_out(wanted: np.ndarray, gap: float) -> np.ndarray:
+    """Places in 0 ... 1, each at least `gap` from the next, in the order and near what is wanted.
+
+    Their sum of squared distances from `wanted`, float [n], is the least possible but for the
+    ends: what would leave 0 ... 1 is pushed back. Too many for the room share it evenly.
+    """
+    count = len(wanted)
+    gap = min(gap, 1 / max(1, count - 1))
+    order = np.argsort(wanted, kind="stable")
+    # Without the gaps it is the closest ascending sequence: neighbours out of order merge.
+    groups: list[list[float]] = []
+    for value in wanted[order] - gap * np.arange(count):
+        groups.append([value])
+        while len(groups) > 1 and np.mean(groups[-2]) >= np.mean(groups[-1]):
+            groups[-2:] = [groups[-2] + groups[-1]]
+    ascending = np.concatenate([np.full(len(g), np.mean(g)) for g in groups] or [wanted])
+    places = np.empty(count)
+    places[order] = np.clip(ascending, 0, 1 - gap * (count - 1)) + gap * np.arange(count)
+    return places
+
+
+def darker(color: str) -> str:
+    """A colour for text: the same hue, dark enough to be read on white."""
+    return "#" + "".join(f"{int(int(color[i : i + 2], 16) * 0.62):02x}" for i in (1, 3, 5))
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write the figure, whole or not at all, in the format that the file's name ends in."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150)

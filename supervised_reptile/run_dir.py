@@ -4,7 +4,7 @@
     classes.json        the names of the classes in each split
     metrics.jsonl       one JSON object a line: accuracies seen during training
     tensorboard/        the same for TensorBoard
-    checkpoints/        the last few checkpoints of weights, Adam state and outer step
+    checkpoints/        the last few checkpoints of weights, optimizer states and outer step
     results.json        accuracies with confidence intervals
     episodes/           right answers per evaluation episode (.npz)
 
@@ -117,6 +117,7 @@ class RunDir:
             step=self._step,
             metrics_bytes=self._metrics_bytes,
             seconds=self._seconds,
+            **learner.outer_variables,
         )
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, str(self.path / CHECKPOINTS), KEPT_CHECKPOINTS

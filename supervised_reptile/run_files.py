@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from supervised_reptile.config import Config
 from supervised_reptile.errors import UserError
+from supervised_reptile.modes import transduction_modes
 
 CONFIG = "config.json"
 CLASSES = "classes.json"
@@ -36,6 +38,27 @@ def holds_run(path: Path) -> bool:
     return (path / CONFIG).exists()
 
 
+def check_runs(paths: Sequence[Path]) -> list[Path]:
+    """The run directories that were given, each once.
+
+    Raises:
+      UserError: one of them holds no run.
+    """
+    for path in paths:
+        if not holds_run(path):
+            raise UserError(f"{path}: no run in it ({CONFIG} is missing)")
+    return list({path.resolve(): path for path in paths}.values())
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """What to call runs: their paths below the folder that holds them all, or as given."""
+    whole = [os.path.abspath(path) for path in paths]
+    folder = os.path.commonpath([os.path.dirname(path) for path in whole]) if whole else ""
+    if folder == os.sep:  # they have nothing in common
+        return [path.as_posix() for path in paths]
+    return [Path(os.path.relpath(path, folder)).as_posix() for path in whole]
+
+
 def has_checkpoint(path: Path) -> bool:
     """Whether the run in `path` has a checkpoint (readable or not)."""
     return bool(checkpoints(path))
@@ -54,8 +77,7 @@ def read_stored(path: Path) -> Stored:
     Raises:
       UserError: there is no run, or its configuration cannot be read.
     """
-    if not holds_run(path):
-        raise UserError(f"{path}: no run to continue or evaluate in it ({CONFIG} is missing)")
+    check_runs([path])
     try:
         content = json.loads((path / CONFIG).read_text(encoding="utf8"))
         config = Config.from_json(json.dumps(content["config"]))
@@ -75,7 +97,8 @@ def read_metrics(path: Path) -> dict[str, np.ndarray]:
     """
     try:
         with (path / METRICS).open(encoding="utf8") as file:
-            lines = [json.loads(line) for line in file]
+            # A run at work, or killed, may have half a line at the end.
+            lines = [json.loads(line) for line in file if line.endswith("\n")]
         return {name: np.array([line[name] for line in lines]) for name in (lines or [{}])[0]}
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path / METRICS}: not readable ({error})") from error
@@ -94,6 +117,19 @@ def read_evaluations(path: Path) -> list[dict[str, Any]]:
         return []
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path / RESULTS}: not readable ({error})") from error
+
+
+def evaluation_settings(config: Config, splits: tuple[str, ...]) -> dict[str, Any]:
+    """What distinguishes evaluations of the same weights, as results.json keeps it."""
+    return {
+        "shots": config.shots,
+        "eval_batch": config.eval_batch,
+        "eval_steps": config.eval_steps,
+        "eval_episodes": config.eval_episodes,
+        "eval_seed": config.eval_seed,
+        "modes": "+".join(transduction_modes(config)),
+        "splits": "+".join(splits),
+    }
 
 
 def read_episodes(path: Path, evaluation: Mapping[str, Any]) -> dict[str, np.ndarray]:

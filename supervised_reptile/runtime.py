@@ -32,6 +32,13 @@ def start_tensorflow(threads: int = 0) -> None:
         tf.config.list_logical_devices()  # starts the runtime, which also has things to say
 
 
+def threads() -> int:
+    """How many operations TensorFlow, already started, computes at the same time."""
+    import tensorflow as tf
+
+    return tf.config.threading.get_inter_op_parallelism_threads() or cores()
+
+
 def on_accelerator() -> bool:
     """Whether TensorFlow, already started, computes on something else than the processor."""
     import tensorflow as tf

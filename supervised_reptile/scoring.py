@@ -20,12 +20,14 @@ from supervised_reptile.episodes import (
     sample_tasks,
 )
 from supervised_reptile.errors import Interrupted
-from supervised_reptile.evaluate import NON_TRANSDUCTIVE, TRANSDUCTIVE, accuracy
 from supervised_reptile.feed import ImageFeed, prefetched
 from supervised_reptile.learner import Learner
 from supervised_reptile.looks import plan_looks
+from supervised_reptile.modes import transduction_modes
 from supervised_reptile.run_dir import RunDir
+from supervised_reptile.run_files import evaluation_settings
 from supervised_reptile.signals import StopSignals
+from supervised_reptile.statistics import accuracy
 
 EPISODES_PER_CALL = 8, 64  # at least and at most
 # Pixels that one compiled call adapts to: seconds of work, so that Ctrl-C is heard soon.
@@ -59,14 +61,6 @@ def check_evaluation(config: Config, dataset: Dataset) -> None:
     for split, pool in dataset.pools.items():
         check_pool(pool, split, shape.way, shape.per_class)
     check_batch(shape, "--eval-batch")
-
-
-def transduction_modes(config: Config) -> tuple[str, ...]:
-    """The mode that was asked for, then the other one if both were."""
-    modes = (TRANSDUCTIVE, NON_TRANSDUCTIVE) if config.transductive else (
-        NON_TRANSDUCTIVE, TRANSDUCTIVE,
-    )  # fmt: skip
-    return modes if config.both_modes else modes[:1]
 
 
 class Scorer:
@@ -171,13 +165,13 @@ class Monitor:
         self._bar.set_postfix(shown, refresh=False)
 
 
-def evaluate_splits(scorer: Scorer, run: RunDir) -> None:
-    """Print the accuracy of every split as it comes, then store them all in the run directory."""
+def evaluate_splits(scorer: Scorer, run: RunDir, splits: tuple[str, ...]) -> None:
+    """Print the accuracy of each of `splits` as it comes, then store them in the run directory."""
     config = scorer.config
     modes = transduction_modes(config)
     accuracies: dict[str, dict[str, Any]] = {mode: {} for mode in modes}
     correct = {}
-    for split in scorer.splits:
+    for split in splits:
         counts = scorer.count(split)
         for mode in modes:
             result = accuracy(counts[mode], config.way)
@@ -185,16 +179,8 @@ def evaluate_splits(scorer: Scorer, run: RunDir) -> None:
             print(f"{SPLIT_NAMES[split]} accuracy{suffix}: {result}", flush=True)
             accuracies[mode][split] = result._asdict()
             correct[f"{mode}_{split}"] = counts[mode]
-    settings = {
-        "shots": config.shots,
-        "eval_batch": config.eval_batch,
-        "eval_steps": config.eval_steps,
-        "eval_episodes": config.eval_episodes,
-        "eval_seed": config.eval_seed,
-        "modes": "+".join(modes),
-    }
     evaluation = {
-        "settings": settings,
+        "settings": evaluation_settings(config, splits),
         "accuracy": accuracies,
         "outer_steps": run.step,
         "training_seconds": round(run.training_seconds, 1),

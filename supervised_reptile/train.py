@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from supervised_reptile.config import Config
+from supervised_reptile.config import TAILED, Config
 from supervised_reptile.data.dataset import ClassPool, Dataset, check_pool
 from supervised_reptile.episodes import (
     Purpose,
@@ -28,6 +28,8 @@ from supervised_reptile.signals import StopSignals
 
 # Pixels that one compiled call may train on: seconds of work, so that Ctrl-C is heard soon.
 PIXELS_PER_CALL = 20_000_000
+# What second derivatives make of the time of a task with many inner steps, about.
+MAML_SLOWER = 4
 
 
 class Chunk(NamedTuple):
@@ -103,7 +105,7 @@ def task_shape(config: Config) -> TaskShape:
     shape = TaskShape(
         config.way, config.task_shots, config.inner_steps, config.inner_batch, config.replacement
     )
-    return foml_shape(shape, config.tail_shots) if config.algorithm == "foml" else shape
+    return foml_shape(shape, config.tail_shots) if config.algorithm in TAILED else shape
 
 
 def check_training(config: Config, dataset: Dataset) -> None:
@@ -129,6 +131,8 @@ def plan_chunks(
     How they are cut has no influence on the weights.
     """
     images = config.meta_batch * config.inner_steps * config.inner_batch
+    if config.algorithm == "maml":
+        images *= MAML_SLOWER
     longest = max(1, min(100, PIXELS_PER_CALL // (images * math.prod(image_shape))))
     start = first_step
     while start < config.outer_steps:

@@ -234,13 +234,17 @@ def saved_steps(run: Path) -> list[int]:
     return sorted(int(path.stem.split("-")[1]) for path in run.glob("checkpoints/*.index"))
 
 
-def saved_state(run: Path, step: int | None = None) -> dict[str, np.ndarray]:
+STATE = ("weights", "second_moment", "time", "step", "metrics_bytes")
+
+
+def saved_state(
+    run: Path, step: int | None = None, names: tuple[str, ...] = STATE
+) -> dict[str, np.ndarray]:
     """Weights, Adam's state and counters in the newest checkpoint of `run`, or that of `step`."""
     import tensorflow as tf
 
     step = saved_steps(run)[-1] if step is None else step
     reader = tf.train.load_checkpoint(str(run / "checkpoints" / f"ckpt-{step}"))
-    names = ("weights", "second_moment", "time", "step", "metrics_bytes")
     return {name: reader.get_tensor(f"{name}/.ATTRIBUTES/VARIABLE_VALUE") for name in names}
 
 

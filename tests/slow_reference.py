@@ -86,6 +86,9 @@ def max_pool(x: np.ndarray) -> np.ndarray:
     return result
 
 
+NUDGE = 1e-5  # the share of a vector by which weights are moved to see what a step makes of it
+
+
 class Batch(NamedTuple):
     """One inner batch."""
 
@@ -94,7 +97,7 @@ class Batch(NamedTuple):
 
 
 class Task(NamedTuple):
-    """The inner batches of one task; FOML's last one apart."""
+    """The inner batches of one task; FOML's and MAML's last one apart."""
 
     batches: Sequence[Batch]
     tail: Batch | None = None
@@ -137,13 +140,31 @@ class SlowLearner:
 
     def run(self, task: Task) -> np.ndarray:
         """The task's update; the weights stay where the task led them."""
-        before = self.weights
+        visited = [self.weights]
         for batch in task.batches:
             self.inner_step(batch)
-        if task.tail:
-            before = self.weights
-            self.inner_step(task.tail)
-        return self.weights - before
+            visited.append(self.weights)
+        if not task.tail:
+            return self.weights - visited[0]
+        self.inner_step(task.tail)
+        update = self.weights - visited[-1]
+        if self.problem.second_order:
+            for weights, batch in reversed(list(zip(visited, task.batches, strict=False))):
+                update = self.back_through_step(weights, batch, update)
+        return update
+
+    def back_through_step(
+        self, weights: np.ndarray, batch: Batch, vector: np.ndarray
+    ) -> np.ndarray:
+        """`vector` times the (symmetric) derivative of one SGD step from `weights`: the difference
+        between two steps that start a little before and a little behind it along the vector."""
+        ends = []
+        for sign in (1, -1):
+            copy = self.copy()
+            copy.weights = weights + sign * NUDGE * vector
+            copy.inner_step(batch)
+            ends.append(copy.weights)
+        return (ends[0] - ends[1]) / (2 * NUDGE)
 
     def outer_step_in_sequence(self, tasks: Sequence[Task], step_size: float) -> None:
         start, updates = self.weights, []

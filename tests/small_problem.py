@@ -100,9 +100,15 @@ def flat(state: InnerState) -> tuple[np.ndarray, np.ndarray, int]:
     return weights.numpy(), second_moment.numpy(), time.numpy()
 
 
-def small_learner(rule: InnerRule, task_order: str = "parallel") -> Learner:
+def small_learner(
+    rule: InnerRule,
+    task_order: str = "parallel",
+    outer_optimizer: str = "sgd",
+    second_order: bool = False,
+) -> Learner:
     """A learner in the state `some_state`."""
-    learner = Learner(classifier(rule), some_weights(), task_order)
+    problem = classifier(rule)._replace(second_order=second_order)
+    learner = Learner(problem, some_weights(), task_order, outer_optimizer)
     _, second_moment, time = flat(some_state())
     learner.second_moment.assign(second_moment)
     learner.time.assign(time)

@@ -167,6 +167,8 @@ USAGE = {
         flags(foml=True, foml_tail=2, train_shots=0, shots=2),
         ["--foml-tail 2", "2 examples"],
     ),
+    "MAML through Adam": (flags(algorithm="maml"), ["--algorithm maml", "--sgd"]),
+    "FOML and MAML": (flags(foml=True, algorithm="maml", sgd=True), ["--foml", "--algorithm maml"]),
     "FOML and Reptile": (flags(foml=True, algorithm="reptile"), ["--foml", "--algorithm reptile"]),
     "joint training of five inner steps": (
         flags(algorithm="joint", inner_iters=5),
@@ -181,6 +183,7 @@ USAGE = {
     "not a number": (flags(learning_rate="nan"), ["--learning-rate"]),
     "an endless step": (flags(meta_step="inf"), ["--meta-step"]),
     "an unknown algorithm": (flags(algorithm="maml2"), ["--algorithm", "maml2"]),
+    "an unknown outer optimizer": (flags(outer_optimizer="rmsprop"), ["--outer-optimizer"]),
     "an unknown order": (flags(task_order="random"), ["--task-order"]),
     "a stray word": (["5"], ["5"]),
 }

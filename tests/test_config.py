@@ -23,6 +23,7 @@ from supervised_reptile.config import (
     fill_from,
     flag_of,
 )
+from supervised_reptile.sources import Source
 
 # The original program's flags and defaults; None where a flag without a value is off.
 ORIGINAL = {
@@ -55,6 +56,7 @@ NEW = {
     "--task-order": "parallel",
     "--val-classes": 0,
     "--eval-seed": 0,
+    "--look-episodes": 0,
     "--threads": 0,
     "--resume": False,
     "--overwrite": False,
@@ -70,7 +72,7 @@ PUBLISHED = (
 
 def program() -> click.Command:
     """The command line of the programs."""
-    return run_command("program.py", "Train.", "omniglot_net", load=lambda config: None)
+    return run_command("program.py", "Train.", Source("omniglot_net", lambda config: None))
 
 
 @click.command()
@@ -105,7 +107,8 @@ def test_defaults_of_flags_are_those_of_config() -> None:
 
 
 def test_defaults_may_be_overridden_and_flags_left_out() -> None:
-    command = run_command("p", "", "omniglot_net", lambda config: None, omit=("sgd",), shots=3)
+    source = Source("omniglot_net", lambda config: None)
+    command = run_command("p", "", source, omit=("sgd",), shots=3)
     defaults = defaults_of(command)
     assert defaults["--shots"] == 3
     assert "--sgd" not in defaults
@@ -133,8 +136,9 @@ def test_pretrained_needs_no_value(line: str) -> None:
         "--classes 0", "--shots 0", "--train-shots -1", "--inner-batch 0", "--inner-iters 0",
         "--meta-batch 0", "--meta-iters 0", "--eval-batch 0", "--eval-iters 0", "--eval-samples 0",
         "--eval-interval 0", "--learning-rate -1", "--meta-step -0.1", "--weight-decay -1",
-        "--foml-tail 0", "--seed -1", "--eval-seed -1", "--val-classes -1", "--threads -1",
-        "--save-interval 0", "--algorithm maml", "--task-order random", "--classes five",
+        "--foml-tail 0", "--seed -1", "--eval-seed -1", "--look-episodes -1",
+        "--val-classes -1", "--threads -1",
+        "--save-interval 0", "--algorithm maml2", "--task-order random", "--classes five",
         "--precision float16",
     ],
 )  # fmt: skip
@@ -172,7 +176,7 @@ def test_only_given_flags_are_explicit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert explicit == {"shots", "sgd"}
 
 
-@pytest.mark.parametrize("algorithm", ["reptile", "joint"])
+@pytest.mark.parametrize("algorithm", ["reptile", "maml", "joint"])
 def test_foml_contradicts_other_algorithms(algorithm: str) -> None:
     result = CliRunner().invoke(program(), ["--foml", "--algorithm", algorithm])
     assert result.exit_code == 2
@@ -182,13 +186,13 @@ def test_foml_contradicts_other_algorithms(algorithm: str) -> None:
 def is_sound(algorithm: str, inner_steps: int, tail_shots: int | None, task_shots: int) -> bool:
     if algorithm == "joint" and inner_steps != 1:
         return False
-    return tail_shots is None or (algorithm == "foml" and tail_shots < task_shots)
+    return tail_shots is None or (algorithm in ("foml", "maml") and tail_shots < task_shots)
 
 
-@pytest.mark.parametrize("algorithm", ["reptile", "foml", "joint"])
+@pytest.mark.parametrize("algorithm", ["reptile", "foml", "maml", "joint"])
 def test_contradictions_are_refused_in_every_combination(algorithm: str) -> None:
     for steps, tail, shots, train_shots in product((1, 2), (None, 1, 3, 4), (1, 3), (0, 3, 4)):
-        values = {"algorithm": algorithm, "inner_steps": steps, "tail_shots": tail}
+        values = {"algorithm": algorithm, "inner_steps": steps, "tail_shots": tail, "sgd": True}
         values |= {"shots": shots, "train_shots": train_shots}
         if is_sound(algorithm, steps, tail, train_shots or shots):
             Config(**values)
@@ -206,7 +210,12 @@ def test_contradictions_are_refused_in_every_combination(algorithm: str) -> None
         ),
         (
             {"tail_shots": 1},
-            "--foml-tail only has a meaning with --foml (or --algorithm foml)",
+            "--foml-tail only has a meaning with --foml (or --algorithm foml) and with "
+            "--algorithm maml",
+        ),
+        (
+            {"algorithm": "maml"},
+            "--algorithm maml differentiates through inner steps of plain SGD: give --sgd too",
         ),
         (
             {"tail_shots": 5, "algorithm": "foml"},
@@ -239,7 +248,8 @@ UNLIKE = Config(
     outer_step_size_final=0.0, meta_batch=3, outer_steps=9, eval_batch=8, eval_steps=11,
     eval_episodes=12, eval_interval=13, weight_decay=0.75, transductive=True, tail_shots=2,
     sgd=True, algorithm="foml", task_order="sequential", precision="bfloat16", val_classes=14,
-    eval_seed=15, both_modes=True, save_interval=16, threads=2,
+    eval_seed=15, look_episodes=18, both_modes=True, save_interval=16, threads=2,
+    outer_optimizer="adam",
 )  # fmt: skip
 FIELDS = [field.name for field in dataclasses.fields(Config)]
 

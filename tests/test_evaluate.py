@@ -1,4 +1,4 @@
-"""Evaluation against the slow reference, its two modes, its intervals, and its traces."""
+"""Evaluation against the slow reference, its two modes, and its traces."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ import numpy as np
 import pytest
 import small_problem as small
 import tensorflow as tf
-from scipy import stats
 from slow_reference import Batch, SlowLearner
 
 from supervised_reptile.episodes import Tasks, TaskShape
 from supervised_reptile.evaluate import (
-    NON_TRANSDUCTIVE,
-    TRANSDUCTIVE,
-    Accuracy,
     Episodes,
-    accuracy,
     query_scores,
 )
 from supervised_reptile.inner import Examples
 from supervised_reptile.learner import Learner
+from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
 from supervised_reptile.outer import LANES
 
 MODES = (TRANSDUCTIVE, NON_TRANSDUCTIVE)
@@ -125,35 +121,6 @@ def test_the_order_of_the_queries_changes_nothing() -> None:
     for mode in MODES:
         turned = scores_of([17, 10, 3], mode)[::-1]
         np.testing.assert_allclose(scores_of([3, 10, 17], mode), turned, atol=1e-12)
-
-
-def test_mean_and_interval() -> None:
-    correct = np.random.default_rng(0).binomial(5, 0.7, 1000)
-    result = accuracy(correct, 5)
-    assert result.episodes == 1000
-    assert result.mean == pytest.approx(correct.sum() / 5000)
-    assert result.half_width == pytest.approx(1.96 * stats.sem(correct / 5))
-    low, high = stats.norm.interval(0.95, result.mean, stats.sem(correct / 5))
-    assert result.mean - result.half_width == pytest.approx(low, abs=1e-5)
-    assert result.mean + result.half_width == pytest.approx(high, abs=1e-5)
-
-
-def test_intervals_hold_the_truth_95_times_in_100() -> None:
-    random = np.random.default_rng(1)
-    results = [accuracy(random.binomial(5, 0.7, 200), 5) for _ in range(2000)]
-    held = np.mean([abs(result.mean - 0.7) <= result.half_width for result in results])
-    assert held == pytest.approx(0.95, abs=0.015)
-
-
-def test_a_single_episode_has_no_interval() -> None:
-    result = accuracy(np.array([4]), 5)
-    assert result == Accuracy(0.8, None, 1)
-    assert str(result) == "0.80000 +- ? (95% interval over 1 episodes)"
-    assert accuracy(np.array([5, 5]), 5) == Accuracy(1.0, 0.0, 2)
-
-
-def test_an_accuracy_reads_number_first() -> None:
-    assert str(Accuracy(0.5, 0.0125, 400)) == "0.50000 +- 0.01250 (95% interval over 400 episodes)"
 
 
 def test_calls_of_any_length_are_traced_once() -> None:

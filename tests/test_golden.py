@@ -15,11 +15,12 @@ import small_problem as small
 import tensorflow as tf
 
 from supervised_reptile.episodes import Tasks
-from supervised_reptile.evaluate import NON_TRANSDUCTIVE, TRANSDUCTIVE, Episodes, query_scores
+from supervised_reptile.evaluate import Episodes, query_scores
 from supervised_reptile.feed import Fed
 from supervised_reptile.inner import Examples, InnerRule, InnerState, adapt, inner_step, look_up
 from supervised_reptile.learner import Learner
 from supervised_reptile.models import ConvNet, encoder, miniimagenet_net, omniglot_net
+from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
 from supervised_reptile.weights import zeros_like
 
 NAMES = (

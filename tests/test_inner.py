@@ -8,12 +8,14 @@ import small_problem as small
 import tensorflow as tf
 from slow_reference import Batch, SlowLearner
 
+from supervised_reptile.episodes import TaskShape
 from supervised_reptile.inner import (
     Examples,
     InnerRule,
     InnerState,
     Problem,
     adapt,
+    adapt_all,
     inner_step,
     look_up,
     summed_cross_entropy,
@@ -177,3 +179,28 @@ def test_rows_are_looked_up_in_the_type_of_the_weights(dtype: tf.DType) -> None:
     assert seen.dtype == also.dtype == dtype
     assert seen.numpy().tolist() == [[[255, 2], [51, 1]], [[0, 7], [255, 2]]]
     assert also.numpy().tolist() == [[2, 1], [0.5, 2]]
+
+
+@pytest.mark.parametrize("rule", [small.ADAM, small.SGD])
+@pytest.mark.parametrize("at_once", [0, 1, 2, 3, 5, 8])
+def test_tasks_that_take_turns_end_as_each_alone(rule: InnerRule, at_once: int) -> None:
+    """At most `at_once` inner steps in work, to the last bit the same."""
+    problem, start = small.classifier(rule), small.some_state()
+    tasks = small.small_tasks(TaskShape(3, 4, steps=6, batch=5), steps=1, tasks=5)
+    batches = Examples(tf.constant(tasks.rows), tf.constant(tasks.labels))
+
+    @tf.function(autograph=False)
+    def together(batches: Examples) -> list[InnerState]:
+        return adapt_all(problem, start, small.TABLE, batches, at_once)
+
+    @tf.function(autograph=False)
+    def alone(batches: Examples) -> InnerState:
+        return adapt(problem, start, small.TABLE, batches)
+
+    ends = together(batches)
+    assert len(ends) == 5
+    for task, end in enumerate(ends):
+        expected = alone(tf.nest.map_structure(lambda a, task=task: a[task], batches))
+        tf.nest.map_structure(np.testing.assert_array_equal, end, expected)
+        assert end.time == start.time + 6
+    assert not np.array_equal(ends[0].weights[0], ends[1].weights[0])

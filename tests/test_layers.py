@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -114,3 +115,53 @@ def test_batch_norm_in_every_type(dtype: tf.DType, products: bool) -> None:
     tolerance = {tf.float64: 1e-12, tf.float32: 1e-5, tf.bfloat16: 0.05}[dtype]
     slow = slow_batch_norm(x, gamma, beta)
     np.testing.assert_allclose(tf.cast(result, tf.float64), slow, rtol=0, atol=tolerance)
+
+
+def product_with_hessian(
+    form: Callable[..., tf.Tensor], inputs: list[np.ndarray], dtype: tf.DType
+) -> list[np.ndarray]:
+    """The second derivative of a random function of what `form` returns, times a random vector."""
+    random = np.random.default_rng(2)
+    inputs = [tf.constant(value, dtype) for value in inputs]
+    vectors = [tf.constant(random.normal(size=value.shape), dtype) for value in inputs]
+    with tf.GradientTape() as outer:
+        outer.watch(inputs)
+        with tf.GradientTape() as inner:
+            inner.watch(inputs)
+            outputs = form(*inputs)
+            loss = tf.reduce_sum(outputs**3 * tf.constant(random.normal(size=outputs.shape), dtype))
+        gradients = inner.gradient(loss, inputs)
+        along = tf.add_n([tf.reduce_sum(g * v) for g, v in zip(gradients, vectors, strict=True)])
+    return [tf.cast(p, tf.float64).numpy() for p in outer.gradient(along, inputs)]
+
+
+def plain_batch_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
+    deviation = x - tf.reduce_mean(x, axis=[0, 1, 2])
+    variance = tf.reduce_mean(deviation * deviation, axis=[0, 1, 2])
+    return gamma * deviation / tf.sqrt(variance + layers.BATCH_NORM_EPSILON) + beta
+
+
+@pytest.mark.parametrize("products", [False, True])
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
+def test_second_derivatives_of_batch_norm(dtype: tf.DType, products: bool) -> None:
+    """MAML's update is made of them; first derivatives may be right where they are wrong."""
+    inputs = [RANDOM.normal(1, 2, size=shape) for shape in ((4, 3, 3, 5), (5,), (5,))]
+    exact = product_with_hessian(plain_batch_norm, inputs, tf.float64)
+    mine = product_with_hessian(partial(layers.batch_norm, products=products), inputs, dtype)
+    for one, other in zip(mine, exact, strict=True):
+        tolerance = 1e-12 if dtype == tf.float64 else 1e-5
+        assert np.abs(one - other).max() <= tolerance * np.abs(other).max()
+
+
+@pytest.mark.parametrize("few_positions", [0, 10_000])
+@pytest.mark.parametrize("products", [False, True])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_second_derivatives_of_convolution(
+    stride: int, products: bool, few_positions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layers, "FEW_POSITIONS", few_positions)
+    inputs = [RANDOM.normal(size=(3, 7, 10, 4)), RANDOM.normal(size=(3, 3, 4, 6))]
+    form = partial(convolution, stride=stride, products=products)
+    exact = product_with_hessian(partial(native, stride=stride), inputs, tf.float64)
+    for one, other in zip(product_with_hessian(form, inputs, tf.float64), exact, strict=True):
+        assert np.abs(one - other).max() <= 1e-12 * np.abs(other).max()

@@ -11,7 +11,7 @@ from supervised_reptile.config import Config
 from supervised_reptile.episodes import Tasks, TaskShape, foml_shape
 from supervised_reptile.inner import Examples, InnerRule
 from supervised_reptile.learner import Learner
-from supervised_reptile.outer import LANES, TrainingTasks, outer_steps
+from supervised_reptile.outer import LANES, OuterRule, TrainingTasks, outer_steps
 
 REPTILE = TaskShape(way=3, shots=4, steps=3, batch=5)
 ALGORITHMS = {
@@ -40,8 +40,19 @@ def slow_tasks(tasks: Tasks) -> list[Task]:
     ]
 
 
-def train_slowly(rule: InnerRule, order: str, tasks: Tasks, sizes: np.ndarray) -> SlowLearner:
-    slow = SlowLearner(small.classifier(rule), *small.flat(small.some_state()))
+def train_slowly(
+    rule: InnerRule,
+    order: str,
+    tasks: Tasks,
+    sizes: np.ndarray,
+    second_order: bool = False,
+    weights: np.ndarray | None = None,
+) -> SlowLearner:
+    """The slow reference after outer steps from the state `small.some_state` (or `weights`)."""
+    problem = small.classifier(rule)._replace(second_order=second_order)
+    slow = SlowLearner(problem, *small.flat(small.some_state()))
+    if weights is not None:
+        slow.weights = weights
     steps = {
         "parallel": slow.outer_step_in_parallel,
         "sequential": slow.outer_step_in_sequence,
@@ -129,11 +140,11 @@ def test_the_same_steps_run_eagerly() -> None:
     work = TrainingTasks(Examples(*per_step[:2]), Examples(*per_step[2:]))
     learner = small.small_learner(small.ADAM)
     state, sound = outer_steps(
-        learner.problem, "parallel", learner.state, small.TABLE, (work, STEP_SIZES)
+        learner.problem, OuterRule(), learner.outer_state, small.TABLE, (work, STEP_SIZES)
     )
     learner.train(small.fed(tasks), STEP_SIZES)
     assert sound == 2
-    for one, other in zip(small.flat(state), small.flat(learner.state), strict=True):
+    for one, other in zip(small.flat(state.inner), small.flat(learner.state), strict=True):
         small.assert_close(one, other)
 
 

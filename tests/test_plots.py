@@ -1,66 +1,13 @@
-"""The learning curve."""
+"""What figures share: smoothing, colours, and labels that keep apart."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
-from PIL import Image
+from hypothesis import given
+from hypothesis import strategies as st
 
-from supervised_reptile.plots import COLORS, plot_learning_curve, smoothed
-
-
-def write_metrics(run: Path, looks: int, held_out: str = "test") -> Path:
-    """Metrics of a run whose training accuracy climbs to 1 and whose other one stays at 0.2."""
-    lines = [
-        json.dumps({"step": 10 * look, "train": look / (looks - 1 or 1), held_out: 0.2})
-        for look in range(looks)
-    ]
-    (run / "metrics.jsonl").write_text("\n".join(lines) + "\n" * bool(lines))
-    return run
-
-
-def pixels_like(path: Path, color: str) -> np.ndarray:
-    """Rows and columns of the pixels in nearly the colour, int [2, pixels]."""
-    with Image.open(path) as image:
-        assert image.format == "PNG"
-        found = np.asarray(image.convert("RGB")).astype(int)
-    wanted = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
-    return np.array(np.nonzero(np.abs(found - wanted).max(axis=2) < 8))
-
-
-def test_both_curves_are_drawn_where_they_belong(tmp_path: Path) -> None:
-    path = plot_learning_curve(write_metrics(tmp_path, 200))
-    assert path == tmp_path / "learning_curve.png"
-    train, test = (pixels_like(path, color) for color in COLORS[:2])
-    assert train.shape[1] > 300
-    assert test.shape[1] > 300
-    rising = np.corrcoef(train)[0, 1]
-    assert rising < -0.7  # rows count downwards; the legend has a sample of each, too
-    level = np.median(test[0])
-    assert (np.abs(test[0] - level) <= 3).mean() > 0.8  # all but the legend's sample
-    assert train[0].min() < level < train[0].max()
-
-
-@pytest.mark.parametrize("looks", [1, 2, 3])
-def test_a_few_looks_are_enough(tmp_path: Path, looks: int) -> None:
-    path = plot_learning_curve(write_metrics(tmp_path, looks, "val"))
-    with Image.open(path) as image:
-        image.load()
-
-
-def test_no_looks_no_figure(tmp_path: Path) -> None:
-    assert plot_learning_curve(write_metrics(tmp_path, 0)) is None
-    assert not (tmp_path / "learning_curve.png").exists()
-
-
-def test_a_figure_is_replaced(tmp_path: Path) -> None:
-    before = plot_learning_curve(write_metrics(tmp_path, 5)).read_bytes()
-    after = plot_learning_curve(write_metrics(tmp_path, 50)).read_bytes()
-    assert before != after
-    assert after.startswith(b"\x89PNG")
+from supervised_reptile.plots import COLORS, MARKERS, darker, look_of, smoothed, spread_out
 
 
 @pytest.mark.parametrize("reach", [1, 2, 5, 40])
@@ -71,3 +18,58 @@ def test_smoothing_is_the_mean_of_neighbours_and_its_error(reach: int) -> None:
         near = values[max(0, i - reach) : i + reach + 1]
         assert curve.mean[i] == pytest.approx(near.mean())
         assert curve.error[i] == pytest.approx(near.std() / np.sqrt(len(near)), abs=1e-7)
+
+
+def test_curves_differ_by_colour_then_by_marker() -> None:
+    looks = [look_of(i) for i in range(len(COLORS) * len(MARKERS))]
+    assert len(set(looks)) == len(looks)
+    assert {marker for _, marker in looks[: len(COLORS)]} == {""}
+    assert look_of(len(looks)) == looks[0]
+
+
+@pytest.mark.parametrize("color", COLORS)
+def test_text_can_be_read_on_white(color: str) -> None:
+    """A contrast of 4.5 to 1, the least that WCAG asks for."""
+    channels = [int(darker(color)[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    luminance = np.dot(linear, [0.2126, 0.7152, 0.0722])
+    assert 1.05 / (luminance + 0.05) > 4.5
+
+
+def test_labels_with_room_stay_where_they_are_wanted() -> None:
+    wanted = np.array([0.9, 0.1, 0.5])
+    np.testing.assert_allclose(spread_out(wanted, 0.1), wanted)
+    assert spread_out(np.array([]), 0.1).tolist() == []
+    assert spread_out(np.array([1.0]), 0.1).tolist() == [1.0]
+
+
+def test_labels_that_would_touch_move_apart_evenly() -> None:
+    np.testing.assert_allclose(spread_out(np.array([0.5, 0.5]), 0.1), [0.45, 0.55])
+    np.testing.assert_allclose(spread_out(np.array([1.0, 1.0, 0.2]), 0.1), [0.9, 1.0, 0.2])
+    np.testing.assert_allclose(spread_out(np.array([0.0, 0.05]), 0.1), [0.0, 0.1])
+    np.testing.assert_allclose(spread_out(np.full(5, 0.3), 0.5), [0, 0.25, 0.5, 0.75, 1])
+
+
+@given(st.lists(st.floats(0, 1), max_size=20), st.floats(0.001, 0.5))
+def test_labels_keep_their_order_and_their_distance(wanted: list[float], gap: float) -> None:
+    places = spread_out(np.array(wanted), gap)
+    assert ((places >= -1e-9) & (places <= 1 + 1e-9)).all()
+    order = np.argsort(wanted, kind="stable")
+    least = min(gap, 1 / max(1, len(wanted) - 1))
+    assert (np.diff(places[order]) >= least - 1e-9).all()
+
+
+@given(st.lists(st.floats(0.3, 0.7), min_size=1, max_size=5))
+def test_no_other_places_are_nearer_to_what_is_wanted(wanted: list[float]) -> None:
+    """Against steps in every direction; the problem is convex."""
+    gap = 0.05
+    places = spread_out(np.array(wanted), gap)
+    best = np.square(places - wanted).sum()
+    order = np.argsort(wanted, kind="stable")
+    for start in range(len(wanted)):
+        for stop in range(start + 1, len(wanted) + 1):
+            for step in (-1e-3, 1e-3):
+                moved = places.copy()
+                moved[order[start:stop]] += step
+                if (np.diff(moved[order]) >= gap - 1e-9).all():
+                    assert np.square(moved - wanted).sum() >= best - 1e-9

@@ -45,6 +45,7 @@ def numbers() -> SimpleNamespace:
         weights=tf.Variable(np.zeros(5, np.float32)),
         second_moment=tf.Variable(np.zeros(5, np.float32)),
         time=tf.Variable(0, dtype=tf.int64),
+        outer_variables={},
     )
 
 
@@ -229,6 +230,10 @@ CONTRADICTIONS = {
     "two at once": (
         flags(inner_batch=7, algorithm="foml"),
         ["--inner-batch is 5 there and 7 here", "--algorithm is reptile there and foml here"],
+    ),
+    "another optimizer": (
+        flags(outer_optimizer="adam"),
+        ["--outer-optimizer is sgd there and adam here"],
     ),
     "a longer run": (flags(meta_iters=500), ["--meta-iters is 400 there and 500 here"]),
     "a switch": (flags(sgd=True), ["--sgd is False there and True here"]),

@@ -183,6 +183,10 @@ ALGORITHMS = {
     "FOML": (flags(foml=True, foml_tail=2), 4),
     "FOML, cycling": (flags(algorithm="foml", replacement=True, eval_batch=3), 4),
     "joint": (flags(algorithm="joint", inner_iters=1, sgd=True), 2),
+    "MAML": (flags(algorithm="maml", sgd=True, foml_tail=2), 4),
+    "MAML in bfloat16": (flags(algorithm="maml", sgd=True, precision="bfloat16"), 4),
+    "Reptile with momentum": (flags(outer_optimizer="momentum"), 4),
+    "FOML with outer Adam": (flags(foml=True, outer_optimizer="adam", meta_step=0.001), 4),
     "sequential": (flags(task_order="sequential", weight_decay=0.9), 8),
 }
 

@@ -29,7 +29,7 @@ from supervised_reptile.models import (
     omniglot_net,
     unpack,
 )
-from supervised_reptile.outer import TrainingTasks, outer_steps
+from supervised_reptile.outer import OuterRule, TrainingTasks, outer_steps
 
 
 def stacked_learner(rule: InnerRule) -> Learner:
@@ -87,8 +87,8 @@ def step_of(name: str) -> tuple[tf.types.experimental.GenericFunction, tuple]:
     rows = tf.zeros((1, config.meta_batch, config.inner_steps, config.inner_batch), tf.int32)
     no_tail = tf.zeros((1, config.meta_batch, 0), tf.int32)
     tasks = TrainingTasks(Examples(rows, rows), Examples(no_tail, no_tail))
-    step = tf.function(partial(outer_steps, learner.problem, "parallel"), jit_compile=True)
-    return step, (learner.state, table, (tasks, tf.constant([0.5])))
+    step = tf.function(partial(outer_steps, learner.problem, OuterRule()), jit_compile=True)
+    return step, (learner.outer_state, table, (tasks, tf.constant([0.5])))
 
 
 @pytest.mark.parametrize("name", PRESETS)

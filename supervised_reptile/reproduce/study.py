@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import click
+
 from supervised_reptile.errors import UserError
 from supervised_reptile.files import replacing, writing
+from supervised_reptile.tables import Table
 
 STUDY = "study.json"
-
-
-class Table(NamedTuple):
-    """A table as it is shown, every cell a text."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
-
-    def markdown(self) -> str:
-        """The table in Markdown, with its title above and its note below."""
-        lines = [self.columns, ("---",) * len(self.columns), *self.rows]
-        grid = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        return "\n\n".join(part for part in (f"**{self.title}**", grid, self.note) if part)
 
 
 class Figure(NamedTuple):
@@ -51,6 +40,15 @@ class Study:
     figures: tuple[Figure, ...] = ()
     caveat: str = ""  # in what it falls short of the paper's setting; shown with every table
 
+    def show(self, folder: Path) -> None:
+        """Print the tables, and where everything is."""
+        for table in self.tables:
+            click.echo(f"\n{table.text()}")
+            if self.caveat:
+                click.echo(f"\nNote: {self.caveat}.")
+        pictures = ", ".join(figure.file for figure in self.figures)
+        click.echo(f"\nIn {folder}: {STUDY}, {pictures}")
+
 
 def write_study(folder: Path, study: Study) -> None:
     """Put `study` into `folder`/study.json, whose figures must lie there already."""
@@ -59,6 +57,12 @@ def write_study(folder: Path, study: Study) -> None:
     content["figures"] = [figure._asdict() for figure in study.figures]
     with writing(folder), replacing(folder / STUDY) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf8")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table for other programs."""
+    with writing(path), replacing(path) as temporary, temporary.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
 
 
 def read_study(folder: Path) -> Study:

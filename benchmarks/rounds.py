@@ -1,0 +1,94 @@
+"""Interleaved rounds: every entry in a process of its own, one working at a time.
+
+A process of its own is how people run a program. Many graphs in one process slow each other
+down by a tenth, through the memory that they hold.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import NamedTuple
+
+from entries import Entry
+
+from supervised_reptile.runtime import start_tensorflow
+
+Make = Callable[[], Entry]  # picklable: a partial of one of the functions in `entries`
+
+
+class Measured(NamedTuple):
+    """What came of one entry."""
+
+    name: str
+    unit: str
+    amount: float  # units of work in one call
+    flops: float  # of one call
+    rates: list[float]  # units of work a second, in each round
+    peak_mib: float  # resident memory of its process
+
+
+class _Worker(NamedTuple):
+    process: multiprocessing.Process
+    told: Connection
+    entry: tuple[str, str, float, float]  # name, unit, amount, flops
+    rates: list[float]
+
+
+def measure(makes: Sequence[Make], rounds: int, threads: int) -> tuple[list[Measured], list[str]]:
+    """Measure all that can be made, and name the modules that the others lack."""
+    workers, missing = [], []
+    try:
+        for make in makes:
+            started = _start(make, threads)
+            (missing if isinstance(started, str) else workers).append(started)
+        for _ in range(rounds):
+            for worker in workers:
+                worker.told.send("work")
+                worker.rates.append(worker.told.recv())
+        peaks = [_stop(worker) for worker in workers]
+    finally:
+        for worker in workers:
+            worker.process.kill()
+    measured = [
+        Measured(*worker.entry, worker.rates, peak)
+        for worker, peak in zip(workers, peaks, strict=True)
+    ]
+    return measured, missing
+
+
+def _start(make: Make, threads: int) -> _Worker | str:
+    """A process that has made its entry and worked once; or the module that it lacks."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=partial(_serve, make, threads, there), daemon=True)
+    process.start()
+    there.close()
+    first = here.recv()  # EOFError where it failed; its traceback was printed
+    return first if isinstance(first, str) else _Worker(process, here, first, [])
+
+
+def _stop(worker: _Worker) -> float:
+    worker.told.send("end")
+    return worker.told.recv()
+
+
+def _serve(make: Make, threads: int, caller: Connection) -> None:
+    """What a worker's process does."""
+    start_tensorflow(threads)
+    try:
+        entry = make()
+    except ImportError as error:
+        caller.send(str(error.name))
+        return
+    entry.work()  # compiles
+    caller.send((entry.name, entry.unit, entry.amount, entry.flops))
+    while caller.recv() == "work":
+        began = time.perf_counter()
+        entry.work()
+        caller.send(entry.amount / (time.perf_counter() - began))
+    caller.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

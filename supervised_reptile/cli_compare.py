@@ -1,0 +1,96 @@
+"""`reptile compare RUN...`: a leaderboard. Never imports TensorFlow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from supervised_reptile.compare import MODES, SPLITS, pairs_of, ranked, read_runs, settings_of
+from supervised_reptile.errors import UserError
+from supervised_reptile.leaderboard import (
+    board,
+    leaderboard_csv,
+    pairs_table,
+    seeds_table,
+)
+
+EPILOG = """\b
+Examples:
+  reptile compare runs/o55 runs/foml
+  reptile compare runs/sweep/* --shots 1 --mode non-transductive
+  reptile compare runs/sweep/* --split val --csv > sweep.csv
+"""
+
+
+@click.command(
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--shots",
+    type=click.IntRange(min=1),
+    multiple=True,
+    help="Only evaluations with so many shots. This and the next two may be given several times.",
+)
+@click.option(
+    "--mode",
+    "modes",
+    type=click.Choice([mode.replace("_", "-") for mode in MODES]),
+    multiple=True,
+    help="Only evaluations in this mode.",
+)
+@click.option(
+    "--split",
+    "splits",
+    type=click.Choice(SPLITS),
+    multiple=True,
+    default=("test",),
+    show_default=True,
+    help="Accuracies on these classes. Choose between runs by val; test is for the end.",
+)
+@click.option("--csv", "as_csv", is_flag=True, help="Only the accuracies, as CSV.")
+def compare(
+    runs: tuple[Path, ...],
+    shots: tuple[int, ...],
+    modes: tuple[str, ...],
+    splits: tuple[str, ...],
+    as_csv: bool,
+) -> None:
+    """Rank runs by accuracy, and say which differences are more than chance.
+
+    The first table has the flags in which the runs differ, and a column for each way in which
+    they were evaluated: shots, mode, classes, episodes. It is sorted by the first of these, in
+    which any two runs that saw the same episodes (same images, classes and settings) are then
+    compared episode by episode. That tells smaller differences from chance than two intervals
+    side by side. --shots, --mode and --split choose the columns.
+
+    An interval or a test over episodes is about the trained weights that are there. What is due
+    to the settings shows in several runs with different --seed, for which a third table has the
+    mean and the spread.
+
+    \b
+    Columns of --csv, one line for each run and evaluation:
+      run                     its directory
+      --FLAG                  for each flag in which the runs differ
+      way, shots, mode, split, episodes, eval_batch, eval_steps, eval_seed
+                              what was evaluated
+      outer_steps             training of the weights that were evaluated
+      accuracy, half_width    0 to 1, and half of its 95% interval over episodes
+    """
+    found = read_runs(runs)
+    chosen = settings_of(found, shots, [mode.replace("-", "_") for mode in modes], splits)
+    if not chosen and (others := settings_of(found)):
+        known = "; ".join(" ".join(setting.words()[:4]) for setting in others)
+        raise UserError(f"none of the runs was evaluated like that, but in: {known}")
+    if as_csv:
+        click.echo(leaderboard_csv(found, chosen), nl=False)
+        return
+    tables = board(found, chosen)
+    if chosen:
+        order = ranked(found, chosen[0])
+        pairs = pairs_of(order, chosen[0])
+        tables += [pairs_table(pairs, chosen[0])] if pairs else []
+        tables += [table for table in [seeds_table(order, chosen[0])] if table]
+    click.echo("\n\n\n".join(table.text() for table in tables))

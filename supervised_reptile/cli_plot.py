@@ -1,0 +1,57 @@
+"""`reptile plot RUN...`: learning curves. Never imports TensorFlow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from supervised_reptile.files import writing
+from supervised_reptile.learning_curves import HELD_OUT, SPLITS, plot_runs
+from supervised_reptile.run_files import check_runs
+
+EPILOG = """\b
+Examples:
+  reptile plot runs/o55
+  reptile plot runs/sweep/* --out sweep.png
+  reptile plot runs/o55 runs/foml --split train --split held-out --out both.pdf
+"""
+FORMATS = (".png", ".svg", ".pdf")
+
+
+@click.command(
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="learning_curves.png",
+    show_default=True,
+    help="The picture to write: .png, .svg or .pdf.",
+)
+@click.option(
+    "--split",
+    "splits",
+    type=click.Choice((HELD_OUT, *SPLITS)),
+    multiple=True,
+    default=(HELD_OUT,),
+    show_default=True,
+    help="Whose accuracy; may be given several times. held-out is what training watches: the "
+    "validation classes where there are some, else the test classes.",
+)
+def plot(runs: tuple[Path, ...], out: Path, splits: tuple[str, ...]) -> None:
+    """Draw the learning curves of one or many run directories as one picture.
+
+    Training looks at the accuracy on a few episodes every so often. Each look is a faint dot, the
+    running mean over the nearest tenth of a run's looks a line with the run's name at its end.
+    A run may still be at work.
+    """
+    if out.suffix.lower() not in FORMATS:
+        raise click.BadParameter(f"{out} does not end in {', '.join(FORMATS)}", param_hint="--out")
+    with writing(out):
+        empty = plot_runs(check_runs(runs), splits, out)
+    for name in empty:
+        click.echo(f"left out, no accuracies yet: {name}", err=True)
+    click.echo(f"wrote {out}")

@@ -1,0 +1,55 @@
+"""`reptile report DIR...`: results as pages to read. Never imports TensorFlow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from supervised_reptile.files import replacing, writing
+from supervised_reptile.report.html_page import html_page
+from supervised_reptile.report.markdown_page import markdown_page
+from supervised_reptile.report.page import gather
+
+EPILOG = """\b
+Examples:
+  reptile report results
+  reptile report runs/reproduce runs/sweep --out report --title "Reptile, October"
+"""
+
+
+@click.command(
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.argument(
+    "folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="report",
+    show_default=True,
+    help="The folder to write report.md and report.html into.",
+)
+@click.option("--title", default="Results", show_default=True, help="Of the page.")
+def report(folders: tuple[Path, ...], out: Path, title: str) -> None:
+    """Put results into one page, as Markdown and as HTML.
+
+    Every study that `reptile reproduce` left in DIR or below is shown with its tables and figures,
+    the commands that repeat it, and the machine, versions and time they took; the runs that
+    belong to no study in a table of their accuracies.
+
+    report.html is one file that needs nothing else: the figures are inside, and it fetches
+    nothing. report.md links to the figures where they lie. The same results give the same pages.
+    """
+    page = gather(folders, title)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in (
+            ("report.md", markdown_page(page, out)),
+            ("report.html", html_page(page)),
+        ):
+            with replacing(out / name) as temporary:
+                temporary.write_text(text, encoding="utf8")
+            click.echo(f"wrote {out / name}")

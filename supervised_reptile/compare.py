@@ -1,0 +1,247 @@
+"""Runs side by side: what they were evaluated on, in what they differ, and pairs of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from supervised_reptile.config import TRAINING, Config, flag_of
+from supervised_reptile.errors import UserError
+from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
+from supervised_reptile.run_files import (
+    RESULTS,
+    Stored,
+    check_runs,
+    read_episodes,
+    read_evaluations,
+    read_stored,
+    short_names,
+)
+from supervised_reptile.statistics import Accuracy, Paired, paired
+
+MODES = (TRANSDUCTIVE, NON_TRANSDUCTIVE)
+SPLITS = ("test", "val", "train")
+
+
+class Setting(NamedTuple):
+    """What an accuracy was measured on: runs whose accuracies are one column share it."""
+
+    way: int
+    shots: int
+    mode: str  # one of MODES
+    split: str  # one of SPLITS
+    episodes: int
+    eval_batch: int
+    eval_steps: int
+    eval_seed: int
+
+    def words(self) -> tuple[str, ...]:
+        """A text for each field."""
+        return (
+            f"{self.way}-way",
+            f"{self.shots}-shot",
+            self.mode.replace("_", "-"),
+            self.split,
+            f"{self.episodes:,} episodes",
+            f"{flag_of('eval_batch')} {self.eval_batch}",
+            f"{flag_of('eval_steps')} {self.eval_steps}",
+            f"{flag_of('eval_seed')} {self.eval_seed}",
+        )
+
+
+class Result(NamedTuple):
+    """What one evaluation found."""
+
+    accuracy: Accuracy
+    outer_steps: int  # that the evaluated weights had behind them
+    evaluation: Mapping[str, Any]  # as `read_evaluations` gives it
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run directory with all its results."""
+
+    path: Path
+    name: str
+    stored: Stored
+    results: Mapping[Setting, Result]
+
+    def finished(self, result: Result) -> bool:
+        """Whether the weights that were evaluated had been trained to the end."""
+        return result.outer_steps >= self.stored.config.outer_steps
+
+
+class Pair(NamedTuple):
+    """Two runs in one setting: a paired test, or why there is none."""
+
+    first: Run
+    second: Run
+    outcome: Paired | None
+    obstacle: str = ""
+
+
+def read_runs(paths: Sequence[Path]) -> list[Run]:
+    """The runs in the directories, each once.
+
+    Raises:
+      UserError: a directory holds no run, or it cannot be read.
+    """
+    paths = check_runs(paths)
+    stored = [read_stored(path) for path in paths]
+    return [
+        Run(path, name, s, _results(path, s.config.way))
+        for path, name, s in zip(paths, short_names(paths), stored, strict=True)
+    ]
+
+
+def _results(path: Path, way: int) -> dict[Setting, Result]:
+    """The newest result for every setting."""
+    results = {}
+    try:
+        for evaluation in read_evaluations(path):
+            for mode, splits in evaluation["accuracy"].items():
+                for split, values in splits.items():
+                    setting = _setting(way, mode, split, evaluation["settings"])
+                    found = Accuracy(**values), evaluation["outer_steps"], evaluation
+                    results[setting] = Result(*found)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path / RESULTS}: not readable ({error!r})") from error
+    return results
+
+
+def _setting(way: int, mode: str, split: str, stored: Mapping[str, Any]) -> Setting:
+    """The setting of `stored` settings; ValueError for a mode or split that nobody knows."""
+    if mode not in MODES or split not in SPLITS:
+        raise ValueError(f"{mode} accuracy on {split} classes")
+    names = ("eval_episodes", "eval_batch", "eval_steps", "eval_seed")
+    return Setting(way, stored["shots"], mode, split, *(stored[name] for name in names))
+
+
+def settings_of(
+    runs: Sequence[Run],
+    shots: Collection[int] = (),
+    modes: Collection[str] = (),
+    splits: Collection[str] = (),
+) -> list[Setting]:
+    """The settings that any of the runs was evaluated in, those that most share first.
+
+    Args:
+      shots, modes, splits: only such ones; all where empty.
+    """
+    found = [setting for run in runs for setting in run.results]
+
+    def place(setting: Setting) -> tuple[Any, ...]:
+        mode, split = MODES.index(setting.mode), SPLITS.index(setting.split)
+        return -found.count(setting), *setting._replace(mode=mode, split=split)
+
+    return [
+        setting
+        for setting in sorted(set(found), key=place)
+        if (not shots or setting.shots in shots)
+        and (not modes or setting.mode in modes)
+        and (not splits or setting.split in splits)
+    ]
+
+
+def ranked(runs: Sequence[Run], setting: Setting) -> list[Run]:
+    """The runs, best first; those without a result in the setting come last."""
+
+    def place(run: Run) -> float:
+        return -run.results[setting].accuracy.mean if setting in run.results else 1.0
+
+    return sorted(runs, key=place)
+
+
+def training_values(run: Run) -> dict[str, Any]:
+    """Flag -> value, of every flag that decides the trained weights, and the data's checksum."""
+    config = run.stored.config
+    values = {
+        flag_of(f.name): getattr(config, f.name)
+        for f in dataclasses.fields(Config)
+        if f.metadata["role"] == TRAINING
+    }
+    values[flag_of("train_shots")] = config.task_shots  # 0 would stand for --shots of then
+    return {**values, "data": run.stored.data}
+
+
+def differing_values(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """Flag -> its value in each run as a text, for the flags in which the runs differ.
+
+    Images count as different by their checksum, and are called by their place if that tells
+    them apart.
+    """
+    values = [training_values(run) for run in runs]
+    differing = {
+        name: [_text(v[name]) for v in values]
+        for name in (values or [{}])[0]
+        if any(v[name] != values[0][name] for v in values)
+    }
+    if checksums := differing.pop("data", None):
+        places = [run.stored.config.data_dir for run in runs]
+        if len(set(zip(places, checksums, strict=True))) == len(set(places)):
+            differing[flag_of("data_dir")] = places
+        else:
+            differing["data"] = [checksum[:8] for checksum in checksums]
+    return differing
+
+
+def _text(value: Any) -> str:
+    """A flag's value as one would give it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "-"
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"  # 1 rather than 1.0
+    return str(value)
+
+
+def pairs_of(runs: Sequence[Run], setting: Setting) -> list[Pair]:
+    """Every two of the runs that were evaluated in the setting, the earlier one first."""
+    runs = [run for run in runs if setting in run.results]
+    answers = [_right_answers(run, setting) for run in runs]
+    pairs = []
+    for i, first in enumerate(runs):
+        for j, second in enumerate(runs[i + 1 :], i + 1):
+            one, other = answers[i], answers[j]
+            obstacle = _obstacle(first, second, setting.split)
+            if obstacle or isinstance(one, str) or isinstance(other, str):
+                obstacle = obstacle or next(a for a in (one, other) if isinstance(a, str))
+                pairs.append(Pair(first, second, None, obstacle))
+            else:
+                pairs.append(Pair(first, second, paired(one, other, setting.way)))
+    return pairs
+
+
+def _right_answers(run: Run, setting: Setting) -> np.ndarray | str:
+    """Right answers per episode, int [episodes], or what is wrong with their file."""
+    evaluation = run.results[setting].evaluation
+    try:
+        counts = read_episodes(run.path, evaluation)[f"{setting.mode}_{setting.split}"]
+    except (UserError, KeyError) as error:
+        return f"the single episodes of {run.name} cannot be read ({error})"
+    if counts.shape != (setting.episodes,):
+        return f"the single episodes of {run.name} are not {setting.episodes:,}"
+    return counts
+
+
+def _obstacle(first: Run, second: Run, split: str) -> str:
+    """Why two runs with one setting did not see the same episodes; empty if they did."""
+    if first.stored.data != second.stored.data:
+        return "they read other images"
+    one, other = (run.stored.classes.get(split) for run in (first, second))
+    if one is None or one != other:
+        return f"other {split} classes{_cause(first.stored.config, second.stored.config)}"
+    return ""
+
+
+def _cause(first: Config, second: Config) -> str:
+    """The flag that divided the classes otherwise, where it is one."""
+    for name in ("seed", "val_classes"):
+        if getattr(first, name) != getattr(second, name):
+            return f" ({flag_of(name)} divides them)"
+    return ""

@@ -1,0 +1,183 @@
+"""Tables of compared runs: accuracies, paired tests, seeds; and the same accuracies as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Sequence
+
+from supervised_reptile.compare import (
+    Pair,
+    Run,
+    Setting,
+    differing_values,
+    ranked,
+    training_values,
+)
+from supervised_reptile.config import flag_of
+from supervised_reptile.statistics import Spread, holm, over_seeds
+from supervised_reptile.tables import Table
+
+WIDEST = 140  # characters of a table in a terminal
+OF_ONE_TRAINING = (
+    "±: half of the 95% interval over the episodes of one training; "
+    "how much another --seed would change is not in it."
+)
+OF_PAIRS = (
+    "The first minus the second in percentage points, ± half of its 95% interval. "
+    "p: two-sided paired t-test over the episodes"
+)
+OF_SEEDS = (
+    "Mean over seeds, the standard deviation from seed to seed, and half of the mean's 95% "
+    "interval (Student's t). Where --seed also divides the classes, that is part of it."
+)
+
+
+def board(runs: Sequence[Run], settings: Sequence[Setting]) -> list[Table]:
+    """`leaderboard`; where it would be too wide for a screen, the flags have their own table."""
+    whole = leaderboard(runs, settings)
+    if max(map(len, whole.text().splitlines())) <= WIDEST:
+        return [whole]
+    runs = ranked(runs, settings[0]) if settings else runs
+    flags = differing_values(runs)
+    rows = zip((run.name for run in runs), *flags.values(), strict=True)
+    return [
+        leaderboard(runs, settings, with_flags=False),
+        Table("The flags in which the runs differ", ("run", *flags), tuple(rows)),
+    ]
+
+
+def leaderboard(runs: Sequence[Run], settings: Sequence[Setting], with_flags: bool = True) -> Table:
+    """The runs, best first in the first setting, with the flags in which they differ."""
+    runs = ranked(runs, settings[0]) if settings else runs
+    flags = differing_values(runs) if with_flags else {}
+    headings, common = _headings(settings)
+    rows, notes = [], [OF_ONE_TRAINING] if settings else []
+    for i, run in enumerate(runs):
+        cells = [_accuracy(run, setting) for setting in settings] or ["-"]
+        rows.append((run.name, *(values[i] for values in flags.values()), *cells))
+        if early := _evaluated_early(run, settings):
+            notes.append(f"*: {run.name} was evaluated before its training ended, {early}.")
+    title = ", ".join(("Accuracy in %", *common))
+    columns = ("run", *flags, *(headings or ["accuracy"]))
+    return Table(title, columns, tuple(rows), "\n".join(notes))
+
+
+def _headings(settings: Sequence[Setting]) -> tuple[list[str], list[str]]:
+    """A heading for each setting, and the texts that all have in common."""
+    words = [setting.words() for setting in settings]
+    own = [
+        name in ("shots", "mode", "split") or len({w[i] for w in words}) > 1
+        for i, name in enumerate(Setting._fields)
+    ]
+    headings = ["\n".join(t for t, o in zip(w, own, strict=True) if o) for w in words]
+    return headings, [t for t, o in zip(words[0], own, strict=True) if not o] if words else []
+
+
+def _accuracy(run: Run, setting: Setting) -> str:
+    if setting not in run.results:
+        return "-"
+    mean, half_width, _ = run.results[setting].accuracy
+    star = "" if run.finished(run.results[setting]) else " *"
+    return f"{percent(mean)} ± {percent(half_width)}{star}"
+
+
+def _evaluated_early(run: Run, settings: Sequence[Setting]) -> str:
+    """After how many outer steps the evaluated weights were not the last ones, if so."""
+    results = [run.results[setting] for setting in settings if setting in run.results]
+    steps = sorted({result.outer_steps for result in results if not run.finished(result)})
+    if not steps:
+        return ""
+    done = " and ".join(f"{step:,}" for step in steps)
+    return f"after {done} of {run.stored.config.outer_steps:,} outer steps"
+
+
+def pairs_table(pairs: Sequence[Pair], setting: Setting) -> Table:
+    """Paired tests between runs; in the note, which pairs could not be tested and why."""
+    tested = [(pair, pair.outcome) for pair in pairs if pair.outcome]
+    several = len(tested) > 1
+    adjusted = holm([1.0 if outcome.p is None else outcome.p for _, outcome in tested])
+    rows = []
+    for (pair, outcome), corrected in zip(tested, adjusted, strict=True):
+        difference = f"{100 * outcome.difference:+.2f} ± {percent(outcome.half_width)}"
+        row = (pair.first.name, pair.second.name, difference, _chance(outcome.p))
+        rows.append((*row, _chance(None if outcome.p is None else corrected)) if several else row)
+    columns = ("first", "second", "difference", "p", "p, Holm")[: 5 if several else 4]
+    notes = [OF_PAIRS + (f", corrected by Holm for {len(tested)} tests." if several else ".")]
+    title = f"On the same episodes, {', '.join(setting.words()[:5])}"
+    return Table(title, columns, tuple(rows), "\n".join(notes * bool(tested) + _untested(pairs)))
+
+
+def _untested(pairs: Sequence[Pair]) -> list[str]:
+    """A sentence for each reason why pairs were not tested."""
+    obstacles = defaultdict(list)
+    for pair in pairs:
+        if not pair.outcome:
+            obstacles[pair.obstacle].append(f"{pair.first.name} and {pair.second.name}")
+    return [f"Not tested, {why}: {'; '.join(names)}." for why, names in obstacles.items()]
+
+
+def seeds_table(runs: Sequence[Run], setting: Setting) -> Table | None:
+    """Mean and spread of runs that differ in --seed only; None where no two runs do."""
+    groups: dict[tuple, dict[int, Run]] = defaultdict(dict)
+    for run in runs:
+        if setting in run.results:
+            values = training_values(run)
+            seed = values.pop(flag_of("seed"))
+            steps = run.results[setting].outer_steps
+            groups[(*values.values(), steps)].setdefault(seed, run)
+    several = [group for group in groups.values() if len(group) > 1]
+    if not several:
+        return None
+    flags = differing_values([next(iter(group.values())) for group in several])
+    flags.pop(flag_of("seed"), None)
+    spreads = [
+        over_seeds([run.results[setting].accuracy.mean for run in group.values()])
+        for group in several
+    ]
+    rows = [
+        (*(values[i] for values in flags.values()), ", ".join(map(str, sorted(group))), *_spread(s))
+        for i, (group, s) in enumerate(zip(several, spreads, strict=True))
+    ]
+    title = f"Over seeds, accuracy in %, {', '.join(setting.words()[:5])}"
+    columns = (*flags, "seeds", "mean", "deviation", "95% interval")
+    return Table(title, columns, tuple(rows), OF_SEEDS)
+
+
+def _spread(spread: Spread) -> tuple[str, str, str]:
+    return percent(spread.mean), percent(spread.deviation), f"± {percent(spread.half_width)}"
+
+
+def percent(share: float | None) -> str:
+    """0 ... 1 as 0 ... 100 with two decimals; a question mark where it is not known."""
+    return "?" if share is None else f"{100 * share:.2f}"
+
+
+def _chance(p: float | None) -> str:
+    """A p value with as many digits as matter; a question mark where there is none."""
+    if p is None:
+        return "?"
+    return "<0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.1 else f"{p:.2f}"
+
+
+def leaderboard_csv(runs: Sequence[Run], settings: Sequence[Setting]) -> str:
+    """A line for each run and setting, in the leaderboard's order; one without result if none.
+
+    Columns: run, the differing flags, Setting's fields, outer_steps, accuracy, half_width
+    (both 0 ... 1; the interval is over episodes).
+    """
+    runs = ranked(runs, settings[0]) if settings else runs
+    flags = differing_values(runs)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["run", *flags, *Setting._fields, "outer_steps", "accuracy", "half_width"])
+    for i, run in enumerate(runs):
+        start = [run.path, *(values[i] for values in flags.values())]
+        found = [setting for setting in settings if setting in run.results]
+        for setting in found:
+            (mean, half_width, _), steps, _ = run.results[setting]
+            writer.writerow([*start, *setting, steps, mean, half_width])
+        if not found:
+            writer.writerow([*start, *[""] * (len(Setting._fields) + 3)])
+    return text.getvalue()

@@ -1,0 +1,1 @@
+"""Reports: studies and runs as one page of Markdown, and one of HTML."""

@@ -1,0 +1,142 @@
+"""Page: everything a report shows, gathered from the folders."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from supervised_reptile.compare import Run, read_runs, settings_of
+from supervised_reptile.errors import UserError
+from supervised_reptile.leaderboard import leaderboard
+from supervised_reptile.reproduce.study import STUDY, Figure, Study, Table, read_study
+from supervised_reptile.run_files import CLASSES, holds_run
+
+RUNS = "other-runs"  # the anchor of the section on runs that belong to no study
+
+
+class Picture(NamedTuple):
+    """A figure of a study with its PNG."""
+
+    figure: Figure
+    path: Path
+    content: bytes
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels, from the PNG's header."""
+        return int.from_bytes(self.content[16:20], "big"), int.from_bytes(
+            self.content[20:24], "big"
+        )
+
+
+class Entry(NamedTuple):
+    """A study in the page."""
+
+    anchor: str  # unique in the page
+    study: Study
+    pictures: tuple[Picture, ...]
+
+
+class Page(NamedTuple):
+    """The whole report."""
+
+    title: str
+    entries: tuple[Entry, ...]
+    runs: tuple[Table, ...]  # of the runs that belong to no study
+
+    @property
+    def contents(self) -> list[tuple[str, str]]:
+        """(anchor, title) of every section; titles are Markdown."""
+        own = [(entry.anchor, entry.study.title) for entry in self.entries]
+        return own + [(RUNS, "Other runs" if own else "Runs")] * bool(self.runs)
+
+
+def gather(folders: Sequence[Path], title: str) -> Page:
+    """All studies in the folders and below, and the runs that lie in no study's folder.
+
+    Raises:
+      UserError: a folder is missing, there is nothing in any of them, or something in them
+        cannot be read.
+    """
+    found = [item for folder in folders for item in _walk(folder)]
+    kinds: dict[str, dict[Path, Path]] = {"study": {}, "run": {}}  # resolved -> as it was given
+    for kind, path in found:
+        kinds[kind].setdefault(path.resolve(), path)
+    studies, runs = (list(paths.values()) for paths in kinds.values())
+    if not found:
+        raise UserError(f"{', '.join(map(str, folders))}: no study and no run in there")
+    anchors: set[str] = {RUNS}
+    entries = tuple(_entry(folder, anchors) for folder in studies)
+    return Page(title, entries, tuple(_run_tables(read_runs(runs))) if runs else ())
+
+
+def _walk(folder: Path, in_study: bool = False) -> Iterator[tuple[str, Path]]:
+    """("study" or "run", its folder) in `folder` and below, in the order of the names."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    if (folder / STUDY).is_file():
+        in_study = True
+        yield "study", folder
+    elif holds_run(folder) and (folder / CLASSES).is_file():
+        if not in_study:
+            yield "run", folder
+        return
+    try:
+        below = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({error.strerror})") from error
+    for name in below:
+        if not name.startswith(".") and not (folder / name).is_symlink():
+            yield from _walk(folder / name, in_study)
+
+
+def _entry(folder: Path, taken: set[str]) -> Entry:
+    """A study with its pictures, under an anchor that is not `taken`, which is added there."""
+    study = read_study(folder)
+    base = re.sub(r"[^a-z0-9]+", "-", study.name.lower()).strip("-") or "study"
+    anchor, number = base, 1
+    while anchor in taken:
+        number += 1
+        anchor = f"{base}-{number}"
+    taken.add(anchor)
+    return Entry(anchor, study, tuple(_picture(folder, figure) for figure in study.figures))
+
+
+def _picture(folder: Path, figure: Figure) -> Picture:
+    path = folder / figure.file
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: not readable ({error.strerror})") from error
+    if not content.startswith(b"\x89PNG\r\n\x1a\n") or len(content) < 24:
+        raise UserError(f"{path}: not a PNG")
+    return Picture(figure, path, content)
+
+
+def _run_tables(runs: Sequence[Run]) -> Iterator[Table]:
+    """A table of results for each set of images and number of classes, as comparisons need."""
+    groups = defaultdict(list)
+    for run in runs:
+        groups[run.stored.data, run.stored.config.way].append(run)
+    for group in groups.values():
+        settings = settings_of(group, splits=["test"]) or settings_of(group)
+        table = leaderboard(group, settings)
+        # The last part of the path: where it lay is nobody's business.
+        images = Path(group[0].stored.config.data_dir).name
+        yield table._replace(title=f"{images}: {table.title[0].lower()}{table.title[1:]}")
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it: two units at most."""
+    if seconds < 59.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    if seconds < 599.5:
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    parts = (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "")
+    return " ".join(part for part in parts if part)

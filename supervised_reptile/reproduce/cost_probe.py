@@ -1,0 +1,93 @@
+"""One measurement of `reptile reproduce cost`, in a process that does nothing else.
+
+    python -m supervised_reptile.reproduce.cost_probe ALGORITHM INNER_STEPS DATA_DIR THREADS
+
+prints a `Measurement` as JSON. A process of its own, because memory that a process has used
+once stays with it: only a fresh one shows what this algorithm needs with these inner steps.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from supervised_reptile.config import PRESETS, Config
+from supervised_reptile.errors import UserError
+from supervised_reptile.runtime import start_tensorflow
+
+STEPS_PER_CALL = 5  # outer steps
+CALLS, SECONDS = 5, 3.0  # timed at least
+
+STATUS, PEAK_RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+class Measurement(NamedTuple):
+    """What training costs; memory as the system counts it, in MiB."""
+
+    base: float  # resident before the first outer step: program, images, weights
+    peak: float  # resident at most from then on, the compiled graph included
+    seconds: float  # an outer step, median over calls
+
+
+def setting(algorithm: str, inner_steps: int, **places: str) -> Config:
+    """The paper's Omniglot 5-way setting; inner steps are SGD, which MAML asks for, in all."""
+    chosen = {"algorithm": algorithm, "inner_steps": inner_steps, "sgd": True, **places}
+    return Config(**{**PRESETS["omniglot-5way"], **chosen})
+
+
+def measure(config: Config) -> Measurement:
+    """Train for a few seconds on the Omniglot in config.data_dir.
+
+    Raises:
+      UserError: the system does not tell a process's memory, or the data cannot be read.
+    """
+    if not (STATUS.exists() and PEAK_RESET.exists()):
+        raise UserError(f"memory is read from {STATUS}, which only Linux has")
+    start_tensorflow(config.threads)
+    from supervised_reptile import experiment, train
+    from supervised_reptile.data.omniglot import load_omniglot
+    from supervised_reptile.feed import ImageFeed
+    from supervised_reptile.models import encoder, omniglot_net
+
+    dataset = load_omniglot(Path(config.data_dir), config.seed, 0)
+    train.check_training(config, dataset)
+    net = omniglot_net(dataset.image_shape, config.way)
+    feed = ImageFeed(dataset, encoder(net, len(dataset.images)))
+    learner = experiment.make_learner(config, net, dataset.max_value)
+    chunk = train.Chunk(0, STEPS_PER_CALL)
+    fed = feed(train.draw(config, dataset.pools["train"], train.task_shape(config), chunk))
+    sizes = np.full(STEPS_PER_CALL, 0.1)
+    PEAK_RESET.write_text("5")  # the peak is forgotten: what loading needed does not count
+    base = _resident("VmRSS")
+    seconds: list[float] = []
+    learner.train(fed, sizes)  # compiles
+    while len(seconds) < CALLS or sum(seconds) * STEPS_PER_CALL < SECONDS:
+        began = time.perf_counter()
+        learner.train(fed, sizes)
+        seconds.append((time.perf_counter() - began) / STEPS_PER_CALL)
+    return Measurement(base, _resident("VmHWM"), float(np.median(seconds)))
+
+
+def _resident(field: str) -> float:
+    """A line of /proc/self/status in MiB."""
+    (kilobytes,) = re.findall(rf"^{field}:\s*(\d+) kB$", STATUS.read_text(), re.MULTILINE)
+    return int(kilobytes) / 1024
+
+
+def main(algorithm: str, inner_steps: str, data_dir: str, threads: str) -> None:
+    """Measure what the command line says."""
+    config = setting(algorithm, int(inner_steps), data_dir=data_dir, threads=int(threads))
+    try:
+        print(json.dumps(measure(config)._asdict()))
+    except UserError as error:
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

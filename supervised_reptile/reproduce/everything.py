@@ -1,0 +1,74 @@
+"""`reptile reproduce all`: every study, the short ones first, and one page with all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from supervised_reptile.reproduce.options import fraction_option, jobs_option, out_option
+
+# In the order in which they run: what is seen early tells most of what is to come.
+TABLES = ("omniglot-5way", "omniglot-20way", "miniimagenet-5way")
+ALL = ("cost", *TABLES[:1], "gradients", "overlap", *TABLES[1:])
+
+
+@click.command("all")
+@out_option
+@click.option(
+    "--omniglot", default="data/omniglot", show_default=True, help="Where Omniglot's images are."
+)
+@click.option(
+    "--miniimagenet",
+    default="data/miniimagenet",
+    show_default=True,
+    help="Where Mini-ImageNet's images are.",
+)
+@fraction_option
+@jobs_option
+@click.option(
+    "--eval-samples",
+    type=click.IntRange(min=2),
+    help="Episodes for each accuracy; by default as many as each study needs.",
+)
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice(ALL),
+    help="One of the studies; may be repeated. By default all.",
+)
+@click.pass_context
+def everything(
+    context: click.Context,
+    out: Path,
+    omniglot: str,
+    miniimagenet: str,
+    fraction: float,
+    jobs: int,
+    eval_samples: int | None,
+    only: tuple[str, ...],
+) -> None:
+    """Run all studies, then put them on one page: OUT/report.md and OUT/report.html.
+
+    At full length that is about two days on two cores; --fraction shortens it. Interrupt it at
+    will: the same command continues.
+    """
+    from supervised_reptile.cli_report import report
+    from supervised_reptile.cli_reproduce import reproduce
+
+    shared = {"fraction": fraction, "jobs": jobs}
+    if eval_samples:
+        shared["eval_samples"] = eval_samples
+    for name in ALL:
+        if only and name not in only:
+            continue
+        click.echo(f"\n== {name}")
+        command = reproduce.get_command(context, name)
+        taken = {parameter.name for parameter in command.params}
+        given = {key: value for key, value in shared.items() if key in taken}
+        if "outer_steps" in taken and fraction != 1:
+            default = next(p.default for p in command.params if p.name == "outer_steps")
+            given["outer_steps"] = max(1, round(fraction * default))
+        data_dir = miniimagenet if name.startswith("miniimagenet") else omniglot
+        context.invoke(command, out=out / name, data_dir=data_dir, **given)
+    context.invoke(report, folders=(out,), out=out, title="The paper, reproduced")

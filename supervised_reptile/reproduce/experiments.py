@@ -1,0 +1,116 @@
+"""Training runs of the paper's tables 1 and 2: one run, four accuracies.
+
+1-shot and 5-shot, transductive or not, share their training: it never reads --shots when
+--train-shots is set (design, section 3).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from supervised_reptile.config import PLACE, PRESETS, Config
+from supervised_reptile.reproduce.published import SHOTS
+from supervised_reptile.run_files import evaluation_settings, holds_run, read_evaluations
+from supervised_reptile.runtime import start_tensorflow
+from supervised_reptile.sources import MINIIMAGENET, OMNIGLOT, Source
+
+SPLITS = ("test",)
+
+
+class Experiment(NamedTuple):
+    """A row of the tables."""
+
+    title: str
+    source: Source
+    script: str
+    data_dir: str  # where the data are by default
+    eval_batch: dict[int, int]  # shots -> examples in an inner batch of evaluation
+
+
+EXPERIMENTS = {
+    "omniglot-5way": Experiment(
+        "Omniglot, 5-way", OMNIGLOT, "run_omniglot.py", "data/omniglot", {1: 5, 5: 5}
+    ),
+    "omniglot-20way": Experiment(
+        "Omniglot, 20-way", OMNIGLOT, "run_omniglot.py", "data/omniglot", {1: 10, 5: 10}
+    ),
+    "miniimagenet-5way": Experiment(
+        "Mini-ImageNet, 5-way",
+        MINIIMAGENET,
+        "run_miniimagenet.py",
+        "data/miniimagenet",
+        {1: 5, 5: 15},
+    ),
+}
+
+
+class Plan(NamedTuple):
+    """What was asked for."""
+
+    experiment: str  # a key of EXPERIMENTS
+    out: Path
+    data_dir: str
+    seeds: int
+    fraction: float  # of the paper's outer steps
+    episodes: int
+    threads: int
+
+
+def configuration(plan: Plan, seed: int) -> Config:
+    """The training run of one seed, with the evaluation of its 5-shot cells."""
+    preset = PRESETS[plan.experiment]
+    return Config(
+        **{**preset, "outer_steps": max(1, round(plan.fraction * preset["outer_steps"]))},
+        seed=seed,
+        checkpoint=str(plan.out / f"seed-{seed}"),
+        data_dir=plan.data_dir,
+        eval_episodes=plan.episodes,
+        transductive=True,
+        both_modes=True,
+        threads=plan.threads,
+    )
+
+
+def evaluations(plan: Plan, config: Config) -> list[Config]:
+    """What to evaluate after training: a configuration for each number of shots."""
+    batches = EXPERIMENTS[plan.experiment].eval_batch
+    return [dataclasses.replace(config, shots=s, eval_batch=batches[s]) for s in SHOTS]
+
+
+def stored_evaluation(config: Config) -> dict[str, Any] | None:
+    """The evaluation of `config` after all its outer steps, if the run directory has it."""
+    wanted = evaluation_settings(config, SPLITS)
+    for evaluation in read_evaluations(Path(config.checkpoint)):
+        if evaluation["settings"] == wanted and evaluation["outer_steps"] == config.outer_steps:
+            return evaluation
+    return None
+
+
+def run_seed(plan: Plan, config: Config) -> None:
+    """Train and evaluate what is not yet stored.
+
+    Raises:
+      UserError: anything the user can mend; a run of other settings in the folder, for example.
+      Interrupted: a signal came; the same command continues.
+    """
+    missing = [e for e in evaluations(plan, config) if stored_evaluation(e) is None]
+    if not missing:
+        return
+    start_tensorflow(config.threads)
+    from supervised_reptile import experiment
+
+    decisive = [f.name for f in dataclasses.fields(Config) if f.metadata["role"] != PLACE]
+    request = experiment.Request(
+        config,
+        frozenset(decisive),
+        EXPERIMENTS[plan.experiment].source,
+        resume=holds_run(Path(config.checkpoint)),
+    )
+    with experiment.opened(request) as opened:
+        if opened.run.step < config.outer_steps:
+            experiment.train_run(opened)
+        for evaluation in missing:
+            print(f"{evaluation.shots}-shot: ", end="")
+            experiment.evaluate_run(opened, evaluation, SPLITS)

@@ -1,0 +1,247 @@
+"""The paper's section 6.2: which combinations of inner gradients make an outer step that learns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import numpy as np
+
+from supervised_reptile import environment
+from supervised_reptile.command_lines import command_line
+from supervised_reptile.config import Config
+from supervised_reptile.plots import COLORS, Label, label_ends, save, smoothed
+from supervised_reptile.reproduce.jobs import Job, run_jobs
+from supervised_reptile.reproduce.options import (
+    data_option,
+    episodes_option,
+    fraction_option,
+    jobs_option,
+    out_option,
+)
+from supervised_reptile.reproduce.study import Figure, Study, Table, write_csv, write_study
+from supervised_reptile.run_files import read_episodes, read_evaluations, read_metrics
+from supervised_reptile.statistics import accuracy, paired
+
+PAPER_STEPS = 40_000
+LOOK_INTERVAL = 100
+LOOK_EPISODES = 3  # with eight query sets each
+FIGURE, DATA = "gradients.png", "gradients.csv"
+
+
+class Combination(NamedTuple):
+    """An outer update made of the gradients g1 ... gk of k inner steps."""
+
+    label: str
+    inner_steps: int
+    last_only: bool  # gk alone (FOML), else all of them (Reptile)
+    outer_step_size: float  # 0.25 / k makes a mean of a sum
+
+    @property
+    def name(self) -> str:
+        """As its folder is called."""
+        return self.label.replace("(", "").replace(")", "").replace("/", "-of-").replace(" ", "")
+
+
+COMBINATIONS = (
+    Combination("g1", 1, False, 0.25),
+    Combination("g1+g2", 2, False, 0.25),
+    Combination("1/2 (g1+g2)", 2, False, 0.125),
+    Combination("g2", 2, True, 0.25),
+    Combination("g1+g2+g3", 3, False, 0.25),
+    Combination("1/3 (g1+g2+g3)", 3, False, 0.08325),
+    Combination("g3", 3, True, 0.25),
+    Combination("g1+...+g4", 4, False, 0.25),
+    Combination("1/4 (g1+...+g4)", 4, False, 0.0625),
+    Combination("g4", 4, True, 0.25),
+)
+
+
+class Plan(NamedTuple):
+    """What was asked for."""
+
+    out: Path
+    data_dir: str
+    outer_steps: int
+    episodes: int  # for the accuracy at the end
+    at_once: int
+
+
+def configuration(combination: Combination, plan: Plan) -> Config:
+    """The run of one curve (design, section 3): 5-way 5-shot Omniglot, every step new examples."""
+    return Config(
+        seed=0,
+        checkpoint=str(plan.out / "runs" / combination.name),
+        data_dir=plan.data_dir,
+        train_shots=5 * combination.inner_steps,
+        inner_steps=combination.inner_steps,
+        inner_batch=25,
+        inner_rate=0.003,
+        sgd=True,
+        algorithm="foml" if combination.last_only else "reptile",
+        outer_step_size=combination.outer_step_size,
+        outer_step_size_final=0.0,
+        outer_steps=plan.outer_steps,
+        eval_batch=25,
+        eval_steps=5,
+        eval_interval=LOOK_INTERVAL,
+        look_episodes=LOOK_EPISODES,
+        eval_episodes=plan.episodes,
+        threads=1,
+    )
+
+
+class Result(NamedTuple):
+    """What came of one combination."""
+
+    combination: Combination
+    config: Config
+    steps: np.ndarray  # int [looks]
+    accuracy: np.ndarray  # float64 [looks], on a few episodes of test classes
+    correct: np.ndarray  # int [episodes], right answers at the end, the same episodes for all
+    seconds: float
+
+    @property
+    def area(self) -> float:
+        """Mean accuracy in % over the whole training: what learns faster has more of it."""
+        return 100 * float(self.accuracy.mean())
+
+
+def reproduce(plan: Plan) -> Study:
+    """Run what is missing, then write figure, table and study into plan.out."""
+    jobs = [Job(c.name, configuration(c, plan)) for c in COMBINATIONS]
+    run_jobs(jobs, plan.at_once)
+    results = [_result(c, job.config) for c, job in zip(COMBINATIONS, jobs, strict=True)]
+    header = ("combination", "outer step", "accuracy")
+    rows = [(r.combination.label, *p) for r in results for p in zip(*r[2:4], strict=True)]
+    write_csv(plan.out / DATA, header, rows)
+    draw(plan.out / FIGURE, results)
+    study = _study(results, plan)
+    write_study(plan.out, study)
+    return study
+
+
+def _result(combination: Combination, config: Config) -> Result:
+    path = Path(config.checkpoint)
+    metrics, evaluation = read_metrics(path), read_evaluations(path)[-1]
+    correct = read_episodes(path, evaluation)["non_transductive_test"]
+    return Result(
+        combination,
+        config,
+        metrics["step"],
+        metrics["test"],
+        correct,
+        evaluation["training_seconds"],
+    )
+
+
+def draw(path: Path, results: Sequence[Result]) -> None:
+    """All curves on one plot; colours tell the number of gradients, lines how they combine."""
+    from matplotlib.figure import Figure as Canvas
+
+    canvas = Canvas(figsize=(8, 5), layout="constrained")
+    axes = canvas.subplots()
+    labels = []
+    for result in results:
+        combination = result.combination
+        accuracy = 100 * smoothed(result.accuracy, max(1, len(result.steps) // 40)).mean
+        line = ":" if combination.last_only else "--" if "/" in combination.label else "-"
+        color = ("#000000", *COLORS)[combination.inner_steps - 1]
+        axes.plot(result.steps, accuracy, line, color=color, linewidth=1.6)
+        labels.append(Label(combination.label, result.steps[-1], accuracy[-1], color))
+    axes.set(xlabel="outer step", ylabel="accuracy on test classes in %")
+    axes.set_title("5-way 5-shot Omniglot: outer updates made of the gradients of k inner steps")
+    axes.set_xlim(0, max(1, results[0].steps[-1]))
+    axes.set_ylim(axes.get_ylim())
+    axes.grid(alpha=0.3)
+    label_ends(axes, labels)
+    save(canvas, path)
+
+
+# (what learns better, than what): the shape of the paper's figure (design, section 3).
+CLAIMS = (
+    ("g2", "g1+g2"),
+    ("g1+g2", "g1"),
+    ("g1+g2", "1/2 (g1+g2)"),
+    ("g1+g2+g3", "g1+g2"),
+    ("g1+...+g4", "g1+g2+g3"),
+)
+
+
+def _study(results: Sequence[Result], plan: Plan) -> Study:
+    omit = ("threads", "checkpoint", "data_dir")
+    own, caveat = "reptile reproduce gradients --out DIR", ""
+    if plan.outer_steps != PAPER_STEPS:
+        own += f" --fraction {plan.outer_steps / PAPER_STEPS:g}"
+        caveat = f"{plan.outer_steps:,} outer steps instead of the paper's {PAPER_STEPS:,}"
+    return Study(
+        name="gradients",
+        title="Combinations of inner gradients",
+        text=(
+            f"5-way 5-shot Omniglot, inner SGD, {plan.outer_steps:,} outer steps of one task, "
+            "seed 0. Every inner step has a batch of examples of its own; the outer update is made "
+            "of all their gradients or of the last one. Curves: running mean over "
+            f"{LOOK_EPISODES} episodes of test classes with eight query sets every {LOOK_INTERVAL} "
+            "outer steps, non-transductive. g1 is joint training."
+        ),
+        commands=(own, *(command_line("run_omniglot.py", r.config, omit) for r in results)),
+        seconds=sum(result.seconds for result in results),
+        environment=environment.describe(),
+        tables=(accuracies(results), claims(results)),
+        figures=(Figure("Accuracy during training", FIGURE),),
+        caveat=caveat,
+    )
+
+
+def accuracies(results: Sequence[Result]) -> Table:
+    """How well each combination learnt."""
+    rows = []
+    for result in results:
+        final = accuracy(result.correct, result.config.way)
+        shown = f"{100 * final.mean:.2f} ± {100 * (final.half_width or 0):.2f}"
+        rows.append((result.combination.label, shown, f"{result.area:.2f}"))
+    columns = ("outer update", "at the end, in %", "mean over the whole training, in %")
+    episodes = len(results[0].correct)
+    note = f"± is the half width of the 95% confidence interval over {episodes:,} episodes."
+    return Table("Accuracy on test classes, non-transductive", columns, tuple(rows), note)
+
+
+def claims(results: Sequence[Result]) -> Table:
+    """The expected shape, claim by claim, on the same episodes at the end of training."""
+    by_label = {result.combination.label: result for result in results}
+    rows = []
+    for better, worse in CLAIMS:
+        one, other = by_label[better], by_label[worse]
+        end = paired(one.correct, other.correct, one.config.way)
+        half = end.half_width or 0.0
+        verdict = "holds" if end.difference > half else "reversed" if end.difference < -half else (
+            "undecided"
+        )  # fmt: skip
+        rows.append(
+            (
+                f"{better} learns better than {worse}",
+                f"{100 * end.difference:+.2f} ± {100 * half:.2f}",
+                f"{one.area - other.area:+.2f}",
+                verdict,
+            )
+        )
+    columns = ("the paper", "difference at the end, in points", "over the training", "verdict")
+    note = "± is the half width of the 95% interval of the difference on the same episodes."
+    return Table("The expected shape", columns, tuple(rows), note)
+
+
+@click.command()
+@out_option
+@data_option("data/omniglot")
+@fraction_option
+@episodes_option(600)
+@jobs_option
+def gradients(out: Path, data_dir: str, fraction: float, eval_samples: int, jobs: int) -> None:
+    """Section 6.2: ten outer updates made of inner gradients, their learning curves on one plot.
+
+    Runs go side by side on the cores. Interrupt it at will: the same command continues.
+    """
+    outer_steps = max(1, round(PAPER_STEPS * fraction))
+    reproduce(Plan(out, data_dir, outer_steps, eval_samples, jobs)).show(out)

@@ -1,0 +1,148 @@
+"""Many small training runs side by side on the cores, each a process of its own.
+
+A run of one task per outer step cannot use several cores; several runs can.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from tqdm import tqdm
+
+from supervised_reptile.command_lines import flags
+from supervised_reptile.config import Config
+from supervised_reptile.errors import Interrupted, UserError
+from supervised_reptile.files import writing
+from supervised_reptile.run_files import METRICS, holds_run, read_evaluations
+from supervised_reptile.signals import StopSignals
+
+POLL_SECONDS = 0.5
+
+
+class Job(NamedTuple):
+    """One run of `reptile omniglot`; config.checkpoint is its directory."""
+
+    name: str
+    config: Config
+
+    @property
+    def path(self) -> Path:
+        """Its run directory."""
+        return Path(self.config.checkpoint)
+
+    @property
+    def log(self) -> Path:
+        """What it prints, beside its run directory."""
+        return self.path.with_name(f"{self.path.name}.log")
+
+    @property
+    def finished(self) -> bool:
+        """Whether it was trained to its end and evaluated."""
+        return any(
+            evaluation["outer_steps"] == self.config.outer_steps
+            for evaluation in read_evaluations(self.path)
+        )
+
+    @property
+    def steps_done(self) -> int:
+        """Outer steps up to the last look that it wrote down."""
+        if self.finished:
+            return self.config.outer_steps
+        last = _last_line(self.path / METRICS)
+        try:
+            return json.loads(last)["step"] + 1
+        except (ValueError, KeyError):  # none yet, or half written
+            return 0
+
+
+class _Running(NamedTuple):
+    job: Job
+    process: subprocess.Popen
+    log: IO[bytes]
+
+
+def run_jobs(jobs: Sequence[Job], at_once: int) -> None:
+    """Run what is not finished, `at_once` at a time, with a progress bar over all outer steps.
+
+    Raises:
+      UserError: some failed; the others were run.
+      Interrupted: SIGINT or SIGTERM came; the running ones have saved and continue next time.
+    """
+    waiting = [job for job in jobs if not job.finished]
+    running: list[_Running] = []
+    failed: list[str] = []
+    total = sum(job.config.outer_steps for job in jobs)
+    bar = tqdm(total=total, unit="step", disable=None, smoothing=0.05)
+    with bar, StopSignals() as stop:
+        while (waiting or running) and not stop.received:
+            while waiting and len(running) < at_once:
+                running.append(_start(waiting.pop(0)))
+            bar.set_postfix_str(", ".join(each.job.name for each in running), refresh=False)
+            bar.update(sum(job.steps_done for job in jobs) - bar.n)
+            time.sleep(POLL_SECONDS)
+            failed += _ended(running)
+        _end(running)
+    if stop.received:
+        raise Interrupted("Interrupted and saved; the same command continues.", stop.received)
+    if failed:
+        raise UserError("; ".join(failed))
+
+
+def _start(job: Job) -> _Running:
+    words = [sys.executable, "-m", "supervised_reptile", "omniglot", *flags(job.config)]
+    if holds_run(job.path):
+        words.append("--resume")
+    with writing(job.path):
+        job.path.parent.mkdir(parents=True, exist_ok=True)
+        log = job.log.open("ab")
+    # A session of its own, so that Ctrl-C comes to this program alone, which passes it on.
+    process = subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+    )  # fmt: skip
+    return _Running(job, process, log)
+
+
+def _end_with_parent() -> None:
+    """In a child, before it starts: SIGTERM, which saves, when the parent is killed."""
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+
+
+def _ended(running: list[_Running]) -> Iterator[str]:
+    """Take out of `running` what has ended; a sentence for each that failed."""
+    for each in [each for each in running if each.process.poll() is not None]:
+        running.remove(each)
+        each.log.close()
+        if each.process.returncode:
+            last = _last_line(each.job.log)
+            yield f"{each.job.name} failed: {last} (all of it in {each.job.log})"
+
+
+def _end(running: Sequence[_Running]) -> None:
+    """Have all of `running` save and stop."""
+    for each in running:
+        each.process.terminate()
+    for each in running:
+        each.process.wait()
+        each.log.close()
+
+
+def _last_line(path: Path) -> str:
+    """Of a text file; empty if there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 4096), os.SEEK_SET)
+            lines = file.read().decode("utf8", "replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1] if lines else ""

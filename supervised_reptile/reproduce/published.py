@@ -1,0 +1,44 @@
+"""What the paper reports, and what independent re-runs of its program gave: metadata/paper.json."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+from supervised_reptile.resources import metadata_folder
+
+SHOTS = (1, 5)
+MODES = ("non_transductive", "transductive")
+
+
+class Published(NamedTuple):
+    """One cell of the paper's tables, accuracies in %."""
+
+    paper: float
+    lowest: float  # of the re-runs
+    highest: float
+
+    def verdict(self, mean: float, half_width: float) -> str:
+        """How a measured accuracy in %, with its interval's half width, stands to the re-runs.
+
+        It passes if it lies inside or above their band; below it, only if the interval still
+        reaches the band.
+        """
+        if mean > self.highest:
+            return "pass: above the re-runs"
+        if mean >= self.lowest:
+            return "pass: among the re-runs"
+        if mean + half_width >= self.lowest:
+            return "pass: within its interval of the re-runs"
+        return "fail: below the re-runs"
+
+
+def published(experiment: str) -> dict[tuple[int, str], Published]:
+    """(shots, transduction mode) -> the cell of `experiment`, a key of config.PRESETS."""
+    content = json.loads((metadata_folder() / "paper.json").read_text(encoding="utf8"))
+    cells = content["cells"][experiment]
+    return {
+        (shots, mode): Published(cell["paper"], *cell["reruns"])
+        for shots in SHOTS
+        for mode, cell in cells[str(shots)].items()
+    }

@@ -1,0 +1,155 @@
+"""What accuracies tell: intervals over episodes and over seeds, and paired tests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+LEVEL = 0.95  # of all intervals
+_NORMAL = 1.96  # standard errors on either side of a mean over many episodes, at that level
+
+
+class Accuracy(NamedTuple):
+    """A mean accuracy with the half width of its 95% confidence interval over episodes."""
+
+    mean: float  # 0 ... 1
+    half_width: float | None  # None for a single episode, which says nothing of its spread
+    episodes: int
+
+    def __str__(self) -> str:
+        spread = "?" if self.half_width is None else f"{self.half_width:.5f}"
+        return f"{self.mean:.5f} +- {spread} (95% interval over {self.episodes} episodes)"
+
+
+class Paired(NamedTuple):
+    """By how much the first of two learners is better on the same episodes."""
+
+    difference: float  # of the mean accuracies, -1 ... 1
+    half_width: float | None  # of its 95% confidence interval; None for a single episode
+    p: float | None  # two-sided; how often chance alone would do this; None for a single episode
+    episodes: int
+
+
+class Spread(NamedTuple):
+    """A mean over runs that differ in their seed only."""
+
+    mean: float
+    deviation: float | None  # sample standard deviation; None for a single seed
+    half_width: float | None  # of the mean's 95% confidence interval; None for a single seed
+    seeds: int
+
+
+def accuracy(correct: np.ndarray, queries: int) -> Accuracy:
+    """The accuracy of `correct` right answers out of `queries` in each episode, int [episodes].
+
+    The interval is 1.96 standard errors of the mean over episodes, which are independent;
+    queries of one episode are not.
+    """
+    rates = np.asarray(correct, np.float64) / queries
+    if len(rates) < 2:
+        return Accuracy(float(rates.mean()), None, len(rates))
+    half_width = _NORMAL * float(rates.std(ddof=1)) / math.sqrt(len(rates))
+    return Accuracy(float(rates.mean()), half_width, len(rates))
+
+
+def paired(first: np.ndarray, second: np.ndarray, queries: int) -> Paired:
+    """Student's paired t-test on right answers out of `queries`, int [episodes] each.
+
+    Episodes differ in difficulty much more than learners do; in the difference within an
+    episode that cancels out, so it shows smaller differences than two intervals side by side.
+    """
+    # Whole numbers, so that a constant difference has no spread at all.
+    differences = np.asarray(first, np.int64) - np.asarray(second, np.int64)
+    count, mean = len(differences), float(differences.mean())
+    if count < 2:
+        return Paired(mean / queries, None, None, count)
+    error = float(differences.std(ddof=1)) / math.sqrt(count)
+    p = two_sided_p(mean / error, count - 1) if error else float(mean == 0)
+    return Paired(mean / queries, t_quantile(count - 1) * error / queries, p, count)
+
+
+def over_seeds(values: Sequence[float]) -> Spread:
+    """Mean, spread and Student's interval of one number per seed, [seeds]."""
+    numbers = np.asarray(values, np.float64)
+    mean = float(numbers.mean())
+    if len(numbers) < 2:
+        return Spread(mean, None, None, len(numbers))
+    deviation = float(numbers.std(ddof=1))
+    half_width = t_quantile(len(numbers) - 1) * deviation / math.sqrt(len(numbers))
+    return Spread(mean, deviation, half_width, len(numbers))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p values adjusted for their number, in the order given (Holm 1979).
+
+    Rejecting those below 0.05 errs in at least one of them with a chance of at most 0.05.
+    """
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(np.argsort(p_values, kind="stable")):
+        largest = max(largest, (len(p_values) - rank) * p_values[index])
+        adjusted[index] = min(largest, 1.0)
+    return adjusted
+
+
+def two_sided_p(t: float, freedom: int) -> float:
+    """The chance that Student's t with `freedom` degrees of freedom is as far from 0 as `t`."""
+    square = t * t
+    if math.isinf(square):
+        return 0.0
+    both = freedom + square
+    return _incomplete_beta(freedom / 2, 0.5, freedom / both, square / both)
+
+
+def t_quantile(freedom: int, level: float = LEVEL) -> float:
+    """What |Student's t| with `freedom` degrees of freedom stays below with chance `level`."""
+
+    def too_low(t: float) -> bool:
+        return two_sided_p(t, freedom) > 1 - level
+
+    high = 1.0
+    while too_low(high):
+        high *= 2
+    return _bisect(too_low, 0.0, high)
+
+
+def _bisect(too_low: Callable[[float], bool], low: float, high: float) -> float:
+    """Where `too_low` turns false between the two, as exactly as floats go."""
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if too_low(middle) else (low, middle)
+    return high
+
+
+def _incomplete_beta(a: float, b: float, x: float, rest: float) -> float:
+    """The regularized incomplete beta function I_x(a, b), given `rest` = 1 - x as well.
+
+    Either of the two may be too near to 1 for the other to be told from it.
+    """
+    if x <= 0 or rest <= 0:
+        return 0.0 if x <= 0 else 1.0
+    logarithm = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+    log_x = math.log1p(-rest) if rest < 0.5 else math.log(x)
+    factor = math.exp(logarithm + a * log_x + b * math.log(rest))
+    # The fraction converges fast on one side of the mean only; the other is its complement.
+    if x < (a + 1) / (a + b + 2):
+        return factor * _beta_fraction(a, b, x) / a
+    return 1 - factor * _beta_fraction(b, a, rest) / b
+
+
+def _beta_fraction(a: float, b: float, x: float) -> float:
+    """The continued fraction of I_x(a, b), by Lentz's method (Numerical Recipes, 6.4)."""
+    tiny, rounding = 1e-300, 1e-16
+    c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1))
+    value = d
+    for m in range(1, 100_000):
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        for term in (even, odd):
+            d = 1 / ((1 + term * d) or tiny)
+            c = (1 + term / c) or tiny
+            value *= c * d
+        if abs(c * d - 1) < rounding:
+            break
+    return value

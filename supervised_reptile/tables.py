@@ -1,0 +1,58 @@
+"""Table: rows of text, shown in a terminal or in Markdown."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from typing import NamedTuple
+
+# Numbers, also with an interval or an exponent, and what stands where there is none.
+NUMERIC = re.compile(r"[-+±< ]*\d[\d.,e+±* -]*|-|\?")
+WIDTH = 100  # characters that notes in a terminal are wrapped to
+
+
+class Table(NamedTuple):
+    """A table as it is shown, every cell a text."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    def markdown(self) -> str:
+        """The table in Markdown, with its title above and its note below."""
+        lines = [self.columns, ("---",) * len(self.columns), *self.rows]
+        grid = "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+        return "\n\n".join(part for part in (f"**{self.title}**", grid, self.note) if part)
+
+    def text(self) -> str:
+        """The table for a terminal: aligned columns, headings broken at words where that helps."""
+        headings = [self._heading(i) for i in range(len(self.columns))]
+        height = max(map(len, headings))
+        headings = [[""] * (height - len(lines)) + lines for lines in headings]
+        lines = [*zip(*headings, strict=True), *self.rows]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        lines.insert(height, tuple("-" * width for width in widths))
+        adjust = [str.rjust if self.is_numeric(i) else str.ljust for i in range(len(widths))]
+        grid = "\n".join(
+            "  ".join(f(*cell) for f, *cell in zip(adjust, line, widths, strict=True)).rstrip()
+            for line in lines
+        )
+        note = "\n".join(textwrap.fill(line, WIDTH) for line in self.note.splitlines())
+        return "\n\n".join(part for part in (self.title, grid, note) if part)
+
+    def is_numeric(self, column: int) -> bool:
+        """Whether a column holds numbers only, to be aligned on the right."""
+        return bool(self.rows) and all(NUMERIC.fullmatch(row[column]) for row in self.rows)
+
+    def _heading(self, column: int) -> list[str]:
+        """A heading in lines: its own, or no longer than the column's cells and longest word."""
+        text = self.columns[column]
+        if "\n" in text:
+            return text.splitlines()
+        width = max(len(cell) for cell in (*text.split(), *(row[column] for row in self.rows), " "))
+        return textwrap.wrap(text, width, break_on_hyphens=False)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", "<br>")

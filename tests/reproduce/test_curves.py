@@ -1,0 +1,134 @@
+"""`reptile reproduce gradients` and `overlap`: many runs side by side, then figures and tables."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command_line import PATIENCE, assert_refused, assert_same_state, call
+
+from supervised_reptile.cli import reptile
+from supervised_reptile.reproduce import gradients, overlap
+from supervised_reptile.reproduce.study import read_study
+
+FRACTION = 0.005  # 200 outer steps, three looks
+
+
+def few_gradients(out: Path, data: Path):
+    words = ("--fraction", FRACTION, "--eval-samples", 10)
+    return call("reproduce", "gradients", "--out", out, "--data-dir", data, *words, command=reptile)
+
+
+def test_gradient_combinations(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gradients, "COMBINATIONS", gradients.COMBINATIONS[:4:3])  # g1, g2
+    monkeypatch.setattr(gradients, "CLAIMS", (("g2", "g1"),))
+    outcome = few_gradients(tmp_path / "out", data)
+    assert outcome.code == 0, outcome.err
+    study = read_study(tmp_path / "out")
+    assert "200 outer steps instead of the paper's 40,000" in study.caveat
+    assert [row[0] for row in study.tables[0].rows] == ["g1", "g2"]
+    assert study.tables[1].rows[0][3] in ("holds", "reversed", "undecided")
+    with (tmp_path / "out" / "gradients.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["combination"], row["outer step"]) for row in rows] == [
+        (label, step) for label in ("g1", "g2") for step in ("0", "100")
+    ]
+    again = few_gradients(tmp_path / "out", tmp_path / "no data here")
+    assert again.code == 0, again.err
+    assert again.out == outcome.out
+
+
+def test_the_ten_curves_are_the_papers() -> None:
+    plan = gradients.Plan(Path("out"), "data", 40_000, 600, 2)
+    by_label = {c.label: gradients.configuration(c, plan) for c in gradients.COMBINATIONS}
+    assert len(by_label) == 10
+    assert len({config.checkpoint for config in by_label.values()}) == 10
+    for label, config in by_label.items():
+        assert config.train_shots == 5 * config.inner_steps
+        assert config.algorithm == ("foml" if label in ("g2", "g3", "g4") else "reptile")
+        assert config.outer_step_size == {"1/2": 0.125, "1/3": 0.08325, "1/4": 0.0625}.get(
+            label[:3], 0.25
+        )
+        assert (config.sgd, config.inner_batch, config.inner_rate) == (True, 25, 0.003)
+
+
+def test_overlap(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = (2, 4), (25,), (0.25,)  # the second panel's runs are also the first's
+    short = [p._replace(values=v) for p, v in zip(overlap.PANELS, values, strict=True)]
+    monkeypatch.setattr(overlap, "PANELS", tuple(short))
+    monkeypatch.setattr(overlap, "METHODS", overlap.METHODS[1:3])
+    words = ("--data-dir", data, "--outer-steps", 10, "--eval-samples", 10)
+    outcome = call("reproduce", "overlap", "--out", tmp_path / "out", *words, command=reptile)
+    assert outcome.code == 0, outcome.err
+    study = read_study(tmp_path / "out")
+    assert [row[0] for row in study.tables[0].rows] == [m.label for m in overlap.METHODS]
+    assert len(study.tables[0].rows[0]) == 3
+    with (tmp_path / "out" / "overlap.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    varied = [(row["varied"], row["value"]) for row in rows]
+    expected = [("inner_steps", "2"), ("inner_steps", "4")] * 2
+    expected += [("inner_batch", "25")] * 2 + [("outer_step_size", "0.25")] * 2
+    assert varied == expected
+    assert len(list((tmp_path / "out" / "runs").glob("*.log"))) == 6
+
+
+def test_panels_share_the_runs_that_they_have_in_common() -> None:
+    points = overlap.points(overlap.Plan(Path("out"), "data", 4000, 400, 2))
+    configs = {point.job.name: point.job.config for point in points}
+    assert len(points) == 4 * (7 + 7 + 5)
+    assert len(configs) == 4 * (7 + 6 + 4)
+    for point in points:
+        assert point.job.config == configs[point.job.name]
+        assert getattr(point.job.config, point.panel.field) == point.value
+
+
+def test_a_failing_run_is_reported_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gradients, "COMBINATIONS", gradients.COMBINATIONS[:2])
+    outcome = few_gradients(tmp_path / "out", tmp_path / "no data here")
+    assert_refused(outcome, "g1 failed", "g1+g2 failed", "no data here")
+
+
+def test_ctrl_c_is_passed_on_and_the_same_command_continues(data: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from supervised_reptile.reproduce import gradients\n"
+        "gradients.COMBINATIONS = gradients.COMBINATIONS[:4:3]\n"
+        "gradients.CLAIMS = (('g2', 'g1'),)\n"
+        "from supervised_reptile.cli import main\n"
+        "main()\n"
+    )
+
+    def start(out: Path) -> subprocess.Popen:
+        words = ["reproduce", "gradients", "--out", out, "--data-dir", data, "--eval-samples", 10]
+        words += ["--fraction", 0.01]
+        return subprocess.Popen(
+            [sys.executable, "-c", program, *map(str, words)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ,
+        )  # fmt: skip
+
+    out = tmp_path / "out"
+    with start(out) as process:
+        metrics, until = out / "runs" / "g1" / "metrics.jsonl", time.monotonic() + PATIENCE
+        while not (metrics.exists() and metrics.read_bytes()) and time.monotonic() < until:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert "the same command continues" in errors
+    whole = tmp_path / "whole"
+    for process in [start(folder) for folder in (out, whole)]:
+        with process:
+            _, errors = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, errors
+    for name in ("g1", "g2"):
+        assert_same_state(out / "runs" / name, whole / "runs" / name)
+        one, other = (folder / "runs" / name / "metrics.jsonl" for folder in (out, whole))
+        assert one.read_bytes() == other.read_bytes()
