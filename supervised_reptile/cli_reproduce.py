@@ -20,6 +20,11 @@ STUDIES: Subcommands = {
         "overlap",
         "Section 6.3: what FOML's tail may share with the other batches.",
     ),
+    "theory": (
+        "supervised_reptile.reproduce.theory",
+        "theory",
+        "Section 5: what the updates consist of, and gradients that come to agree.",
+    ),
     "cost": (
         "supervised_reptile.reproduce.cost",
         "cost",

@@ -127,6 +127,13 @@ class Config:
         "0: as --eval-interval says.",
         type=click.IntRange(min=0),
     )
+    log_alignment: bool = flag(
+        "--log-alignment",
+        False,
+        "With every look at the accuracy, also log how well gradients of different mini-batches "
+        "agree, within a task and between tasks; plotted as alignment.png.",
+        is_flag=True,
+    )
     weight_decay: float = flag(
         "--weight-decay", 1.0, "All weights are multiplied by this before each inner step.",
         type=RATE,

@@ -23,6 +23,7 @@ class Purpose(IntEnum):
     TRAIN = 0
     MONITOR = 1
     EVALUATE = 2
+    ALIGN = 3
 
 
 class Stream(NamedTuple):

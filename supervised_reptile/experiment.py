@@ -11,6 +11,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from supervised_reptile import models
+from supervised_reptile.alignment_curves import plot_alignment
 from supervised_reptile.config import EVALUATION, TRAINING, Config, differing_flags, fill_from
 from supervised_reptile.data.dataset import Dataset
 from supervised_reptile.errors import UserError
@@ -101,6 +102,8 @@ def train_run(experiment: Experiment) -> None:
         train(config, dataset, feed, learner, run, monitor)
     with writing(run.path):
         plot_learning_curve(run.path)
+        if config.log_alignment:
+            plot_alignment(run.path)
 
 
 def evaluate_run(

@@ -67,6 +67,14 @@ def summed_cross_entropy(labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(losses)
 
 
+def loss_gradient(problem: Problem, weights: Weights, inputs: Inputs, labels: tf.Tensor) -> Weights:
+    """The gradient of one batch's loss by the weights."""
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        value = problem.loss(labels, problem.predict(weights, inputs))
+    return tape.gradient(value, weights)
+
+
 def inner_step(
     problem: Problem, state: InnerState, inputs: Inputs, labels: tf.Tensor
 ) -> InnerState:
@@ -74,10 +82,7 @@ def inner_step(
     rule, weights = problem.rule, state.weights
     if rule.weight_decay != 1:
         weights = times(weights, rule.weight_decay)
-    with tf.GradientTape() as tape:
-        tape.watch(weights)
-        value = problem.loss(labels, problem.predict(weights, inputs))
-    gradients = tape.gradient(value, weights)
+    gradients = loss_gradient(problem, weights, inputs, labels)
     time = state.time + 1
     if rule.sgd:
         moved = tuple(w - rule.rate * g for w, g in zip(weights, gradients, strict=True))

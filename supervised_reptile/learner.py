@@ -1,4 +1,4 @@
-"""Learner: the state of a run and its two compiled calls, training and evaluation.
+"""Learner: the state of a run and its compiled calls: training, evaluation, alignment.
 
 This is the one compiled boundary. Everything inside is pure functions that run eagerly
 too (`tf.config.run_functions_eagerly(True)`); everything outside is NumPy and files.
@@ -14,6 +14,7 @@ import tensorflow as tf
 from supervised_reptile.compiled import AnyLength
 from supervised_reptile.evaluate import Episodes, correct_counts
 from supervised_reptile.feed import Fed
+from supervised_reptile.gradients import gradient_products
 from supervised_reptile.inner import Examples, InnerState, Problem, Table
 from supervised_reptile.outer import (
     OuterRule,
@@ -46,12 +47,14 @@ class Learner:
         }
         self._outer_time = tf.Variable(0, dtype=tf.int64, name="outer_time")
         self._train = AnyLength(self._train_steps, problem.stacked)
+        self._products = AnyLength(self._gradient_products, problem.stacked)
         self._counters: dict[tuple[str, ...], AnyLength] = {}  # per transduction modes
 
     @property
     def traces(self) -> int:
         """How many graphs have been compiled so far."""
-        return self._train.traces + sum(counter.traces for counter in self._counters.values())
+        graphs = (self._train, self._products, *self._counters.values())
+        return sum(graph.traces for graph in graphs)
 
     @property
     def state(self) -> InnerState:
@@ -108,6 +111,14 @@ class Learner:
         counts = self._counters[modes](fed.table, episodes).numpy()
         return dict(zip(modes, counts, strict=True))
 
+    def gradient_products(self, fed: Fed) -> np.ndarray:
+        """Products and cosines of gradients at the weights of now: see `gradients`.
+
+        `fed` holds tasks of two inner batches each; returns float [2, tasks, tasks].
+        """
+        batches = Examples(_tensor(fed.tasks.rows), _tensor(fed.tasks.labels))
+        return self._products(fed.table, batches).numpy()
+
     def _train_steps(self, table: Table, work: TrainingTasks, step_sizes: tf.Tensor) -> tf.Tensor:
         state, sound = outer_steps(
             self.problem, self._rule, self.outer_state, table, (work, step_sizes)
@@ -123,6 +134,9 @@ class Learner:
 
     def _count_correct(self, modes: tuple[str, ...], table: Table, episodes: Episodes) -> tf.Tensor:
         return correct_counts(self.problem, self.state, table, episodes, modes)
+
+    def _gradient_products(self, table: Table, batches: Examples) -> tf.Tensor:
+        return gradient_products(self.problem, self.state.weights, table, batches)
 
 
 _tensor = partial(tf.constant, dtype=tf.int32)

@@ -44,17 +44,25 @@ class Label(NamedTuple):
 
 def smoothed(values: np.ndarray, reach: int) -> Curve:
     """Means of each point and `reach` neighbours on either side, fewer towards the ends."""
+    mean, count = _running_mean(values, reach)
+    square, _ = _running_mean(np.square(values), reach)
+    variance = np.maximum(square - np.square(mean), 0)
+    return Curve(mean, np.sqrt(variance / count))
+
+
+def pooled(values: np.ndarray, errors: np.ndarray, reach: int) -> Curve:
+    """The means of `smoothed`, of independent values whose standard errors are known."""
+    mean, count = _running_mean(values, reach)
+    variance, _ = _running_mean(np.square(errors), reach)
+    return Curve(mean, np.sqrt(variance / count))
+
+
+def _running_mean(values: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of each point and its neighbours, and how many those are."""
     first = np.maximum(np.arange(len(values)) - reach, 0)
     last = np.minimum(np.arange(len(values)) + reach + 1, len(values))
-    count = last - first
-
-    def mean_of(numbers: np.ndarray) -> np.ndarray:
-        sums = np.concatenate([[0.0], np.cumsum(numbers)])
-        return (sums[last] - sums[first]) / count
-
-    mean = mean_of(values)
-    variance = np.maximum(mean_of(np.square(values)) - np.square(mean), 0)
-    return Curve(mean, np.sqrt(variance / count))
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    return (sums[last] - sums[first]) / (last - first), last - first
 
 
 def look_of(index: int) -> tuple[str, str]:
@@ -73,8 +81,8 @@ def label_ends(axes: Axes, labels: Sequence[Label]) -> None:
     figure = axes.figure
     figure.get_layout_engine().execute(figure)  # how high the axes will be
     height = axes.get_position().height * figure.get_figheight()
-    low, high = axes.get_ylim()
-    wanted = (np.array([label.y for label in labels]) - low) / (high - low)
+    ends = axes.transData.transform([(label.x, label.y) for label in labels])
+    wanted = axes.transAxes.inverted().transform(ends)[:, 1]  # whatever the axis' scale
     places = spread_out(np.clip(wanted, 0, 1), LABEL_HEIGHT / height)
     end, beside, further = (
         offset_copy(axes.transAxes, figure, x, units="points") for x in (20, 25, 31)

@@ -3,6 +3,7 @@
     config.json         the configuration, the data's checksum, the network
     classes.json        the names of the classes in each split
     metrics.jsonl       one JSON object a line: accuracies seen during training
+    alignment.jsonl     with --log-alignment: how well gradients agreed at the same steps
     tensorboard/        the same for TensorBoard
     checkpoints/        the last few checkpoints of weights, optimizer states and outer step
     results.json        accuracies with confidence intervals
@@ -17,22 +18,26 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import itertools
 import json
 import os
 import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import tensorflow as tf
 
 from supervised_reptile import files
+from supervised_reptile.alignment import MEASURES, PAIRS
 from supervised_reptile.errors import UserError
+from supervised_reptile.events import Events
 from supervised_reptile.files import replacing, sync
 from supervised_reptile.learner import Learner
 from supervised_reptile.run_files import (
+    ALIGNMENT,
     CHECKPOINTS,
     CLASSES,
     CONFIG,
@@ -47,19 +52,18 @@ from supervised_reptile.run_files import (
 )
 
 KEPT_CHECKPOINTS = 3
-# What tf.summary.scalar adds for TensorBoard, which need not be installed to write for it.
-_SCALAR = tf.compat.v1.SummaryMetadata(
-    plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
-)
+TENSORBOARD = "tensorboard"
 OWN = (
     CONFIG,
     CLASSES,
     METRICS,
+    ALIGNMENT,
     RESULTS,
-    "tensorboard",
+    TENSORBOARD,
     CHECKPOINTS,
     EPISODES,
     "learning_curve.png",
+    "alignment.png",
 )
 
 
@@ -92,16 +96,18 @@ class RunDir:
                     )
                 self._start(stored)
             self._metrics = (path / METRICS).open("a", encoding="utf8")
-        self._writers: dict[str, tf.summary.SummaryWriter] = {}
+            self._alignment: TextIO | None = None  # opened by the first line
+        self._events = Events(path / TENSORBOARD)
 
     def __enter__(self) -> RunDir:
         return self
 
     def __exit__(self, *_: object) -> None:
         # Whatever could not be written was reported when it was first tried.
-        for file in (self._metrics, *self._writers.values()):
-            with contextlib.suppress(OSError, tf.errors.OpError):
+        for file in self._logs:
+            with contextlib.suppress(OSError):
                 file.close()
+        self._events.close()
         self._lock.close()
 
     def attach(self, learner: Learner) -> None:
@@ -124,6 +130,10 @@ class RunDir:
         )
 
     @property
+    def _logs(self) -> list[TextIO]:
+        return [file for file in (self._metrics, self._alignment) if file]
+
+    @property
     def step(self) -> int:
         """Outer steps that the newest checkpoint, saved or restored, has behind it."""
         return int(self._step)
@@ -135,8 +145,9 @@ class RunDir:
           UserError: the disk is full or cannot be written.
         """
         with writing(self.path):
-            self._metrics.flush()
-            os.fsync(self._metrics.fileno())
+            for file in self._logs:
+                file.flush()
+                os.fsync(file.fileno())
             self._step.assign(step)
             self._metrics_bytes.assign(self._metrics.tell())
             self._seconds.assign(self.training_seconds)
@@ -147,8 +158,8 @@ class RunDir:
         """Load the newest readable checkpoint into the learner; returns its outer step.
 
         A checkpoint that cannot be read is passed over with a warning. Without any checkpoint
-        the learner keeps its initial weights and the outer step is 0. Metrics later than the
-        checkpoint are cut off.
+        the learner keeps its initial weights and the outer step is 0. Metrics and alignment later
+        than the checkpoint are cut off.
 
         Raises:
           UserError: there are checkpoints and none can be read.
@@ -166,7 +177,10 @@ class RunDir:
             if found:
                 raise UserError(f"{self.path}: none of its checkpoints can be read")
         self.training_seconds = float(self._seconds)
-        self._cut_metrics(int(self._metrics_bytes))
+        with writing(self.path):
+            self._events.clear()
+            self._cut_metrics(int(self._metrics_bytes))
+            self._cut_alignment()
         return self.step
 
     def log(self, step: int, accuracies: Mapping[str, float]) -> None:
@@ -175,6 +189,15 @@ class RunDir:
             self._metrics.write(json.dumps({"step": step, **accuracies}) + "\n")
             self._metrics.flush()
             self._summarize(step, accuracies)
+
+    def log_alignment(self, step: int, alignment: Mapping[str, float]) -> None:
+        """Append one line of `alignment.summary` to its own file, and the same to TensorBoard."""
+        with writing(self.path):
+            if not self._alignment:
+                self._alignment = (self.path / ALIGNMENT).open("a", encoding="utf8")
+            self._alignment.write(json.dumps({"step": step, **alignment}) + "\n")
+            self._alignment.flush()
+            self._summarize_alignment(step, alignment)
 
     def write_results(
         self, evaluation: Mapping[str, Any], correct: Mapping[str, np.ndarray]
@@ -210,25 +233,50 @@ class RunDir:
                 temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf8")
 
     def _cut_metrics(self, size: int) -> None:
-        """Forget metrics after the first `size` bytes; TensorBoard's files are written anew."""
-        with writing(self.path):
-            content = (self.path / METRICS).read_bytes()[:size]
-            if len(content) < size:
-                print(f"Warning: {self.path / METRICS} has lost lines", file=sys.stderr)
-                content = content[: content.rfind(b"\n") + 1]
-            self._metrics.truncate(len(content))
-            shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
-            for line in content.decode("utf8").splitlines():
-                accuracies = json.loads(line)
-                self._summarize(accuracies.pop("step"), accuracies)
+        """Forget metrics after the first `size` bytes; the rest is told to TensorBoard anew."""
+        content = (self.path / METRICS).read_bytes()[:size]
+        if len(content) < size:
+            print(f"Warning: {self.path / METRICS} has lost lines", file=sys.stderr)
+            content = content[: content.rfind(b"\n") + 1]
+        self._metrics.truncate(len(content))
+        for line in content.decode("utf8").splitlines():
+            accuracies = json.loads(line)
+            self._summarize(accuracies.pop("step"), accuracies)
+
+    def _cut_alignment(self) -> None:
+        """Forget alignment of steps after the checkpoint; TensorBoard as for metrics.
+
+        What is kept is told by the steps in the lines: unlike metrics, it need not be there, and
+        checkpoints of older programs know nothing of it.
+        """
+        path = self.path / ALIGNMENT
+        if not path.exists():
+            return
+        size = 0
+        for line in path.read_bytes().splitlines(keepends=True):
+            entry = _entry(line)
+            if entry is None or entry["step"] >= self.step:
+                break
+            size += len(line)
+            self._summarize_alignment(entry.pop("step"), entry)
+        os.truncate(path, size)
 
     def _summarize(self, step: int, accuracies: Mapping[str, float]) -> None:
         for split, value in accuracies.items():
-            if split not in self._writers:
-                folder = str(self.path / "tensorboard" / split)
-                self._writers[split] = tf.summary.create_file_writer(folder)
-            with self._writers[split].as_default():
-                tf.summary.write("accuracy", tf.constant(value, tf.float32), step, _SCALAR)
+            self._events.show(split, "accuracy", step, value)
+
+    def _summarize_alignment(self, step: int, alignment: Mapping[str, float]) -> None:
+        for pair, measure in itertools.product(PAIRS, MEASURES):
+            value = alignment[f"{pair}_{measure}"]
+            self._events.show(f"{pair}_task", f"gradient {measure}", step, value)
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """The object in a line of a log; None if it was not finished."""
+    try:
+        return json.loads(line) if line.endswith(b"\n") else None
+    except ValueError:
+        return None
 
 
 def _lock(path: Path) -> Any:

@@ -18,6 +18,7 @@ from supervised_reptile.modes import transduction_modes
 CONFIG = "config.json"
 CLASSES = "classes.json"
 METRICS = "metrics.jsonl"
+ALIGNMENT = "alignment.jsonl"
 RESULTS = "results.json"
 CHECKPOINTS = "checkpoints"
 EPISODES = "episodes"
@@ -95,13 +96,29 @@ def read_metrics(path: Path) -> dict[str, np.ndarray]:
     Raises:
       UserError: they cannot be read.
     """
+    return _columns(path / METRICS)
+
+
+def read_alignment(path: Path) -> dict[str, np.ndarray]:
+    """The columns of a run's alignment: "step" and what `alignment.summary` returns.
+
+    Empty before the first look.
+
+    Raises:
+      UserError: it cannot be read; there is none without --log-alignment.
+    """
+    return _columns(path / ALIGNMENT)
+
+
+def _columns(file: Path) -> dict[str, np.ndarray]:
+    """The columns of a file of one JSON object a line."""
     try:
-        with (path / METRICS).open(encoding="utf8") as file:
+        with file.open(encoding="utf8") as text:
             # A run at work, or killed, may have half a line at the end.
-            lines = [json.loads(line) for line in file if line.endswith("\n")]
+            lines = [json.loads(line) for line in text if line.endswith("\n")]
         return {name: np.array([line[name] for line in lines]) for name in (lines or [{}])[0]}
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path / METRICS}: not readable ({error})") from error
+        raise UserError(f"{file}: not readable ({error})") from error
 
 
 def read_evaluations(path: Path) -> list[dict[str, Any]]:

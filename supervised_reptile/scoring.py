@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from supervised_reptile import alignment
 from supervised_reptile.config import Config
 from supervised_reptile.data.dataset import Dataset, check_pool
 from supervised_reptile.episodes import (
@@ -92,6 +93,17 @@ class Scorer:
         rates = counts.reshape(2, -1).mean(axis=1) / (self.config.way * plan.query_sets)
         return dict(zip(self.monitored, rates.tolist(), strict=True))
 
+    def align(self, step: int) -> dict[str, float]:
+        """How well gradients at the weights of now agree: `alignment.summary`.
+
+        Of tasks as in training, which are a function of config.seed and `step`.
+        """
+        config = self.config
+        stream = Stream(config.seed, Purpose.ALIGN)
+        shape = TaskShape(config.way, config.task_shots, 2, config.inner_batch, config.replacement)
+        tasks = self._sample("train", shape, stream, step, range(alignment.TASKS))
+        return alignment.summary(self._learner.gradient_products(self._feed(tasks)))
+
     def count(self, split: str, query_sets: int = 1) -> dict[str, np.ndarray]:
         """Right answers in each of config.eval_episodes episodes, per transduction mode.
 
@@ -153,6 +165,8 @@ class Monitor:
         """Measure, log and show the accuracies after outer step `step`."""
         accuracies = self._scorer.look(step)
         self._run.log(step, accuracies)
+        if self._scorer.config.log_alignment:
+            self._run.log_alignment(step, self._scorer.align(step))
         if not sys.stdout.isatty():
             texts = " ".join(f"{split}={value:f}" for split, value in accuracies.items())
             print(f"batch {step}: {texts}", flush=True)

@@ -249,7 +249,7 @@ UNLIKE = Config(
     eval_episodes=12, eval_interval=13, weight_decay=0.75, transductive=True, tail_shots=2,
     sgd=True, algorithm="foml", task_order="sequential", precision="bfloat16", val_classes=14,
     eval_seed=15, look_episodes=18, both_modes=True, save_interval=16, threads=2,
-    outer_optimizer="adam",
+    outer_optimizer="adam", log_alignment=True,
 )  # fmt: skip
 FIELDS = [field.name for field in dataclasses.fields(Config)]
 

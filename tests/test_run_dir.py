@@ -27,6 +27,7 @@ from command_line import (
     tree,
 )
 
+from supervised_reptile.alignment import summary
 from supervised_reptile.config import Config
 from supervised_reptile.errors import UserError
 from supervised_reptile.run_dir import RunDir
@@ -170,6 +171,41 @@ def test_metrics_and_events_are_cut_back_to_the_checkpoint(run: Path) -> None:
     (events,) = (run / "tensorboard" / "train").iterdir()
     steps = [event.step for event in tf.compat.v1.train.summary_iterator(str(events))]
     assert steps == [0, 1, 2, 3, 4, 5]  # the first says which format follows
+
+
+ALIGNMENT = summary(np.arange(18.0).reshape(2, 3, 3))
+
+
+def test_alignment_after_the_checkpoint_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    with opened(path) as (run, learner):
+        run.restore()
+        for step in range(1, 7):
+            run.log_alignment(step - 1, ALIGNMENT)
+            if step < 6:
+                advance(run, learner, range(step, step + 1))
+    lines = (path / "alignment.jsonl").read_bytes().splitlines(keepends=True)
+    assert [json.loads(line)["step"] for line in lines] == [0, 1, 2, 3, 4, 5]
+    with (path / "alignment.jsonl").open("a") as file:
+        file.write('{"step": 6, "sa')  # killed while writing
+    with opened(path) as (again, _):
+        again.restore()
+    assert (path / "alignment.jsonl").read_bytes() == b"".join(lines[:5])
+    (events,) = (path / "tensorboard" / "same_task").iterdir()
+    shown = [
+        (event.step, value.tag, float(tf.make_ndarray(value.tensor)))
+        for event in tf.compat.v1.train.summary_iterator(str(events))
+        for value in event.summary.value
+    ]
+    assert shown == [
+        (step, f"gradient {measure}", pytest.approx(ALIGNMENT[f"same_{measure}"]))
+        for step in range(5)
+        for measure in ("product", "cosine")
+    ]
+    flip_data(path / "checkpoints" / "ckpt-5")
+    with opened(path) as (again, _):
+        assert again.restore() == 4
+    assert (path / "alignment.jsonl").read_bytes() == b"".join(lines[:4])
 
 
 def test_lost_metrics_do_not_keep_a_run_from_going_on(run: Path) -> None:

@@ -10,7 +10,7 @@ from supervised_reptile.reproduce.options import fraction_option, jobs_option, o
 
 # In the order in which they run: what is seen early tells most of what is to come.
 TABLES = ("omniglot-5way", "omniglot-20way", "miniimagenet-5way")
-ALL = ("cost", *TABLES[:1], "gradients", "overlap", *TABLES[1:])
+ALL = ("theory", "cost", *TABLES[:1], "gradients", "overlap", *TABLES[1:])
 
 
 @click.command("all")

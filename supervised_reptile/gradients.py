@@ -1,0 +1,46 @@
+"""Gradients of many mini-batches at the same weights. Pure functions that run eagerly too."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from supervised_reptile.inner import Examples, Problem, Table, look_up, loss_gradient
+from supervised_reptile.outer import LANES
+from supervised_reptile.weights import Weights
+
+
+def batch_gradients(
+    problem: Problem, weights: Weights, table: Table, batches: Examples
+) -> tf.Tensor:
+    """The gradient of each batch's loss by all weights: [batches, batch] -> [batches, P]."""
+
+    def of_batch(batch: Examples) -> tf.Tensor:
+        inputs = look_up(table, batch.rows, weights)
+        return problem.grouping.join(loss_gradient(problem, weights, inputs, batch.labels))
+
+    if problem.stacked:
+        return tf.vectorized_map(of_batch, batches, fallback_to_while_loop=False)
+    dtype = weights[0].dtype
+    return tf.map_fn(of_batch, batches, fn_output_signature=dtype, parallel_iterations=LANES)
+
+
+def gradient_products(
+    problem: Problem, weights: Weights, table: Table, batches: Examples
+) -> tf.Tensor:
+    """Inner products and cosines of the gradients of two mini-batches of each task.
+
+    Args:
+      batches: rows and labels [tasks, 2, batch].
+
+    Returns:
+      [2, tasks, tasks], products before cosines: at [:, t, u] of the first batch of task t and
+      the second of task u, so that batches of the same task are on the diagonal.
+    """
+    flat = tf.nest.map_structure(lambda array: tf.reshape(array, [-1, array.shape[-1]]), batches)
+    gradients = batch_gradients(problem, weights, table, flat)
+    directions = tf.math.divide_no_nan(gradients, tf.norm(gradients, axis=-1, keepdims=True))
+
+    def crossed(vectors: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(vectors[::2], vectors[1::2], transpose_b=True)
+
+    return tf.stack([crossed(gradients), crossed(directions)])
