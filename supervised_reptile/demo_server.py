@@ -6,6 +6,11 @@ name nothing else: there is no path on disk that a request takes part in.
 
 from __future__ import annotations
 
+import io
+import socket
+import sys
+import threading
+import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +20,8 @@ from supervised_reptile.errors import UserError
 
 HOST = "127.0.0.1"
 START_PAGE = "index.html"
+REQUEST_SECONDS = 20  # for a request to arrive whole, and again for its answer to be taken
+MOST_CONNECTIONS = 64  # at a time; a browser opens six
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -85,30 +92,93 @@ def _is_link(path: Path, folder: Path) -> bool:
     return any(folder.joinpath(*parts[: i + 1]).is_symlink() for i in range(len(parts)))
 
 
-def make_server(site: Site, port: int) -> ThreadingHTTPServer:
+class LocalServer(ThreadingHTTPServer):
+    """A thread for each connection, and no more connections than a few browsers need."""
+
+    daemon_threads = True
+    request_queue_size = MOST_CONNECTIONS
+
+    def __init__(self, port: int, site: Site) -> None:
+        self._places = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        super().__init__((HOST, port), _handler(site))
+
+    def process_request(self, request: socket.socket, client_address: tuple[str, int]) -> None:
+        if self._places.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(
+        self, request: socket.socket, client_address: tuple[str, int]
+    ) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: socket.socket, client_address: tuple[str, int]) -> None:
+        """Says what went wrong, but for clients that went away in the middle."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
+def make_server(site: Site, port: int) -> LocalServer:
     """A server of `site` on the loopback address, already listening; port 0 takes any free one.
 
     Raises:
       UserError: the port cannot be used.
     """
     try:
-        server = ThreadingHTTPServer((HOST, port), _handler(site))
+        return LocalServer(port, site)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
             f"--port {port}: cannot be used ({reason}); give another, or 0 for any that is free"
         ) from error
-    server.daemon_threads = True
-    return server
+
+
+class _Patient(io.RawIOBase):
+    """Reads a connection until a moment that `wait` sets: drop by drop nobody holds it for ever."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self.wait()
+
+    def wait(self) -> None:
+        """Begin to wait for a request."""
+        self._until = time.monotonic() + REQUEST_SECONDS
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+        try:
+            return self._connection.recv_into(buffer)
+        finally:
+            self._connection.settimeout(REQUEST_SECONDS)  # for sending, which it bounds as a whole
 
 
 def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        default_request_version = "HTTP/1.0"  # an answer to nonsense has a head as well
         server_version, sys_version = "reptile", ""
         error_content_type = TYPES[".txt"]
         error_message_format = "%(code)d %(message)s\n"
-        timeout = 60  # seconds that a silent connection is kept
+
+        def setup(self) -> None:
+            super().setup()
+            self.rfile.close()
+            self._patient = _Patient(self.connection)
+            self.rfile = io.BufferedReader(self._patient)
+
+        def handle_one_request(self) -> None:
+            self._patient.wait()
+            super().handle_one_request()
 
         def do_GET(self) -> None:
             if (found := self._found()) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import re
 import signal
@@ -9,23 +10,26 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from command_line import ROOT, assert_refused, call
 
-from supervised_reptile import cli_demo, resources
+from supervised_reptile import cli_demo, demo_server, resources
 from supervised_reptile.cli import reptile
 from supervised_reptile.demo_server import HOST, make_server, read_site
 from supervised_reptile.errors import UserError
 
 PAGE = b"<!doctype html><title>demo</title>"
+LARGE = 40_000_000  # more than the system keeps for a connection
 
 
-@pytest.fixture
-def built(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page as the build leaves it, with things beside it and in it that are nobody's business."""
+    tmp_path = tmp_path_factory.mktemp("site")
     folder = tmp_path / "built"
     (folder / "assets").mkdir(parents=True)
     (folder / "index.html").write_bytes(PAGE)
@@ -40,14 +44,20 @@ def built(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def port(built: Path) -> Iterator[int]:
-    """The port on which the page is served."""
-    with make_server(read_site(built, {"model/weights.bin": b"1234"}), 0) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+@contextlib.contextmanager
+def serving(folder: Path, further: dict[str, bytes]) -> Iterator[int]:
+    """The port of a server of `folder` while it serves."""
+    with make_server(read_site(folder, further), 0) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield server.server_address[1]
         server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def port(built: Path) -> Iterator[int]:
+    """The port on which the page is served."""
+    with serving(built, {"model/weights.bin": b"1234"}) as number:
+        yield number
 
 
 def ask(
@@ -136,6 +146,90 @@ def test_nothing_can_be_changed(port: int, method: str) -> None:
 def test_only_under_its_own_name(port: int, host: str) -> None:
     assert ask(port, "/", headers={"Host": host})[0].status == 403
     assert ask(port, "/", headers={"Host": f"localhost:{port}"})[0].status == 200
+
+
+def raw_answer(port: int, request: bytes) -> bytes:
+    """All that comes back for these bytes."""
+    with socket.create_connection((HOST, port), timeout=10) as connection:
+        with contextlib.suppress(ConnectionError):  # it may be refused before it has been sent
+            connection.sendall(request)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            while part := connection.recv(65536):
+                answer += part
+        return answer
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET / HTTP/1.1\r\nHost: %s\r\n" + b"X: 1\r\n" * 5000 + b"\r\n",
+        b"GET / HTTP/1.1\r\nHost: %s\r\nX: " + b"a" * 1_000_000 + b"\r\n\r\n",
+        b"GET /" + b"a" * 1_000_000 + b" HTTP/1.1\r\nHost: %s\r\n\r\n",
+        b"GET / HTTP/9.9\r\nHost: %s\r\n\r\n",
+        b"GET / HTTP/1.1 more\r\nHost: %s\r\n\r\n",
+        b"GET / HTTP/1.1\r\nNo host: %s\r\n\r\n",
+        b"\0\xff\xfe GET / %s\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03%s\r\n\r\n",  # TLS
+    ],
+    ids=["many headers", "huge header", "huge path", "version", "words", "host", "noise", "TLS"],
+)
+def test_odd_requests_are_refused(
+    port: int, request_: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    address = f"{HOST}:{port}".encode()
+    answer = raw_answer(port, request_.replace(b"%s", address))
+    assert PAGE not in answer
+    assert answer == b"" or re.match(rb"HTTP/1\.1 (400|403|414|431|505) ", answer), answer[:200]
+    assert ask(port, "/")[1] == PAGE
+    assert capfd.readouterr().err == ""
+
+
+@pytest.fixture
+def hasty(built: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The port of a server that waits half a second for nobody, and for three at a time at most."""
+    monkeypatch.setattr(demo_server, "REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(demo_server, "MOST_CONNECTIONS", 3)
+    with serving(built, {"large.bin": bytes(LARGE)}) as number:
+        yield number
+
+
+@pytest.mark.parametrize("whole", [b"", b"GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n"])
+def test_who_sends_drop_by_drop_is_cut_off(hasty: int, whole: bytes) -> None:
+    """Also after a request that was answered, on the same connection."""
+    with socket.create_connection((HOST, hasty), timeout=10) as connection:
+        connection.sendall(whole.replace(b"%d", str(hasty).encode()))
+        with contextlib.suppress(ConnectionError):
+            for letter in b"GET / HTTP/1.1\r\nX: " + b"a" * 500:
+                connection.sendall(bytes([letter]))
+                time.sleep(0.02)  # never half a second of silence
+            pytest.fail("the connection was held for ten seconds")
+    assert ask(hasty, "/")[1] == PAGE
+
+
+def test_who_does_not_read_is_cut_off(hasty: int) -> None:
+    with socket.create_connection((HOST, hasty), timeout=10) as connection:
+        request = f"GET /large.bin HTTP/1.1\r\nHost: {HOST}:{hasty}\r\n\r\n"
+        connection.sendall(request.encode())
+        time.sleep(1.5)
+        taken = 0
+        with contextlib.suppress(ConnectionError):
+            while part := connection.recv(1 << 20):
+                taken += len(part)
+    assert 0 < taken < LARGE
+
+
+def test_many_silent_connections_are_not_kept(hasty: int) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(30):
+            stack.enter_context(socket.create_connection((HOST, hasty), timeout=10))
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:  # until the first three are given up
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                assert ask(hasty, "/")[1] == PAGE
+                return
+            time.sleep(0.05)
+    pytest.fail("silent connections kept others out for ten seconds")
 
 
 @pytest.mark.parametrize(("path", "status"), [("/", 200), ("/nothing", 404)])
