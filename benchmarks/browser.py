@@ -39,9 +39,9 @@ def main(
     from browser_cases import make_cases
 
     from supervised_reptile.demo_server import make_server, read_site
-    from supervised_reptile.evaluate import accuracy
     from supervised_reptile.export import open_snapshot, web_files
     from supervised_reptile.resources import web_folder
+    from supervised_reptile.statistics import accuracy
 
     snapshot = open_snapshot(checkpoint)
     cases = make_cases(snapshot, data_dir, episodes, shots, steps)

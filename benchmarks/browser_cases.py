@@ -13,6 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from supervised_reptile.config import Config
+from supervised_reptile.data.dataset import Dataset
 from supervised_reptile.data.omniglot import load_omniglot, sorted_drawings
 from supervised_reptile.episodes import Purpose, Stream, Tasks, sample_tasks
 from supervised_reptile.evaluate import NON_TRANSDUCTIVE, Episodes, query_scores
@@ -35,8 +36,16 @@ def make_cases(
     episode has its inner batches and the scores of all queries, computed here in float32.
     """
     config = dataclasses.replace(snapshot.config, shots=shots, eval_steps=steps)
-    dataset = load_omniglot(data_dir, config.seed)
+    dataset, tasks = evaluation_tasks(config, data_dir, episodes)
     drawings = sorted_drawings(data_dir)
+    scores = query_scores_of(snapshot, config, dataset.images, tasks)
+    packed = {row: _packed(drawings[row].read()) for row in np.unique(used_rows(tasks)).tolist()}
+    return [_case(config, tasks, i, scores[i], packed) for i in range(episodes)]
+
+
+def evaluation_tasks(config: Config, data_dir: Path, episodes: int) -> tuple[Dataset, Tasks]:
+    """Omniglot, and the first episodes that the test characters are evaluated on."""
+    dataset = load_omniglot(data_dir, config.seed)
     number = list(SPLIT_NAMES).index("test")
     tasks = sample_tasks(
         dataset.pools["test"],
@@ -45,9 +54,7 @@ def make_cases(
         range(number, number + 1),
         range(episodes),
     )
-    scores = _scores(snapshot, config, dataset.images, tasks)
-    packed = {row: _packed(drawings[row].read()) for row in np.unique(_used_rows(tasks)).tolist()}
-    return [_case(config, tasks, i, scores[i], packed) for i in range(episodes)]
+    return dataset, tasks
 
 
 def _case(
@@ -66,7 +73,8 @@ def _case(
     }
 
 
-def _used_rows(tasks: Tasks) -> np.ndarray:
+def used_rows(tasks: Tasks) -> np.ndarray:
+    """Numbers of the images that the episodes use, some of them more than once."""
     return np.concatenate([tasks.support_rows.ravel(), tasks.query_rows.ravel()])
 
 
@@ -78,8 +86,10 @@ def _packed(png: bytes) -> str:
     return base64.b64encode(np.packbits(~paper).tobytes()).decode()
 
 
-def _scores(snapshot: Snapshot, config: Config, images: np.ndarray, tasks: Tasks) -> np.ndarray:
-    """Scores of every query, float32 [episodes, way, way]."""
+def query_scores_of(
+    snapshot: Snapshot, config: Config, images: np.ndarray, tasks: Tasks
+) -> np.ndarray:
+    """Scores of every query after adapting to its episode, float32 [episodes, way, way]."""
     net = stored_net(dict(snapshot.net))
     split = grouping(net).split
     problem = Problem(
@@ -93,9 +103,9 @@ def _scores(snapshot: Snapshot, config: Config, images: np.ndarray, tasks: Tasks
         split(tf.constant(flat(snapshot.second_moment))),
         tf.constant(snapshot.time, tf.int64),
     )
-    used, numbers = np.unique(_used_rows(tasks), return_inverse=True)
+    used, numbers = np.unique(used_rows(tasks), return_inverse=True)
     table = tuple(map(tf.constant, encoder(net, len(used))(images[used], used)))
-    renumber = dict(zip(_used_rows(tasks).tolist(), numbers.tolist(), strict=True))
+    renumber = dict(zip(used_rows(tasks).tolist(), numbers.tolist(), strict=True))
 
     @tf.function(autograph=False)
     def solve(batches: Examples, support: tf.Tensor, queries: Examples) -> tf.Tensor:

@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['tests/browser/**/*.test.ts'],
-    fileParallelism: false, // one browser at a time: tests look at how long things take
+    fileParallelism: false, // one browser at a time
     testTimeout: 120_000,
     hookTimeout: 60_000,
   },

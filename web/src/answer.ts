@@ -2,12 +2,15 @@
 
 import { chip, className } from './classes';
 import { byId, element } from './dom';
+import { thumbnail } from './ink';
+import type { Drawing } from './strokes';
 
 /** Probabilities by class; null where a class has no example yet. */
 export type Answer = readonly (number | null)[];
 
 interface Row {
   readonly item: HTMLElement;
+  readonly example: HTMLElement;
   readonly bar: HTMLElement;
   readonly number: HTMLElement;
 }
@@ -22,14 +25,24 @@ export class AnswerView {
     this.rows = Array.from({ length: count }, (_, index) => {
       const bar = element('span', { class: `bar class-${index}` });
       const number = element('span', { class: 'percent' });
+      const example = element('span', { class: 'example', 'aria-hidden': 'true' });
       const track = element('span', { class: 'track', 'aria-hidden': 'true' }, bar);
       return {
-        item: element('li', {}, chip(index), track, number),
+        item: element('li', {}, chip(index), example, track, number),
+        example,
         bar,
         number,
       };
     });
     this.list.replaceChildren(...this.rows.map((row) => row.item));
+  }
+
+  /** Puts an example of each class beside its bar. */
+  showExamples(classes: readonly (readonly Drawing[])[]): void {
+    this.rows.forEach(({ example }, index) => {
+      const drawn = classes[index]?.find((drawing) => !drawing.isEmpty);
+      example.replaceChildren(...(drawn ? [thumbnail(drawn.strokes)] : []));
+    });
   }
 
   /** Shows an answer. */
@@ -43,11 +56,13 @@ export class AnswerView {
       number.textContent = probability === null ? 'no example' : percent(probability);
     });
     if (best === null) return;
+    this.verdict.classList.remove('hint');
     this.verdict.replaceChildren(chip(best), `${percent(answer[best]!)} sure`);
   }
 
   /** Says why there is no answer. */
   hint(words: string): void {
+    this.verdict.classList.add('hint');
     this.verdict.replaceChildren(words);
     for (const { item, bar, number } of this.rows) {
       item.classList.remove('best', 'absent');

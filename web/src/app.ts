@@ -56,7 +56,7 @@ export class App {
     });
     byId('query').append(this.queryPad.element);
     this.list = new ClassList(byId('classes'), most, {
-      changed: (finished) => finished && this.learnSoon(),
+      changed: (finished) => this.examplesChanged(finished),
       counted: () => this.answer.setClasses(this.list.classes.length),
       say,
     });
@@ -81,6 +81,11 @@ export class App {
     this.list.set(this.list.classes.map(() => [new Drawing()]));
     this.queryPad.replace([]);
     this.say('Everything is erased.');
+  }
+
+  private examplesChanged(finished: boolean): void {
+    this.answer.showExamples(this.list.classes);
+    if (finished) this.learnSoon();
   }
 
   private queryChanged(finished: boolean): void {

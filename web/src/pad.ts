@@ -1,10 +1,9 @@
 /** A pad to draw on: with mouse, touch, pen or keyboard. */
 
 import { element, iconButton, rename, svg } from './dom';
+import { inkPaths, SIDE } from './ink';
 import type { Drawing, Point, Stroke } from './strokes';
 
-/** Units along a side of the picture: Omniglot's pixels. */
-const SIDE = 105;
 /** How far an arrow key moves the pen, in units; with shift, further. */
 const MOVE = 3;
 const FAR = 12;
@@ -187,7 +186,7 @@ export class Pad {
 
   private show(): void {
     const { strokes, isEmpty } = this.drawing;
-    this.paths.replaceChildren(...strokes.map((stroke) => svg('path', { d: outline(stroke) })));
+    this.paths.replaceChildren(...inkPaths(strokes));
     this.cursor.setAttribute('cx', String(this.pen.x * SIDE));
     this.cursor.setAttribute('cy', String(this.pen.y * SIDE));
     this.surface.classList.toggle('pen-down', this.penDown);
@@ -210,16 +209,4 @@ function surfaceCapture(surface: HTMLElement, pointer: number): void {
   } catch {
     // Nothing is lost but the part of the stroke that leaves the pad.
   }
-}
-
-/** A smooth line through the middles between the points. */
-function outline(stroke: Stroke): string {
-  const at = ({ x, y }: Point) => `${(x * SIDE).toFixed(2)} ${(y * SIDE).toFixed(2)}`;
-  const middle = (a: Point, b: Point) => at({ x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 });
-  const first = stroke[0]!;
-  const last = stroke.at(-1)!;
-  const curves = stroke
-    .slice(1, -1)
-    .map((point, i) => `Q${at(point)} ${middle(point, stroke[i + 2]!)}`);
-  return `M${at(first)} ${curves.join(' ')} L${at(last)}`;
 }
