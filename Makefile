@@ -1,11 +1,12 @@
 # make quickstart: from nothing to a trained few-shot classifier in a few minutes.
+# make demo: the browser demo (needs Node); CHECKPOINT=runs/mine for weights of your own.
 # make test: everything the tests need, and all of them.
 
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := supervised_reptile tests benchmarks setup.py run_omniglot.py run_miniimagenet.py
 
-.PHONY: install quickstart test lint
+.PHONY: install quickstart demo test lint
 
 install: .venv/installed
 
@@ -34,6 +35,18 @@ quickstart: .venv/installed data/glyphs
 	@echo "      --inner-iters 5 --learning-rate 0.001 --meta-step 1 --meta-step-final 0 \\"
 	@echo "      --meta-batch 5 --meta-iters 10000 --eval-batch 5 --eval-iters 50 --transductive \\"
 	@echo "      --checkpoint runs/omniglot-5way"
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	@command -v npm >/dev/null || { echo "The browser demo is built with Node.js 20.19 or newer" \
+	    "(https://nodejs.org), which is not here: install it first." >&2; exit 1; }
+	cd web && npm ci
+
+web/dist/index.html: web/node_modules/.package-lock.json web/index.html web/vite.config.ts \
+    $(shell find web/src web/public -type f)
+	cd web && npm run build
+
+demo: .venv/installed web/dist/index.html
+	$(BIN)/reptile demo $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest

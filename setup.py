@@ -4,21 +4,30 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+ROOT = Path(__file__).parent
+# Data files at the repository's top level, inside the package where it is installed; the browser
+# demo only if it was built before.
+DATA_FOLDERS = {"supervised_reptile.metadata": "metadata"}
+if (ROOT / "web" / "dist" / "index.html").exists():
+    DATA_FOLDERS["supervised_reptile.web"] = "web/dist"
+
 setup(
     name="supervised-reptile",
     version="0.1.0",
     description="Few-shot learning with Reptile and first-order MAML in TensorFlow 2",
-    long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf8"),
+    long_description=(ROOT / "README.md").read_text(encoding="utf8"),
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.10",
     packages=[
         *find_packages(include=["supervised_reptile", "supervised_reptile.*"]),
-        "supervised_reptile.metadata",
+        *DATA_FOLDERS,
     ],
-    # Data files at the repository's top level, inside the package where it is installed.
-    package_dir={"supervised_reptile.metadata": "metadata"},
-    package_data={"supervised_reptile.metadata": ["**/*"]},
+    package_dir=DATA_FOLDERS,
+    package_data={
+        **{name: ["**/*"] for name in DATA_FOLDERS},
+        "supervised_reptile": ["pretrained/*.npz"],
+    },
     install_requires=[
         "tensorflow>=2.16",
         "numpy>=1.26",

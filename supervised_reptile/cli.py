@@ -35,6 +35,16 @@ SUBCOMMANDS: Subcommands = {
         "data",
         "Draw alphabets; import, verify and show data sets.",
     ),
+    "export": (
+        "supervised_reptile.cli_export",
+        "export",
+        "Write trained weights for other programs, and for the browser.",
+    ),
+    "demo": (
+        "supervised_reptile.cli_demo",
+        "demo",
+        "Serve the browser demo: draw a few characters, then one more.",
+    ),
     "plot": (
         "supervised_reptile.cli_plot",
         "plot",

@@ -65,6 +65,15 @@ def image_patches(images: np.ndarray, stride: int) -> np.ndarray:
     return patches
 
 
+def in_graph_patches(images: tf.Tensor, stride: int) -> tf.Tensor:
+    """`image_patches` as an operation of a graph: of float images, any number of them."""
+    window, strides = [1, 3, 3, 1], [1, stride, stride, 1]
+    patches = tf.image.extract_patches(images, window, strides, [1, 1, 1, 1], "SAME")
+    positions = patches.shape[1] * patches.shape[2]
+    rows = tf.reshape(patches, [-1, positions, patches.shape[3]])
+    return tf.concat([rows, tf.ones_like(rows[:, :, :1])], axis=2)
+
+
 def fold_batch_norm(
     kernel: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, moments: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -112,9 +121,11 @@ def convolution(images: tf.Tensor, kernel: tf.Tensor, stride: int, products: boo
     """A 3x3 convolution, padding SAME, in the fastest form (on a CPU, unless `products`).
 
     From [n, height, width, channels] and [3, 3, channels, filters] of the same type to
-    [n, height / stride, width / stride, filters], rounded up. n must be known when a graph is
-    built.
+    [n, height / stride, width / stride, filters], rounded up. Where n is not known when a graph
+    is built, oneDNN's form it is: the others take n for a fact.
     """
+    if images.shape[0] is None:
+        return tf.nn.conv2d(images, kernel, strides=stride, padding="SAME")
     positions = math.prod(-(-size // stride) for size in images.shape[1:3])
     few = positions <= FEW_POSITIONS or images.dtype == tf.bfloat16
     if products:

@@ -53,11 +53,15 @@ def invent_drawer(chance: Chance) -> Drawer:
 
 def draw(character: Character, drawer: Drawer, chance: Chance) -> np.ndarray:
     """One drawing of `character`: bool [SIDE, SIDE], True where there is ink."""
+    points = [_joined_up(positions) for positions in pen_paths(character, drawer, chance)]
+    return _inked(np.concatenate(points), drawer.pen)
+
+
+def pen_paths(character: Character, drawer: Drawer, chance: Chance) -> list[np.ndarray]:
+    """Where the pen goes in one drawing, stroke by stroke: float64 [positions, 2] in pixels."""
     curves = [_curve(_remembered(stroke, drawer, chance), drawer, chance) for stroke in character]
     starts = np.cumsum([len(curve) for curve in curves])[:-1]
-    path = _on_paper(np.concatenate(curves), drawer, chance)
-    points = [_joined_up(positions) for positions in np.split(path, starts)]
-    return _inked(np.concatenate(points), drawer.pen)
+    return np.split(_on_paper(np.concatenate(curves), drawer, chance), starts)
 
 
 def _remembered(stroke: Stroke, drawer: Drawer, chance: Chance) -> Stroke:

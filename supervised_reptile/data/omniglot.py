@@ -129,6 +129,18 @@ def find_omniglot(data_dir: Path) -> list[Path]:
     return sorted(files)
 
 
+def sorted_drawings(data_dir: Path) -> list[Drawing]:
+    """All image files, in the order of the store's images.
+
+    Raises:
+      UserError: there are none.
+    """
+    drawings = sorted(_drawings(find_omniglot(data_dir)), key=lambda d: (d.character, d.name))
+    if not drawings:
+        raise UserError(f"{data_dir}: no Omniglot drawings in it; {HOW_TO_GET}")
+    return drawings
+
+
 def decode_drawing(data: bytes) -> np.ndarray:
     """PNG bytes to uint8 [28, 28, 1], 0 ink and 1 paper, resized as the original program did.
 
@@ -141,9 +153,7 @@ def decode_drawing(data: bytes) -> np.ndarray:
 
 
 def _build(folder: Path, data_dir: Path) -> None:
-    drawings = sorted(_drawings(find_omniglot(data_dir)), key=lambda d: (d.character, d.name))
-    if not drawings:
-        raise UserError(f"{data_dir}: no Omniglot drawings in it; {HOW_TO_GET}")
+    drawings = sorted_drawings(data_dir)
     counts = Counter(drawing.character for drawing in drawings)  # keeps the sorted order
     index = StoreIndex(
         names=tuple("/".join(character) for character in counts),

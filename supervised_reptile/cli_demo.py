@@ -1,0 +1,56 @@
+"""`reptile demo`: the browser demo, served on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import click
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="A run on Omniglot, or weights exported as npz; without it, those that come along.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8765,
+    show_default=True,
+    help="Where to serve; 0 takes any free port.",
+)
+def demo(checkpoint: Path | None, port: int) -> None:
+    """Draw a few characters, then one more, and let a network that adapts in your browser name it.
+
+    The page is served to this machine only; it loads nothing from anywhere else and sends
+    nothing. Ctrl-C ends it.
+    """
+    from supervised_reptile.demo_server import HOST, make_server, read_site
+    from supervised_reptile.export import open_snapshot, web_files
+    from supervised_reptile.resources import web_folder
+
+    read_site(web_folder())  # a missing page is told before TensorFlow is imported
+    snapshot = open_snapshot(checkpoint)
+    check_drawable(snapshot.net)
+    model = {f"model/{name}": content for name, content in web_files(snapshot).items()}
+    with make_server(read_site(web_folder(), model), port) as server:
+        click.echo(f"The demo is at http://{HOST}:{server.server_address[1]}/ (Ctrl-C ends it)")
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
+    click.echo()
+
+
+def check_drawable(net: dict) -> None:
+    """Refuse weights that cannot read what is drawn on the page (UserError)."""
+    from supervised_reptile.errors import UserError
+
+    if net["pooling"] or list(net["image_shape"]) != [28, 28, 1]:
+        height, width, channels = net["image_shape"]
+        raise UserError(
+            "the page draws as in Omniglot, 28x28 in black and white; these weights are for "
+            f"{height}x{width} images of {channels} channels: give a --checkpoint of Omniglot"
+        )
+    if net["way"] < 2:
+        raise UserError("these weights know only one class, there is nothing to tell apart")

@@ -1,0 +1,43 @@
+"""`reptile export`: trained weights for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+FORMS = ("npz", "savedmodel", "web")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="A run directory, or weights exported as npz; without it, those that come along.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMS),
+    required=True,
+    help="npz: arrays and JSON; savedmodel: TensorFlow's, adapts itself; web: for the demo.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The folder to write: new, or empty.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an export that is already there.")
+def export(checkpoint: Path | None, form: str, out: Path, overwrite: bool) -> None:
+    """Write the weights and Adam's state of a run's newest checkpoint.
+
+    With them any program continues exactly as evaluation does here: inner steps of the same
+    optimizer, from the same second moments and time. export.json describes them and has the
+    checksums of all files.
+    """
+    from supervised_reptile.export import open_snapshot, write_export
+
+    snapshot = open_snapshot(checkpoint)
+    write_export(out, snapshot, form, overwrite)
+    click.echo(f"{out}: {form}, weights after {snapshot.outer_steps:,} outer steps")

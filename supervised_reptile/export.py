@@ -1,0 +1,148 @@
+"""Trained weights for other programs: .npz, SavedModel, or what the browser reads.
+
+Every export is a folder with `export.json`, which describes the weights and has size and sha256
+of each other file. The folder appears whole or not at all.
+
+    npz         weights.npz: see `snapshot`
+    web         weights.bin: all weights, then all second moments, float32, little-endian
+    savedmodel  a SavedModel: see `export_savedmodel`
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from supervised_reptile.data.store import appearing_whole
+from supervised_reptile.errors import UserError
+from supervised_reptile.files import sync, writing
+from supervised_reptile.resources import pretrained_weights
+from supervised_reptile.run_files import holds_run
+from supervised_reptile.snapshot import Snapshot, flat, read_npz, write_npz
+
+FORMAT = "supervised-reptile export 1"
+MANIFEST = "export.json"
+NPZ_FILE = "weights.npz"
+WEB_FILE = "weights.bin"
+
+
+def open_snapshot(path: Path | None) -> Snapshot:
+    """Trained weights wherever they are: a run directory, an .npz, the folder of one; None: ours.
+
+    Raises:
+      UserError: there are none, or they cannot be read.
+    """
+    if path is None:
+        if not pretrained_weights().exists():
+            raise UserError("no weights come with this copy of the program: give --checkpoint RUN")
+        return read_npz(pretrained_weights())
+    if path.is_file():
+        return read_npz(path)
+    if not holds_run(path) and (path / NPZ_FILE).exists():
+        verify_export(path)
+        return read_npz(path / NPZ_FILE)
+    from supervised_reptile.runtime import start_tensorflow
+
+    start_tensorflow()  # TensorFlow's checkpoints are read by TensorFlow alone
+    from supervised_reptile.run_snapshot import snapshot_of_run
+
+    return snapshot_of_run(path)
+
+
+def write_export(folder: Path, snapshot: Snapshot, form: str, overwrite: bool = False) -> None:
+    """Write `snapshot` in one of FORMATS to `folder`.
+
+    Raises:
+      UserError: the folder cannot be written, holds other files, or holds an export and
+        `overwrite` is not given.
+    """
+    with writing(folder), appearing_whole(folder, partial(_check_place, overwrite)) as temporary:
+        FORMATS[form](temporary, snapshot)
+        contents = {p.relative_to(temporary).as_posix(): p.read_bytes() for p in _files(temporary)}
+        manifest = _manifest(form, snapshot, contents)
+        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf8")
+        for path in _files(temporary):
+            sync(path)
+
+
+def verify_export(folder: Path) -> dict[str, Any]:
+    """The description of an export, all of whose files are as they were written.
+
+    Raises:
+      UserError: there is no export, or a file is missing or not as it was.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf8"))
+        if manifest["format"] != FORMAT:
+            raise ValueError(f"its format is {manifest['format']!r}, not {FORMAT!r}")
+        for name, fingerprint in manifest["files"].items():
+            if _fingerprint((folder / name).read_bytes()) != fingerprint:
+                raise ValueError(f"{name} is not as it was written")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{folder}: not a readable export ({error}); export again") from error
+    return manifest
+
+
+def web_files(snapshot: Snapshot) -> dict[str, bytes]:
+    """What the browser reads, without writing it: file name -> content."""
+    contents = {WEB_FILE: web_bytes(snapshot)}
+    return {MANIFEST: json.dumps(_manifest("web", snapshot, contents)).encode(), **contents}
+
+
+def web_bytes(snapshot: Snapshot) -> bytes:
+    """Weights [P], then second moments [P]: float32, little-endian."""
+    both = np.concatenate([flat(snapshot.weights), flat(snapshot.second_moment)])
+    return both.astype("<f4").tobytes()
+
+
+def _write_npz(folder: Path, snapshot: Snapshot) -> None:
+    write_npz(folder / NPZ_FILE, snapshot)
+
+
+def _write_web(folder: Path, snapshot: Snapshot) -> None:
+    (folder / WEB_FILE).write_bytes(web_bytes(snapshot))
+
+
+def _write_savedmodel(folder: Path, snapshot: Snapshot) -> None:
+    from supervised_reptile.runtime import start_tensorflow
+
+    start_tensorflow()
+    from supervised_reptile.export_savedmodel import write_savedmodel
+
+    write_savedmodel(folder, snapshot)
+
+
+FORMATS: Mapping[str, Callable[[Path, Snapshot], None]] = {
+    "npz": _write_npz,
+    "savedmodel": _write_savedmodel,
+    "web": _write_web,
+}
+
+
+def _manifest(form: str, snapshot: Snapshot, contents: Mapping[str, bytes]) -> dict[str, Any]:
+    files = {name: _fingerprint(content) for name, content in contents.items()}
+    return {"format": FORMAT, "kind": form, **snapshot.metadata(), "files": files}
+
+
+def _check_place(overwrite: bool, folder: Path) -> None:
+    """Refuse a folder with files that nobody asked to replace (UserError)."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / MANIFEST).is_file():
+        raise UserError(f"{folder}: holds other files; name a new or empty folder for the export")
+    if not overwrite:
+        raise UserError(f"{folder}: holds an export already; give --overwrite to replace it")
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _fingerprint(content: bytes) -> dict[str, Any]:
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}

@@ -1,0 +1,68 @@
+"""The newest checkpoint of a run directory as a Snapshot."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from supervised_reptile.errors import UserError
+from supervised_reptile.models import ConvNet, unflatten
+from supervised_reptile.run_files import checkpoints, read_stored
+from supervised_reptile.snapshot import Parts, Snapshot
+
+_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+def snapshot_of_run(path: Path) -> Snapshot:
+    """The weights that a run would be evaluated with; the run may be going on meanwhile.
+
+    A checkpoint that cannot be read is passed over with a warning, as in resuming.
+
+    Raises:
+      UserError: there is no run, or no readable checkpoint of it.
+    """
+    stored = read_stored(path)
+    net = stored_net(stored.net)
+    found = checkpoints(path)
+    if not found:
+        raise UserError(f"{path}: the run in it has no checkpoint yet; continue with --resume")
+    for prefix in found:
+        try:
+            reader = tf.train.load_checkpoint(prefix)
+            numbers = {
+                name: reader.get_tensor(name + _VALUE)
+                for name in ("weights", "second_moment", "time", "step")
+            }
+            weights, second_moment = (
+                named_parts(net, numbers[name]) for name in ("weights", "second_moment")
+            )
+        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            print(f"Warning: checkpoint {prefix} cannot be read ({reason})", file=sys.stderr)
+            continue
+        return Snapshot(
+            net=stored.net,
+            config=stored.config,
+            weights=weights,
+            second_moment=second_moment,
+            time=int(numbers["time"]),
+            outer_steps=int(numbers["step"]),
+            data=stored.data,
+        )
+    raise UserError(f"{path}: none of its checkpoints can be read")
+
+
+def stored_net(fields: dict) -> ConvNet:
+    """The network of the fields in a run's configuration or a snapshot."""
+    return ConvNet(**{**fields, "image_shape": tuple(fields["image_shape"])})
+
+
+def named_parts(net: ConvNet, vector: np.ndarray) -> Parts:
+    """The flat vector, float [net.size], as float32 arrays by name."""
+    if vector.shape != (net.size,):
+        raise ValueError(f"{vector.size} numbers for a network of {net.size}")
+    parts = unflatten(net, tf.constant(vector, tf.float32))
+    return {name: part.numpy() for (name, _), part in zip(net.shapes, parts, strict=True)}

@@ -1,0 +1,50 @@
+"""Draws the characters that the page opens with.
+
+    PYTHONPATH=. python web/scripts/samples.py > web/src/samples.json
+
+Invented characters, so that nobody has seen them before, each by several invented drawers.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from itertools import islice
+
+import numpy as np
+
+from supervised_reptile.data.chance import Chance
+from supervised_reptile.data.glyph_drawing import SIDE, invent_drawer, pen_paths
+from supervised_reptile.data.glyphs import GlyphSet, invent_alphabets
+
+SEED = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+ALPHABETS, CHARACTERS, DRAWINGS = 4, 5, 4
+UNITS = 1000  # a side of the pad
+
+
+def strokes(paths: list[np.ndarray]) -> list[list[int]]:
+    """x0, y0, x1, y1 ... of each stroke in thousandths of the pad."""
+    return [np.round(path / SIDE * UNITS).astype(int).ravel().tolist() for path in paths]
+
+
+def sets() -> list[list[list[list[list[int]]]]]:
+    """[alphabets][characters][drawings][strokes][numbers]"""
+    glyphs = GlyphSet(SEED, ALPHABETS, CHARACTERS, DRAWINGS)
+    result = []
+    for alphabet in islice(invent_alphabets(glyphs), ALPHABETS):
+        drawers = [invent_drawer(Chance(SEED, alphabet.index, i)) for i in range(DRAWINGS)]
+        result.append(
+            [
+                [
+                    strokes(
+                        pen_paths(character, drawer, Chance(SEED, alphabet.first_number + i, j))
+                    )
+                    for j, drawer in enumerate(drawers)
+                ]
+                for i, character in enumerate(alphabet.characters)
+            ]
+        )
+    return result
+
+
+print(json.dumps(sets(), separators=(",", ":")))

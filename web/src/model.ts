@@ -1,0 +1,123 @@
+/** Trained weights as `reptile export --format web` writes them: export.json and weights.bin. */
+
+import type { InnerRule } from './adam';
+import { netSize, split, type Net, type Part } from './network';
+import { sha256 } from './sha256';
+
+const FORMAT = 'supervised-reptile export 1';
+const MANIFEST = 'export.json';
+const FILE = 'weights.bin';
+
+/** How evaluation adapts: the page's defaults. */
+export interface Evaluation {
+  readonly steps: number;
+  /** Examples in an inner batch. */
+  readonly batch: number;
+  /** Whether every inner batch is drawn independently of the others. */
+  readonly replacement: boolean;
+}
+
+/** What adapting starts from. */
+export interface Start {
+  readonly weights: readonly Part[];
+  /** Adam's v. */
+  readonly secondMoment: readonly Part[];
+  /** Adam's t. */
+  readonly time: number;
+}
+
+export interface Model extends Start {
+  readonly net: Net;
+  readonly rule: InnerRule;
+  readonly evaluation: Evaluation;
+  /** Outer steps of training behind the weights. */
+  readonly outerSteps: number;
+}
+
+interface Manifest {
+  readonly format: string;
+  readonly net: {
+    readonly image_shape: readonly [number, number, number];
+    readonly way: number;
+    readonly filters: number;
+    readonly blocks: number;
+    readonly pooling: boolean;
+  };
+  readonly config: {
+    readonly inner_rate: number;
+    readonly sgd: boolean;
+    readonly weight_decay: number;
+    readonly eval_batch: number;
+    readonly eval_steps: number;
+    readonly replacement: boolean;
+  };
+  readonly time: number;
+  readonly outer_steps: number;
+  readonly files: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>;
+}
+
+/** Reads and checks the weights in the folder `url`. Throws an Error that people can read. */
+export async function loadModel(url: string): Promise<Model> {
+  const manifest = JSON.parse(new TextDecoder().decode(await read(url, MANIFEST))) as Manifest;
+  if (manifest.format !== FORMAT) throw new Error(`${MANIFEST} is of another format.`);
+  const content = await read(url, FILE);
+  if (sha256(content) !== manifest.files[FILE]?.sha256) {
+    throw new Error(`${FILE} is not as it was written: copy or export the weights again.`);
+  }
+  return modelOf(manifest, content);
+}
+
+async function read(url: string, name: string): Promise<Uint8Array> {
+  const response = await fetch(new URL(name, url));
+  if (!response.ok) {
+    throw new Error(
+      `The trained weights are missing (model/${name}): write them there with ` +
+        '“reptile export --format web”.',
+    );
+  }
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+/** The model in a manifest and the bytes it describes. */
+export function modelOf(manifest: Manifest, content: Uint8Array): Model {
+  const { net: described, config } = manifest;
+  const [height, width, channels] = described.image_shape;
+  if (described.pooling || channels !== 1) {
+    throw new Error('These weights are not for drawings: export a run on Omniglot.');
+  }
+  const net: Net = {
+    height,
+    width,
+    filters: described.filters,
+    blocks: described.blocks,
+    way: described.way,
+  };
+  const numbers = floats(content);
+  const count = netSize(net);
+  if (numbers.length !== 2 * count) {
+    throw new Error(`${FILE} holds ${numbers.length} numbers instead of ${2 * count}.`);
+  }
+  return {
+    net,
+    weights: split(net, numbers.subarray(0, count)),
+    secondMoment: split(net, numbers.subarray(count)),
+    time: manifest.time,
+    rule: {
+      rate: config.inner_rate,
+      sgd: config.sgd,
+      weightDecay: config.weight_decay,
+    },
+    evaluation: {
+      steps: config.eval_steps,
+      batch: config.eval_batch,
+      replacement: config.replacement,
+    },
+    outerSteps: manifest.outer_steps,
+  };
+}
+
+/** Little-endian float32, whatever the machine's own order. */
+function floats(content: Uint8Array): Float32Array {
+  const view = new DataView(content.buffer, content.byteOffset, content.byteLength);
+  return Float32Array.from({ length: content.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
+}

@@ -1,0 +1,490 @@
+/** The page as people use it. */
+
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { CDPSession, Locator, Page } from 'playwright-core';
+
+import { adapted, openBrowser, PAGE, pageWith, percentages, type Opened } from './browser';
+
+const { REPTILE_STATIC_PAGE, REPTILE_PICTURES } = process.env;
+let opened: Opened;
+let page: Page;
+
+beforeAll(async () => {
+  opened = await openBrowser({ touch: true });
+  page = opened.page;
+});
+
+afterAll(() => opened.close());
+
+beforeEach(async () => {
+  opened.complaints.length = 0;
+  await page.setViewportSize({ width: 1280, height: 900 });
+  await page.goto(PAGE);
+  await adapted(page);
+});
+
+const query = () => page.locator('#query .pad-surface');
+const examples = (name: string) =>
+  page.getByRole('region', { name: `Class ${name}` }).locator('.pad-surface');
+const strokes = (pad: Locator) => pad.locator('path').count();
+const button = (name: string) => page.getByRole('button', { name, exact: true });
+
+/** A zigzag over a pad, in parts of its side. */
+const ZIGZAG = [
+  [0.2, 0.2],
+  [0.8, 0.3],
+  [0.3, 0.6],
+  [0.8, 0.85],
+] as const;
+
+/** The zigzag in pixels of the window. */
+async function zigzagOn(pad: Locator): Promise<{ x: number; y: number }[]> {
+  await pad.scrollIntoViewIfNeeded();
+  const box = (await pad.boundingBox())!;
+  return ZIGZAG.map(([x, y]) => ({ x: box.x + x * box.width, y: box.y + y * box.height }));
+}
+
+async function drawWithMouse(pad: Locator): Promise<void> {
+  const [first, ...rest] = await zigzagOn(pad);
+  await page.mouse.move(first!.x, first!.y);
+  await page.mouse.down();
+  for (const { x, y } of rest) await page.mouse.move(x, y, { steps: 5 });
+  await page.mouse.up();
+}
+
+async function drawWithTouch(pad: Locator, session: CDPSession): Promise<void> {
+  const points = await zigzagOn(pad);
+  for (const [i, point] of points.entries()) {
+    const type = i === 0 ? 'touchStart' : 'touchMove';
+    await session.send('Input.dispatchTouchEvent', { type, touchPoints: [point] });
+  }
+  await session.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [] });
+}
+
+async function drawWithPen(pad: Locator, session: CDPSession): Promise<void> {
+  const points = await zigzagOn(pad);
+  const pen = { button: 'left', pointerType: 'pen', clickCount: 1 } as const;
+  const send = (type: 'mousePressed' | 'mouseMoved' | 'mouseReleased', at: (typeof points)[0]) =>
+    session.send('Input.dispatchMouseEvent', { type, ...pen, ...at, buttons: 1 });
+  await send('mousePressed', points[0]!);
+  for (const point of points) await send('mouseMoved', point);
+  await send('mouseReleased', points.at(-1)!);
+}
+
+/** Waits for an answer that is none of the given percentages. */
+async function anotherAnswer(than: readonly string[]): Promise<string[]> {
+  await page.waitForFunction((old) => {
+    const now = Array.from(document.querySelectorAll('#bars .percent'), (e) => e.textContent);
+    return now.join() !== old && now.every((text) => text !== '–');
+  }, than.join());
+  return percentages(page);
+}
+
+describe('a first visit', () => {
+  test('shows an example that is classified already', async () => {
+    const numbers = await percentages(page);
+    expect(numbers.length).toBe(5);
+    for (const number of numbers) expect(number).toMatch(/^[<>]?\d+%$/);
+    expect(await page.textContent('#verdict')).toMatch(/^[A-E]>?\d+% sure$/);
+    expect(await strokes(query())).toBeGreaterThan(0);
+    for (const name of 'ABCDE') expect(await strokes(examples(name).first())).toBeGreaterThan(0);
+    expect(await page.locator('#bars .example path').count()).toBeGreaterThanOrEqual(5);
+    expect(await page.locator('#chart polyline.trained').count()).toBe(1);
+  });
+
+  test('raises no complaint, and asks nobody else for anything', async () => {
+    expect(opened.complaints).toEqual([]);
+    expect(await page.locator('#failure').isHidden()).toBe(true);
+  });
+
+  test('happens under a strict policy', async () => {
+    const reply = await page.request.get(PAGE);
+    expect(reply.headers()['content-security-policy']).toContain("default-src 'none'");
+    const outcome = await page.evaluate(async () => {
+      const violated: string[] = [];
+      document.addEventListener('securitypolicyviolation', (event) => {
+        violated.push(event.effectiveDirective);
+      });
+      const inline = document.createElement('script');
+      inline.textContent = 'window.ran = true';
+      document.head.append(inline);
+      document.body.setAttribute('style', 'color: red');
+      const elsewhere = await Promise.allSettled([fetch('https://example.com/')]);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      return { ran: 'ran' in window, fetched: elsewhere[0]!.status, violated };
+    });
+    expect(outcome.ran).toBe(false);
+    expect(outcome.fetched).toBe('rejected');
+    expect(new Set(outcome.violated)).toEqual(
+      new Set(['script-src-elem', 'style-src-attr', 'connect-src']),
+    );
+  });
+});
+
+describe('drawing', () => {
+  const ways: Record<string, (pad: Locator) => Promise<void>> = {
+    mouse: drawWithMouse,
+    touch: async (pad) => drawWithTouch(pad, await opened.context.newCDPSession(page)),
+    pen: async (pad) => drawWithPen(pad, await opened.context.newCDPSession(page)),
+  };
+
+  test.each(Object.keys(ways))('with the %s gives another answer', async (way) => {
+    await button('Erase the new character').click();
+    expect(await percentages(page)).toEqual(['–', '–', '–', '–', '–']);
+    await ways[way]!(query());
+    expect(await strokes(query())).toBe(1);
+    const numbers = await anotherAnswer(['–']);
+    for (const number of numbers) expect(number).toMatch(/%$/);
+  });
+
+  test('leaves ink where the pointer was', async () => {
+    await button('Erase the new character').click();
+    await drawWithMouse(query());
+    const box = (await query().boundingBox())!;
+    const ink = (await query().locator('path').boundingBox())!;
+    const [left, top] = [(ink.x - box.x) / box.width, (ink.y - box.y) / box.height];
+    expect(Math.abs(left - 0.2)).toBeLessThan(0.04);
+    expect(Math.abs(top - 0.2)).toBeLessThan(0.04);
+    expect(Math.abs(ink.width / box.width - 0.6)).toBeLessThan(0.06);
+    expect(Math.abs(ink.height / box.height - 0.65)).toBeLessThan(0.06);
+  });
+
+  test('what was drawn is recognized, as soon as it is an example', async () => {
+    await button('Erase example 1 of B').click();
+    await drawWithMouse(examples('B').first());
+    await adapted(page);
+    await button('Erase the new character').click();
+    await drawWithMouse(query());
+    await page.waitForFunction(() =>
+      document.querySelector('#verdict')?.textContent?.startsWith('B'),
+    );
+  });
+
+  test('a stroke is undone, a drawing erased', async () => {
+    const before = await strokes(query());
+    await drawWithMouse(query());
+    await drawWithMouse(query());
+    expect(await strokes(query())).toBe(before + 2);
+    await button('Undo the last stroke of the new character').click();
+    expect(await strokes(query())).toBe(before + 1);
+    await button('Erase the new character').click();
+    expect(await strokes(query())).toBe(0);
+    expect(await button('Erase the new character').isDisabled()).toBe(true);
+  });
+
+  test('beyond the pad goes on at its edge', async () => {
+    await button('Erase the new character').click();
+    const box = (await query().boundingBox())!;
+    await page.mouse.move(box.x + 20, box.y + 20);
+    await page.mouse.down();
+    await page.mouse.move(box.x - 200, box.y + 100, { steps: 4 });
+    await page.mouse.up();
+    expect(await strokes(query())).toBe(1);
+    await page.mouse.move(box.x + 60, box.y + 60); // with the pen up
+    expect(await query().locator('path').getAttribute('d')).not.toContain('-');
+  });
+});
+
+describe('with the keyboard', () => {
+  test('a character is drawn and taken back', async () => {
+    await button('Erase the new character').click();
+    const pad = query();
+    await pad.focus();
+    const press = async (keys: string) => {
+      for (const key of keys.split(' ')) await page.keyboard.press(key);
+    };
+    await press('ArrowLeft Shift+ArrowUp Space ArrowRight ArrowRight Shift+ArrowDown Space');
+    expect(await strokes(pad)).toBe(1);
+    await anotherAnswer(['–']);
+    await press('ArrowLeft Enter Shift+ArrowLeft ArrowUp Escape');
+    expect(await strokes(pad)).toBe(2);
+    expect(await pad.getAttribute('aria-label')).toBe('the new character, 2 strokes');
+    await press('Backspace');
+    expect(await strokes(pad)).toBe(1);
+    await press('Delete');
+    expect(await strokes(pad)).toBe(0);
+  });
+
+  test('everything that can be used has a name, and can be reached', async () => {
+    const names = new Set<string>();
+    const roles = new Set<string>();
+    await page.locator('h1').click();
+    for (let i = 0; i < 70; i++) {
+      await page.keyboard.press('Tab');
+      const [role, name] = await page.evaluate(() => {
+        const at = document.activeElement as HTMLInputElement;
+        const label = at.labels?.[0]?.textContent ?? at.textContent;
+        return [
+          at.getAttribute('role') ?? at.tagName,
+          at.getAttribute('aria-label') ?? label ?? '',
+        ];
+      });
+      if (role === 'BODY') break;
+      expect(name!.trim(), role!).not.toBe('');
+      names.add(name!.trim());
+      roles.add(role!);
+    }
+    expect([...roles].sort()).toEqual(['A', 'BUTTON', 'INPUT', 'application']);
+    for (const name of ['Other characters', 'Add an example of C', 'Remove class E']) {
+      expect(names).toContain(name);
+    }
+    for (const name of ['Inner steps', 'Learning rate', 'Reptile’s', 'Adapt again']) {
+      expect(names).toContain(name);
+    }
+  });
+
+  test('the answer is said', async () => {
+    await button('Other characters').click();
+    await page.waitForFunction(() =>
+      /^The network says [A-E], [<>]?\d+%\.$/.test(document.querySelector('#live')!.textContent!),
+    );
+  });
+});
+
+describe('classes and examples', () => {
+  test('a class without example is left out', async () => {
+    await button('Erase example 1 of B').click();
+    await page.waitForFunction(() => document.querySelector('#bars')!.textContent!.includes('no'));
+    await adapted(page);
+    const numbers = await percentages(page);
+    expect(numbers[1]).toBe('no example');
+    const pictures = page.locator('#bars .example');
+    expect(await pictures.nth(1).locator('path').count()).toBe(0);
+    expect(await pictures.nth(2).locator('path').count()).toBeGreaterThan(0);
+    for (const i of [0, 2, 3, 4]) expect(numbers[i]).toMatch(/%$/);
+  });
+
+  test('with fewer than two there is nothing to tell apart', async () => {
+    await button('Clear all').click();
+    await drawWithMouse(examples('A').first());
+    await drawWithMouse(query());
+    await page.waitForFunction(() =>
+      document.querySelector('#verdict')!.textContent!.includes('at least two classes'),
+    );
+    expect(await page.textContent('#status')).toBe('Waiting for examples.');
+    expect(await page.locator('#chart polyline').count()).toBe(0);
+    await drawWithMouse(examples('D').first());
+    await adapted(page);
+    const numbers = await percentages(page);
+    expect(numbers.map((n) => n === 'no example')).toEqual([false, true, true, false, true]);
+  });
+
+  test('are two to five, with one to five examples each', async () => {
+    for (const name of ['E', 'D', 'C']) await button(`Remove class ${name}`).click();
+    expect(await page.locator('.class-card').count()).toBe(2);
+    expect(await page.getByRole('button', { name: /^Remove class/ }).count()).toBe(0);
+    await adapted(page);
+    expect((await percentages(page)).length).toBe(2);
+    for (let i = 0; i < 3; i++) await button('Add a class').click();
+    expect(await page.locator('.class-card').count()).toBe(5);
+    expect(await button('Add a class').count()).toBe(0);
+    for (let i = 0; i < 4; i++) await button('Add an example of A').click();
+    expect(await examples('A').count()).toBe(5);
+    expect(await button('Add an example of A').count()).toBe(0);
+    await drawWithMouse(examples('A').nth(3));
+    await button('Remove example 1 of A').click();
+    expect(await examples('A').count()).toBe(4);
+    expect(await strokes(examples('A').nth(2))).toBe(1);
+    expect(await page.evaluate(() => document.activeElement?.getAttribute('aria-label'))).toBe(
+      'example 1 of A, empty',
+    );
+    expect(opened.complaints).toEqual([]);
+  });
+});
+
+describe('learning', () => {
+  test('random weights know less, and both curves are shown', async () => {
+    const trained = await percentages(page);
+    await page.getByText('random', { exact: true }).click();
+    await anotherAnswer(trained);
+    await page.waitForFunction(() => document.querySelector('#chart polyline.random.current'));
+    await adapted(page);
+    expect(await page.locator('#chart polyline').count()).toBe(2);
+    const label = await page.locator('#chart svg').getAttribute('aria-label');
+    expect(label).toMatch(/^Loss per example from random weights: [\d.]+ at first, [\d.]+ after/);
+    await button('Other characters').click();
+    await page.waitForFunction(() => document.querySelectorAll('#chart polyline').length === 1);
+  });
+
+  test('steps and rate are what the sliders say', async () => {
+    await page.locator('#steps').fill('7');
+    await page.waitForFunction(() =>
+      document.querySelector('#status')!.textContent!.includes('Adapted: 7 inner steps'),
+    );
+    const points = await page.locator('#chart polyline').getAttribute('points');
+    expect(points!.split(' ').length).toBe(7);
+    await page.locator('#rate').fill('-4');
+    expect(await page.textContent('#rate-value')).toBe('0.0001');
+    await button('Default settings').click();
+    expect(await page.textContent('#steps-value')).not.toBe('7');
+  });
+
+  test('a newer task takes the place of an older one', async () => {
+    const outcome = await page.evaluate(async () => {
+      const { learner } = (window as unknown as { reptile: any }).reptile;
+      const images = Float32Array.from({ length: 2 * 784 }, (_, i) => +(i % 3 === 0));
+      const task = { images, labels: [0, 1], classes: 2, steps: 40, rate: 1e-3, start: 'trained' };
+      const first = learner.adapt(task);
+      const second = learner.adapt({ ...task, steps: 3 });
+      return [await first, typeof (await second)];
+    });
+    expect(outcome).toEqual([null, 'number']);
+  });
+
+  test('goes on while people draw', async () => {
+    await button('Erase the new character').click();
+    await page.locator('#steps').fill('100');
+    const status = page.locator('#status');
+    await page.waitForFunction(
+      () => document.querySelector('#status')!.textContent === 'Adapting …',
+    );
+    await drawWithMouse(query());
+    await anotherAnswer(['–', '–', '–', '–', '–']);
+    expect(await strokes(query())).toBe(1);
+    expect(await status.textContent()).toBe('Adapting …');
+    const points = await page.locator('#chart polyline.current').getAttribute('points');
+    expect(points!.split(' ').length).toBeLessThan(100);
+    await adapted(page);
+    expect(await status.textContent()).toContain('100 inner steps');
+  });
+});
+
+describe('the window', () => {
+  test('may be as narrow as a phone, or wide', async () => {
+    for (const width of [320, 375, 700, 900, 1280, 2000]) {
+      await page.setViewportSize({ width, height: 800 });
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+      expect(wide).toBeLessThanOrEqual(width);
+      const cut = await page.evaluate(() =>
+        Array.from(document.querySelectorAll('button, .pad-surface, input[type=range]'))
+          .map((one) => one.getBoundingClientRect())
+          .filter((box) => box.left < 0 || box.right > innerWidth || box.width < 24)
+          .map((box) => [box.left, box.right]),
+      );
+      expect(cut, `${width} pixels`).toEqual([]);
+    }
+  });
+
+  test('may change while there are drawings', async () => {
+    const before = await percentages(page);
+    const path = await query().locator('path').first().getAttribute('d');
+    await page.setViewportSize({ width: 375, height: 800 });
+    expect(await query().locator('path').first().getAttribute('d')).toBe(path);
+    expect(await percentages(page)).toEqual(before);
+    const width = await page.evaluate(() => document.querySelector('#chart')!.clientWidth);
+    await page.waitForFunction(
+      (width) => document.querySelector('#chart svg')!.clientWidth === width,
+      width,
+    );
+    await button('Erase the new character').click();
+    await drawWithMouse(query());
+    const box = (await query().boundingBox())!;
+    const ink = (await query().locator('path').boundingBox())!;
+    expect(Math.abs((ink.x - box.x) / box.width - 0.2)).toBeLessThan(0.05);
+  });
+
+  test('reads well in light and dark', async () => {
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme });
+      const poor = await page.evaluate(contrasts);
+      expect(poor).toEqual([]);
+      if (!REPTILE_PICTURES) continue;
+      for (const width of [1280, 375]) {
+        await page.setViewportSize({ width, height: 900 });
+        await page.waitForTimeout(300);
+        const path = `${REPTILE_PICTURES}/${colorScheme}-${width}.png`;
+        await page.screenshot({ path, fullPage: true });
+      }
+    }
+  });
+});
+
+/** Runs in the page: texts with less contrast to what is behind them than 4.5 (WCAG 2.2, AA). */
+function contrasts(): string[] {
+  const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true })!;
+  const rgba = (colour: string): number[] => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    return Array.from(canvas.getImageData(0, 0, 1, 1).data);
+  };
+  const luminance = (colour: number[]) => {
+    const [r, g, b] = colour.slice(0, 3).map((value) => {
+      const part = value / 255;
+      return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r! + 0.7152 * g! + 0.0722 * b!;
+  };
+  const behind = (one: Element | null): number[] => {
+    for (; one; one = one.parentElement) {
+      const colour = rgba(getComputedStyle(one).backgroundColor);
+      if (colour[3] === 255) return colour;
+    }
+    return [255, 255, 255, 255];
+  };
+  const poor: string[] = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const one = walker.currentNode.parentElement!;
+    const text = walker.currentNode.textContent!.trim();
+    if (!text || one.closest('svg, .hidden, [hidden], .absent, script, style')) continue;
+    const [a, b] = [rgba(getComputedStyle(one).color), behind(one)].map(luminance);
+    const contrast = (Math.max(a!, b!) + 0.05) / (Math.min(a!, b!) + 0.05);
+    if (contrast < 4.5) poor.push(`${text}: ${contrast.toFixed(2)}`);
+  }
+  return poor;
+}
+
+describe('when something is wrong', () => {
+  const failure = async (target: string): Promise<string> => {
+    await page.goto(target);
+    await page.waitForFunction(() => !document.querySelector<HTMLElement>('#failure')!.hidden);
+    return (await page.textContent('#failure'))!;
+  };
+
+  test('missing weights are named', async () => {
+    await opened.context.route('**/model/export.json', (route) => route.fulfill({ status: 404 }));
+    expect(await failure(PAGE)).toContain('model/export.json');
+    await opened.context.unroute('**/model/export.json');
+  });
+
+  test('damaged weights are noticed', async () => {
+    await opened.context.route('**/model/weights.bin', async (route) => {
+      const response = await route.fetch();
+      const body = await response.body();
+      body[4321]! ^= 1;
+      await route.fulfill({ response, body });
+    });
+    expect(await failure(PAGE)).toContain('not as it was written');
+    await opened.context.unroute('**/model/weights.bin');
+  });
+
+  test('a backend that does not exist here is said to', async () => {
+    expect(await failure(pageWith({ backend: 'webgpu' }))).toContain('cannot run');
+  });
+});
+
+describe.skipIf(!REPTILE_STATIC_PAGE)('on any web host', () => {
+  test('the page works below another address, without the server’s headers', async () => {
+    const other = await openBrowser();
+    await other.page.goto(REPTILE_STATIC_PAGE!);
+    await adapted(other.page);
+    expect(await percentages(other.page)).toEqual(await percentages(page));
+    const elsewhere = other.complaints.filter((one) => !one.startsWith(REPTILE_STATIC_PAGE!));
+    expect(elsewhere).toEqual([]);
+    await other.close();
+  });
+
+  test('works without a network once it is there', async () => {
+    const other = await openBrowser();
+    await other.page.goto(REPTILE_STATIC_PAGE!);
+    await adapted(other.page);
+    await other.context.setOffline(true);
+    await other.page.locator('#samples').click();
+    await other.page.waitForFunction(() =>
+      document.querySelector('#status')!.textContent!.startsWith('Adapting'),
+    );
+    await adapted(other.page);
+    await other.close();
+  });
+});
