@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from supervised_reptile.config import Config, config_from_flags, config_options
+from supervised_reptile.config import IN_CHECKPOINT, Config, config_from_flags, config_options
 from supervised_reptile.runtime import start_tensorflow
 from supervised_reptile.sources import Source
 
@@ -87,8 +87,16 @@ def execute(values: dict[str, Any], explicit: set[str], source: Source) -> None:
     own = {name: values.pop(name) for name in set(values) - set(Config.__dataclass_fields__)}
     config = config_from_flags(values, explicit)
     known = frozenset(explicit & set(Config.__dataclass_fields__))
+    named = config.pretrained not in (None, IN_CHECKPOINT)
+    if named and "checkpoint" in explicit:
+        raise click.UsageError(
+            f"--pretrained {config.pretrained} names weights, and --checkpoint others: "
+            "leave one out"
+        )
     start_tensorflow(config.threads)
     from supervised_reptile.experiment import Request, run_experiment
+    from supervised_reptile.named_weights import evaluate_named
 
     load = partial(source.load, **own)
-    run_experiment(Request(config, known, source._replace(load=load), resume, overwrite))
+    request = Request(config, known, source._replace(load=load), resume, overwrite)
+    (evaluate_named if named else run_experiment)(request)
