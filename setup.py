@@ -26,7 +26,7 @@ setup(
     package_dir=DATA_FOLDERS,
     package_data={
         **{name: ["**/*"] for name in DATA_FOLDERS},
-        "supervised_reptile": ["pretrained/*.npz"],
+        "supervised_reptile": ["pretrained/*"],
     },
     install_requires=[
         "tensorflow>=2.16",
@@ -39,7 +39,13 @@ setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.16"],
         "peers": ["torch", "jax"],  # what benchmarks/run.py compares with
-        "test": ["pytest>=8.0", "hypothesis>=6.100", "scipy>=1.11", "ruff>=0.6"],
+        "test": [
+            "pytest>=8.0",
+            "hypothesis>=6.100",
+            "scipy>=1.11",
+            "scikit-learn>=1.4",
+            "ruff>=0.6",
+        ],
     },
     entry_points={"console_scripts": ["reptile = supervised_reptile.cli:main"]},
 )

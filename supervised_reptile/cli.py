@@ -35,6 +35,11 @@ SUBCOMMANDS: Subcommands = {
         "data",
         "Draw alphabets; import, verify and show data sets.",
     ),
+    "predict": (
+        "supervised_reptile.cli_predict",
+        "predict",
+        "Name pictures, given a few of each class.",
+    ),
     "export": (
         "supervised_reptile.cli_export",
         "export",

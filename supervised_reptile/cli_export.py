@@ -6,15 +6,13 @@ from pathlib import Path
 
 import click
 
+from supervised_reptile.cli_weights import checkpoint_option
+
 FORMS = ("npz", "savedmodel", "web")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--checkpoint",
-    type=click.Path(path_type=Path),
-    help="A run directory, or weights exported as npz; without it, those that come along.",
-)
+@checkpoint_option
 @click.option(
     "--format",
     "form",
@@ -29,7 +27,7 @@ FORMS = ("npz", "savedmodel", "web")
     help="The folder to write: new, or empty.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an export that is already there.")
-def export(checkpoint: Path | None, form: str, out: Path, overwrite: bool) -> None:
+def export(checkpoint: str | None, form: str, out: Path, overwrite: bool) -> None:
     """Write the weights and Adam's state of a run's newest checkpoint.
 
     With them any program continues exactly as evaluation does here: inner steps of the same

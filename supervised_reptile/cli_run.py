@@ -10,10 +10,18 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from supervised_reptile.config import config_from_flags, config_options
+from supervised_reptile.config import (
+    IN_CHECKPOINT,
+    Config,
+    config_from_flags,
+    config_options,
+    flag_of,
+)
 from supervised_reptile.request import Request
 from supervised_reptile.runtime import start_tensorflow
 from supervised_reptile.sources import Source
+
+NAMED_WEIGHTS = "supervised_reptile.named_weights"  # the program that evaluates them
 
 EPILOG = """\b
 Examples:
@@ -91,7 +99,25 @@ def execute(values: dict[str, Any], explicit: set[str], source: Source) -> None:
     fields = set(source.config.__dataclass_fields__)
     own = {name: values.pop(name) for name in set(values) - fields}
     config = config_from_flags(values, explicit, source.config)
+    named = config.pretrained not in (None, IN_CHECKPOINT)
+    if named:
+        check_named(config, explicit)
     source = source._replace(load=partial(source.load, **own))
     request = Request(config, frozenset(explicit & fields), source, resume, overwrite)
     start_tensorflow(config.threads)
-    importlib.import_module(source.program).run_experiment(request)
+    program = importlib.import_module(NAMED_WEIGHTS if named else source.program)
+    program.run_experiment(request)
+
+
+def check_named(config: Config, explicit: set[str]) -> None:
+    """Refuse names of weights where there are none, or others beside them (UsageError)."""
+    directory = flag_of("checkpoint", type(config))
+    if type(config) is not Config:
+        raise click.UsageError(
+            f"--pretrained {config.pretrained}: there are no weights with a name for "
+            f"{config.kind}; give {directory} DIR and --pretrained alone"
+        )
+    if "checkpoint" in explicit:
+        raise click.UsageError(
+            f"--pretrained {config.pretrained} names weights, and {directory} others: leave one out"
+        )

@@ -16,11 +16,15 @@ from typing import Any, ClassVar, TypeVar
 
 import click
 
+from supervised_reptile.resources import PRETRAINED
+
 # What a field decides, and so when a stored run may be continued or evaluated with another value.
 TRAINING = "training"  # the trained weights: fixed for the life of a run
 EVALUATION = "evaluation"  # how weights are judged: free to change with --pretrained
 DATA = "data"  # where the images are: remembered, but free to move
 PLACE = "place"  # where and how the program runs: never part of the result
+
+IN_CHECKPOINT = "checkpoint"  # --pretrained without a name
 
 ALGORITHMS = ("reptile", "foml", "maml", "joint")
 TAILED = ("foml", "maml")  # algorithms whose last inner batch is a tail
@@ -63,11 +67,12 @@ class Config:
     pretrained: str | None = flag(
         "--pretrained",
         None,
-        "Do not train: evaluate the weights in the --checkpoint directory.",
+        "Do not train: evaluate the weights in the --checkpoint directory or, with a NAME, those "
+        f"of another run, an .npz or {' or '.join(PRETRAINED)}, which come along.",
         PLACE,
         is_flag=False,
-        flag_value="checkpoint",
-        metavar="",
+        flag_value=IN_CHECKPOINT,
+        metavar="[NAME]",
     )
     seed: int = flag(
         "--seed", 0, "Seed of the class split, the initial weights and the tasks.",

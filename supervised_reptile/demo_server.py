@@ -100,9 +100,11 @@ class LocalServer(ThreadingHTTPServer):
 
     def __init__(self, port: int, site: Site) -> None:
         self._places = threading.BoundedSemaphore(MOST_CONNECTIONS)
-        super().__init__((HOST, port), _handler(site))
+        self.site = site
+        super().__init__((HOST, port), _Handler)
 
     def process_request(self, request: socket.socket, client_address: tuple[str, int]) -> None:
+        """Take a connection, or close it where there are enough of them."""
         if self._places.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
@@ -111,6 +113,7 @@ class LocalServer(ThreadingHTTPServer):
     def process_request_thread(
         self, request: socket.socket, client_address: tuple[str, int]
     ) -> None:
+        """In the thread of the connection."""
         try:
             super().process_request_thread(request, client_address)
         finally:
@@ -162,54 +165,53 @@ class _Patient(io.RawIOBase):
             self._connection.settimeout(REQUEST_SECONDS)  # for sending, which it bounds as a whole
 
 
-def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        default_request_version = "HTTP/1.0"  # an answer to nonsense has a head as well
-        server_version, sys_version = "reptile", ""
-        error_content_type = TYPES[".txt"]
-        error_message_format = "%(code)d %(message)s\n"
+class _Handler(BaseHTTPRequestHandler):
+    server: LocalServer
 
-        def setup(self) -> None:
-            super().setup()
-            self.rfile.close()
-            self._patient = _Patient(self.connection)
-            self.rfile = io.BufferedReader(self._patient)
+    protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.0"  # an answer to nonsense has a head as well
+    server_version, sys_version = "reptile", ""
+    error_content_type = TYPES[".txt"]
+    error_message_format = "%(code)d %(message)s\n"
 
-        def handle_one_request(self) -> None:
-            self._patient.wait()
-            super().handle_one_request()
+    def setup(self) -> None:
+        super().setup()
+        self.rfile.close()
+        self._patient = _Patient(self.connection)
+        self.rfile = io.BufferedReader(self._patient)
 
-        def do_GET(self) -> None:
-            if (found := self._found()) is not None:
-                self.wfile.write(found)
+    def handle_one_request(self) -> None:
+        self._patient.wait()
+        super().handle_one_request()
 
-        def do_HEAD(self) -> None:
-            self._found()
+    def do_GET(self) -> None:
+        if (found := self._found()) is not None:
+            self.wfile.write(found)
 
-        def _found(self) -> bytes | None:
-            """Send the head of the answer; returns the content, None after an error."""
-            # Under any other name the request comes from a page elsewhere that had its own name
-            # pointed at this machine.
-            port = self.server.server_address[1]
-            if self.headers.get("Host") not in (f"{HOST}:{port}", f"localhost:{port}"):
-                return self.send_error(HTTPStatus.FORBIDDEN)
-            entry = site.get(self.path.partition("?")[0])
-            if entry is None:
-                return self.send_error(HTTPStatus.NOT_FOUND)
-            kind, content = entry
-            self.send_response(HTTPStatus.OK)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            return content
+    def do_HEAD(self) -> None:
+        self._found()
 
-        def end_headers(self) -> None:
-            for name, value in HEADERS.items():
-                self.send_header(name, value)
-            super().end_headers()
+    def _found(self) -> bytes | None:
+        """Send the head of the answer; returns the content, None after an error."""
+        # Under any other name the request comes from a page elsewhere that had its own name
+        # pointed at this machine.
+        port = self.server.server_address[1]
+        if self.headers.get("Host") not in (f"{HOST}:{port}", f"localhost:{port}"):
+            return self.send_error(HTTPStatus.FORBIDDEN)
+        entry = self.server.site.get(self.path.partition("?")[0])
+        if entry is None:
+            return self.send_error(HTTPStatus.NOT_FOUND)
+        kind, content = entry
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        return content
 
-        def log_message(self, format: str, *arguments: object) -> None:
-            """Nothing: the terminal shows the address and stays quiet."""
+    def end_headers(self) -> None:
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        super().end_headers()
 
-    return Handler
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Nothing: the terminal shows the address and stays quiet."""

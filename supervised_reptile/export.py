@@ -22,7 +22,7 @@ import numpy as np
 from supervised_reptile.data.store import appearing_whole
 from supervised_reptile.errors import UserError
 from supervised_reptile.files import sync, writing
-from supervised_reptile.resources import pretrained_weights
+from supervised_reptile.resources import PRETRAINED, pretrained_weights
 from supervised_reptile.run_files import holds_run
 from supervised_reptile.snapshot import Snapshot, flat, read_npz, write_npz
 
@@ -32,16 +32,30 @@ NPZ_FILE = "weights.npz"
 WEB_FILE = "weights.bin"
 
 
-def open_snapshot(path: Path | None) -> Snapshot:
-    """Trained weights wherever they are: a run directory, an .npz, the folder of one; None: ours.
+def open_snapshot(place: Path | str | None) -> Snapshot:
+    """Trained weights, by whatever people call them.
+
+    A name in PRETRAINED stands for weights that come with the package (a folder that happens to be
+    called like that is ./NAME), None for the first of them. Else `place` is a run directory, an
+    .npz file, or an export that holds one.
 
     Raises:
       UserError: there are none, or they cannot be read.
     """
-    if path is None:
-        if not pretrained_weights().exists():
-            raise UserError("no weights come with this copy of the program: give --checkpoint RUN")
-        return read_npz(pretrained_weights())
+    if place is None or str(place) in PRETRAINED:
+        shipped = pretrained_weights(str(place or PRETRAINED[0]))
+        if not shipped.exists():
+            raise UserError(
+                f"{shipped.stem}: these weights do not come with this copy of the program; "
+                "give --checkpoint RUN"
+            )
+        return read_npz(shipped)
+    path = Path(place)
+    if not path.exists():
+        raise UserError(
+            f"{path}: no such run directory or .npz of weights; {' or '.join(PRETRAINED)} is the "
+            "name of those that come along"
+        )
     if path.is_file():
         return read_npz(path)
     if not holds_run(path) and (path / NPZ_FILE).exists():
@@ -87,6 +101,19 @@ def verify_export(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{folder}: not a readable export ({error}); export again") from error
     return manifest
+
+
+def load_savedmodel(folder: Path) -> Any:
+    """The model of an export (a tf.Module), after its checksums were found right.
+
+    Raises:
+      UserError: it is not a SavedModel's export, or a file is not as it was written.
+    """
+    if verify_export(folder)["kind"] != "savedmodel":
+        raise UserError(f"{folder}: not an export of --format savedmodel")
+    import tensorflow as tf
+
+    return tf.saved_model.load(str(folder))
 
 
 def web_files(snapshot: Snapshot) -> dict[str, bytes]:

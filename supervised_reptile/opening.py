@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from supervised_reptile.config import (
     EVALUATION,
@@ -36,11 +37,21 @@ def settle(request: Request) -> Config:
                 "evaluate it, or --overwrite to start anew"
             )
         return config
-    stored = read_stored(path, type(config)).config
     roles = (TRAINING, EVALUATION) if request.resume else (TRAINING,)
+    stored = read_stored(path, type(config)).config
+    return settle_with(stored, request, roles, f"the run in {path}")
+
+
+def settle_with(stored: Config, request: Request, roles: tuple[str, ...], owner: str) -> Config:
+    """`request.config`, with the values of `stored` for flags not given.
+
+    Raises:
+      UserError: a flag of one of the `roles` contradicts `stored`, which is `owner`'s.
+    """
+    config = request.config
     if differing := differing_flags(stored, config, request.explicit, roles):
         raise UserError(
-            f"the flags contradict the run in {path}: {'; '.join(differing)}. "
+            f"the flags contradict {owner}: {'; '.join(differing)}. "
             f"Leave them out, or use another {flag_of('checkpoint', type(config))} directory"
         )
     return fill_from(stored, config, request.explicit)
@@ -56,13 +67,7 @@ def check_directory(request: Request, stored: Stored) -> None:
 def check_same(path: Path, wanted: Stored, same_data: bool) -> None:
     """Refuse to put weights into another network, or to continue on other data (UserError)."""
     stored = read_stored(path, type(wanted.config))
-    differing = [
-        f"{name} is {stored.net.get(name)} there and {value} here"
-        for name, value in wanted.net.items()
-        if stored.net.get(name) != (list(value) if isinstance(value, tuple) else value)
-    ]
-    if differing:
-        raise UserError(f"{path} holds weights of another architecture: {'; '.join(differing)}")
+    check_architecture(str(path), stored.net, wanted.net)
     if same_data and stored.data != wanted.data:
         raise UserError(
             f"the {wanted.config.kind} are not those that the run in {path} was started with"
@@ -71,6 +76,17 @@ def check_same(path: Path, wanted: Stored, same_data: bool) -> None:
         list(names) != stored.classes.get(split) for split, names in wanted.classes.items()
     ):
         raise UserError(f"the classes are not split as in the run in {path}")
+
+
+def check_architecture(name: str, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuse to put the weights `name`, of the network `stored`, into another one (UserError)."""
+    differing = [
+        f"{field} is {stored.get(field)} there and {value} here"
+        for field, value in wanted.items()
+        if stored.get(field) != (list(value) if isinstance(value, tuple) else value)
+    ]
+    if differing:
+        raise UserError(f"{name} holds weights of another architecture: {'; '.join(differing)}")
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
+PRETRAINED = ("omniglot-5way",)  # names of the weights that come with the package
 
 
 def metadata_folder() -> Path:
@@ -19,6 +20,6 @@ def web_folder() -> Path:
     return installed if installed.is_dir() else PACKAGE.parent / "web" / "dist"
 
 
-def pretrained_weights() -> Path:
-    """The weights that come with the package: 5-way Omniglot."""
-    return PACKAGE / "pretrained" / "omniglot-5way.npz"
+def pretrained_weights(name: str = PRETRAINED[0]) -> Path:
+    """The weights of a name in PRETRAINED; beside them lies a .json that says what they are."""
+    return PACKAGE / "pretrained" / f"{name}.npz"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from supervised_reptile.data.omniglot import is_turned
 from supervised_reptile.errors import UserError
 from supervised_reptile.models import ConvNet, unflatten
 from supervised_reptile.run_files import checkpoints, read_stored
@@ -51,6 +52,7 @@ def snapshot_of_run(path: Path) -> Snapshot:
             time=int(numbers["time"]),
             outer_steps=int(numbers["step"]),
             data=stored.data,
+            drawings=any(is_turned(name) for name in stored.classes.get("train", ())),
         )
     raise UserError(f"{path}: none of its checkpoints can be read")
 

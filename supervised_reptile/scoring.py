@@ -198,8 +198,11 @@ class Monitor:
         self._bar.set_postfix(shown, refresh=False)
 
 
-def evaluate_splits(scorer: Scorer, run: RunDir, splits: tuple[str, ...]) -> None:
-    """Print the accuracy of each of `splits` as it comes, then store them in the run directory."""
+def evaluate_splits(scorer: Scorer, run: RunDir | None, splits: tuple[str, ...]) -> None:
+    """Print the accuracy of each of `splits` as it comes, then store them in the run directory.
+
+    Without one, as weights that come along have none, nothing is stored.
+    """
     config = scorer.config
     modes = transduction_modes(config)
     accuracies: dict[str, dict[str, Any]] = {mode: {} for mode in modes}
@@ -212,6 +215,8 @@ def evaluate_splits(scorer: Scorer, run: RunDir, splits: tuple[str, ...]) -> Non
             print(f"{SPLIT_NAMES[split]} accuracy{suffix}: {result}", flush=True)
             accuracies[mode][split] = result._asdict()
             correct[f"{mode}_{split}"] = counts[mode]
+    if run is None:
+        return
     evaluation = {
         "settings": evaluation_settings(config, splits),
         "accuracy": accuracies,

@@ -38,6 +38,7 @@ class Snapshot:
     time: int  # Adam's t
     outer_steps: int  # of training behind the weights
     data: str  # the data set's checksum
+    drawings: bool = False  # whether the images were drawings as in Omniglot: ink 0, paper 1
 
     def metadata(self) -> dict[str, Any]:
         """All but the numbers, for JSON; paths of the machine it was trained on are left out."""
@@ -53,6 +54,7 @@ class Snapshot:
             "time": self.time,
             "outer_steps": self.outer_steps,
             "data": self.data,
+            "drawings": self.drawings,
         }
 
 
@@ -61,13 +63,21 @@ def flat(parts: Parts) -> np.ndarray:
     return np.concatenate([part.ravel() for part in parts.values()])
 
 
+def fingerprint(snapshot: Snapshot) -> str:
+    """What tells snapshots apart: sha256 over the metadata, then every number."""
+    digest = hashlib.sha256(json.dumps(snapshot.metadata(), sort_keys=True).encode())
+    for parts in (snapshot.weights, snapshot.second_moment):
+        digest.update(flat(parts).astype("<f4").tobytes())
+    return digest.hexdigest()
+
+
 def write_npz(path: Path, snapshot: Snapshot) -> None:
     """Write a snapshot to one file, which appears whole or not at all.
 
     Raises:
       UserError: it cannot be written.
     """
-    metadata = {"format": FORMAT, **snapshot.metadata(), "sha256": _checksum(snapshot)}
+    metadata = {"format": FORMAT, **snapshot.metadata(), "sha256": fingerprint(snapshot)}
     arrays = {
         **{f"{WEIGHTS}/{name}": part for name, part in snapshot.weights.items()},
         **{f"{SECOND_MOMENT}/{name}": part for name, part in snapshot.second_moment.items()},
@@ -90,7 +100,7 @@ def read_npz(path: Path) -> Snapshot:
             if metadata["format"] != FORMAT:
                 raise ValueError(f"its format is {metadata['format']!r}, not {FORMAT!r}")
             snapshot = _from_arrays(metadata, arrays)
-        if _checksum(snapshot) != metadata["sha256"]:
+        if fingerprint(snapshot) != metadata["sha256"]:
             raise ValueError("its checksum does not fit its content")
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file of weights") from error
@@ -111,12 +121,5 @@ def _from_arrays(metadata: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) 
         time=int(arrays["time"]),
         outer_steps=metadata["outer_steps"],
         data=metadata["data"],
+        drawings=metadata["drawings"],
     )
-
-
-def _checksum(snapshot: Snapshot) -> str:
-    """sha256 over everything: the metadata, then every number."""
-    digest = hashlib.sha256(json.dumps(snapshot.metadata(), sort_keys=True).encode())
-    for parts in (snapshot.weights, snapshot.second_moment):
-        digest.update(flat(parts).astype("<f4").tobytes())
-    return digest.hexdigest()

@@ -5,6 +5,7 @@ Import it before TensorFlow: it starts TensorFlow as the programs do.
 
 from __future__ import annotations
 
+import json
 from functools import partial
 
 import numpy as np
@@ -15,6 +16,7 @@ start_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 
+from supervised_reptile.config import Config  # noqa: E402
 from supervised_reptile.data.dataset import ClassPool, Dataset  # noqa: E402
 from supervised_reptile.episodes import (  # noqa: E402
     Purpose,
@@ -40,11 +42,14 @@ from supervised_reptile.models import (  # noqa: E402
     logits,
     unpack,
 )
+from supervised_reptile.run_snapshot import named_parts  # noqa: E402
+from supervised_reptile.snapshot import Snapshot  # noqa: E402
 
+RATE = 0.01
 NET = ConvNet((8, 8, 1), way=3, filters=4, pooling=False, blocks=2)
 MAX_VALUE = 255
 POOL = ClassPool(np.arange(6) * 7, np.full(6, 7), tuple("abcdef"))
-ADAM, SGD = InnerRule(0.01), InnerRule(0.02, sgd=True)
+ADAM, SGD = InnerRule(RATE), InnerRule(0.02, sgd=True)
 
 
 def small_images() -> np.ndarray:
@@ -92,6 +97,24 @@ def some_state(net: ConvNet = NET, time: int = 7) -> InnerState:
     moments = np.random.default_rng(1).uniform(0.1, 2, net.size)
     split = grouping(net).split
     return InnerState(split(some_weights(net)), split(moments), tf.constant(time, tf.int64))
+
+
+def small_snapshot(net: ConvNet = NET, drawings: bool = False, **fields: object) -> Snapshot:
+    """Weights, second moments and time of `some_state`, float32; `fields` of the configuration."""
+    moments = np.random.default_rng(1).uniform(0.1, 2, net.size).astype(np.float32)
+    config = Config(
+        **{"way": net.way, "inner_rate": RATE, "checkpoint": "here", "data_dir": "there", **fields}
+    )
+    return Snapshot(
+        net=json.loads(json.dumps(net._asdict())),
+        config=config,
+        weights=named_parts(net, some_weights(net).astype(np.float32)),
+        second_moment=named_parts(net, moments),
+        time=7,
+        outer_steps=3,
+        data="0" * 64,
+        drawings=drawings,
+    )
 
 
 def flat(state: InnerState) -> tuple[np.ndarray, np.ndarray, int]:

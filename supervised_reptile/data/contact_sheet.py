@@ -42,7 +42,7 @@ def contact_sheet(store: ImageStore) -> Image.Image:
         heading = f"{name}: {len(ids):,} classes, {store.counts[ids].sum():,} images"
         draw.text((GAP * 2, top + 9), heading, "black", ImageFont.load_default(17))
         top += HEADING
-        for label in _spread(ids, CLASSES):
+        for label in spread(ids, CLASSES):
             _draw_class(sheet, store, int(label), top)
             top += CELL + GAP
     return sheet
@@ -51,15 +51,15 @@ def contact_sheet(store: ImageStore) -> Image.Image:
 def _draw_class(sheet: Image.Image, store: ImageStore, label: int, top: int) -> None:
     """One row: the class's name, then some of its images."""
     font = ImageFont.load_default(13)
-    text = _fitting(readable_name(store.names[label]), font)
+    text = fitting(readable_name(store.names[label]), font, LABEL_WIDTH - 4 * GAP)
     ImageDraw.Draw(sheet).text((GAP * 2, top + CELL // 2 - 8), text, "black", font)
-    rows = _spread(np.arange(store.offsets[label], store.offsets[label + 1]), IMAGES)
+    rows = spread(np.arange(store.offsets[label], store.offsets[label + 1]), IMAGES)
     for column, row in enumerate(rows):
-        thumbnail = _thumbnail(store.images[row], store.max_value)
-        sheet.paste(thumbnail, (LABEL_WIDTH + column * (CELL + GAP), top))
+        shown = thumbnail(store.images[row], store.max_value)
+        sheet.paste(shown, (LABEL_WIDTH + column * (CELL + GAP), top))
 
 
-def _thumbnail(image: np.ndarray, max_value: int) -> Image.Image:
+def thumbnail(image: np.ndarray, max_value: int) -> Image.Image:
     """uint8 [height, width, 1 or 3] as a picture of CELL x CELL."""
     shown = image if max_value == 255 else image * (255 // max_value)
     picture = Image.fromarray(shown[:, :, 0] if image.shape[2] == 1 else shown)
@@ -69,14 +69,14 @@ def _thumbnail(image: np.ndarray, max_value: int) -> Image.Image:
     return picture.resize((CELL, CELL), filter_)
 
 
-def _fitting(text: str, font: ImageFont.FreeTypeFont) -> str:
-    """As much of the text as the label's column has room for."""
-    while font.getlength(text) > LABEL_WIDTH - 4 * GAP:
+def fitting(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """As much of the text as `width` pixels have room for."""
+    while font.getlength(text) > width:
         text = text.rstrip("…")[:-1] + "…"
     return text
 
 
-def _spread(values: np.ndarray, most: int) -> np.ndarray:
+def spread(values: np.ndarray, most: int) -> np.ndarray:
     """At most `most` of the values, evenly spaced over all of them."""
     picks = np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int)
     return values[picks]

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from supervised_reptile.data.items import BrokenImage, Content, foreign_content
+
+# An image in any of the forms that are read here.
+Encoded: TypeAlias = bytes | Path | np.ndarray | Image.Image
 
 RESIZE = Image.Resampling.LANCZOS  # what MAML's preparation of Mini-ImageNet uses
 
@@ -43,22 +47,33 @@ def decode(content: Content, form: PixelForm) -> np.ndarray:
     """
     if isinstance(content, BrokenImage):
         raise content
+    whole = decode_whole(content, form.channels)
+    if whole.size != (form.size, form.size):
+        whole = whole.resize((form.size, form.size), RESIZE)
+    return np.asarray(whole).reshape(form.shape)
+
+
+def decode_whole(content: Encoded, channels: int) -> Image.Image:
+    """As `decode`, in the image's own size; grey (L) for one channel, else RGB."""
     try:
         with open_image(content) as image:
-            return _pixels(image, form)
+            whole = _on_white(_eight_bits(_upright(image)))
+            return whole.convert("L" if channels == 1 else "RGB")
     except BrokenImage:
         raise
     except Exception as error:  # Pillow raises nearly every kind of exception on damaged files
         raise BrokenImage(_reason(content, error)) from error
 
 
-def open_image(content: bytes | Path | np.ndarray) -> Image.Image:
+def open_image(content: Encoded) -> Image.Image:
     """The image, its pixels not decoded yet.
 
     Raises:
       BrokenImage: it has more pixels than Pillow's decompression-bomb limit.
       Exception: whatever else Pillow finds wrong with it.
     """
+    if isinstance(content, Image.Image):
+        return content.copy()
     if isinstance(content, np.ndarray):
         return Image.fromarray(content)
     source = BytesIO(content) if isinstance(content, bytes) else content
@@ -68,13 +83,6 @@ def open_image(content: bytes | Path | np.ndarray) -> Image.Image:
         image.close()
         raise BrokenImage(f"its {pixels:,} pixels exceed Pillow's decompression-bomb limit")
     return image
-
-
-def _pixels(image: Image.Image, form: PixelForm) -> np.ndarray:
-    image = _on_white(_eight_bits(_upright(image))).convert("L" if form.channels == 1 else "RGB")
-    if image.size != (form.size, form.size):
-        image = image.resize((form.size, form.size), RESIZE)
-    return np.asarray(image).reshape(form.shape)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -106,7 +114,7 @@ def _on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(paper, image.convert("RGBA"))
 
 
-def _reason(content: bytes | Path | np.ndarray, error: Exception) -> str:
+def _reason(content: Encoded, error: Exception) -> str:
     head = b""
     if isinstance(content, Path):
         try:
@@ -116,7 +124,7 @@ def _reason(content: bytes | Path | np.ndarray, error: Exception) -> str:
             return f"it cannot be read ({refused.strerror})"
     elif isinstance(content, bytes):
         head = content[:256]
-    if not isinstance(content, np.ndarray) and (known := foreign_content(head)):
+    if isinstance(content, Path | bytes) and (known := foreign_content(head)):
         return known
     if isinstance(error, UnidentifiedImageError):
         return "it is not an image of any format that Pillow reads"

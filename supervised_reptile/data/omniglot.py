@@ -33,6 +33,7 @@ from supervised_reptile.errors import UserError
 
 SIZE = 28  # pixels a side after resizing
 TRAIN_CHARACTERS = 1200
+TURNED = " turned by "  # between the names of a character and of its rotation, in degrees
 PARTS = ("images_background", "images_evaluation")
 
 HOW_TO_GET = (
@@ -85,6 +86,11 @@ def load_omniglot(data_dir: Path, seed: int, val_classes: int = 0) -> Dataset:
         pools["val"] = pool_of(store, np.array(order[train_count - val_classes : train_count]))
     images, pools["train"] = _with_rotations(store, train)
     return Dataset(images, store.max_value, pools, store.checksum)
+
+
+def is_turned(name: str) -> bool:
+    """Whether a class is a character's rotation, as only data read here have them."""
+    return TURNED in name
 
 
 def train_share(characters: int) -> int:
@@ -213,6 +219,6 @@ def _with_rotations(store: ImageStore, train: np.ndarray) -> tuple[np.ndarray, C
     for quarter in (1, 2, 3):
         images.append(np.rot90(store.images[rows], quarter, axes=(1, 2)))
         starts.append(firsts + len(store.images) + (quarter - 1) * len(rows))
-        names += [f"{name} turned by {90 * quarter}" for name in upright.names]
+        names += [f"{name}{TURNED}{90 * quarter}" for name in upright.names]
     pool = ClassPool(np.concatenate(starts), np.tile(upright.counts, 4), tuple(names))
     return np.ascontiguousarray(np.concatenate(images)), pool

@@ -1,0 +1,14 @@
+"""--checkpoint, where a command takes trained weights: `export.open_snapshot` finds them."""
+
+from __future__ import annotations
+
+import click
+
+from supervised_reptile.resources import PRETRAINED
+
+checkpoint_option = click.option(
+    "--checkpoint",
+    metavar="RUN",
+    help="A run directory, weights exported as npz, or "
+    f"{' or '.join(PRETRAINED)}, the name of those that come along; these by default.",
+)

@@ -1,0 +1,60 @@
+"""`--pretrained NAME`: accuracies of weights that are in no run directory of ours."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+import numpy as np
+
+from supervised_reptile import models
+from supervised_reptile.config import TRAINING, Config
+from supervised_reptile.experiment import make_learner
+from supervised_reptile.export import open_snapshot
+from supervised_reptile.feed import ImageFeed
+from supervised_reptile.learner import Learner
+from supervised_reptile.models import encoder
+from supervised_reptile.opening import check_architecture, settle_with
+from supervised_reptile.request import Request
+from supervised_reptile.scoring import Scorer, check_evaluation, evaluate_splits
+from supervised_reptile.snapshot import Snapshot, flat
+
+
+def run_experiment(request: Request) -> None:
+    """Print accuracies of the weights `request.config.pretrained`; nothing is stored.
+
+    Flags that were not given are those that the weights were trained and evaluated with.
+
+    Raises:
+      UserError: the weights or data cannot be read, or do not go together.
+      Interrupted: a signal came.
+    """
+    name = str(request.config.pretrained)
+    snapshot = open_snapshot(name)
+    config = _settle(request, snapshot)
+    dataset = request.source.load(config)
+    check_evaluation(config, dataset)
+    net = getattr(models, request.source.network)(dataset.image_shape, config.way)
+    check_architecture(name, snapshot.net, net._asdict())
+    if dataset.checksum != snapshot.data:
+        message = f"these are not the images that {name} was trained on, nor are the classes"
+        print(f"Note: {message}", file=sys.stderr)
+    learner = make_learner(config, net, dataset.max_value)
+    _load(learner, snapshot)
+    feed = ImageFeed(dataset, encoder(net, len(dataset.images)))
+    print("Evaluating...", flush=True)
+    scorer = Scorer(config, dataset, feed, learner)
+    evaluate_splits(scorer, None, tuple(scorer.splits))
+
+
+def _settle(request: Request, snapshot: Snapshot) -> Config:
+    config = settle_with(snapshot.config, request, (TRAINING,), str(request.config.pretrained))
+    # Where the images are is nothing that a snapshot remembers.
+    return dataclasses.replace(config, data_dir=request.config.data_dir)
+
+
+def _load(learner: Learner, snapshot: Snapshot) -> None:
+    """Put the snapshot's numbers into the learner."""
+    learner.weights.assign(flat(snapshot.weights))
+    learner.second_moment.assign(flat(snapshot.second_moment))
+    learner.time.assign(np.int64(snapshot.time))

@@ -1,0 +1,111 @@
+"""Pictures of any format and size as a trained network reads them. No TensorFlow.
+
+Weights from Omniglot know black drawings on white paper: see `drawings`. All other weights read
+pictures exactly as `reptile train` does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from supervised_reptile.data.decode import RESIZE, decode_whole
+from supervised_reptile.data.items import BrokenImage
+from supervised_reptile.drawings import read_drawing
+from supervised_reptile.errors import UserError
+from supervised_reptile.snapshot import Snapshot
+
+# What can be changed in a picture, in words that complete "N of M pictures ...".
+RESIZED = "brought to {height}x{width} pixels"
+STRETCHED = "stretched to the weights' proportions"
+PADDED = "given more paper, to be square"
+INVERTED = "turned dark on light"
+GREYED = "read in grey"
+
+COLOURED = 16  # difference of two channels, 0 ... 255, from which a picture is not grey
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How a network's pictures are read."""
+
+    shape: tuple[int, int, int]  # (height, width, channels)
+    drawings: bool  # dark strokes on light paper
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Reader:
+        """As the weights need it."""
+        height, width, channels = snapshot.net["image_shape"]
+        return cls((height, width, channels), snapshot.drawings)
+
+
+class Picture(NamedTuple):
+    """A picture that was read."""
+
+    pixels: np.ndarray  # float32 [height, width, channels], 0 ... 1
+    changes: tuple[str, ...]  # what was done to it, of the words above
+
+
+def read_pictures(
+    sources: Sequence[Path | Image.Image], reader: Reader
+) -> tuple[np.ndarray, list[str]]:
+    """Pictures, float32 [n, height, width, channels], and what to say of changes to them.
+
+    Raises:
+      UserError: one cannot be read.
+    """
+    bar = tqdm(sources, "Reading", unit="picture", disable=None, leave=False)
+    pictures = [read_picture(source, reader) for source in bar]
+    pixels = np.array([p.pixels for p in pictures], np.float32).reshape(-1, *reader.shape)
+    return pixels, notes((p.changes for p in pictures), len(pictures), reader)
+
+
+def notes(changes: Iterable[Sequence[str]], total: int, reader: Reader) -> list[str]:
+    """A sentence for each kind of change, with how many of the pictures it was made to."""
+    counts = Counter(change for some in changes for change in some)
+    height, width, _ = reader.shape
+    return [
+        f"{count} of {total} pictures {'was' if count == 1 else 'were'} "
+        + change.format(height=height, width=width)
+        for change, count in sorted(counts.items())
+    ]
+
+
+def read_picture(source: Path | Image.Image, reader: Reader) -> Picture:
+    """One picture.
+
+    Raises:
+      UserError: it cannot be read; the message names the file.
+    """
+    try:
+        whole = decode_whole(source, 3)
+    except BrokenImage as error:
+        name = source if isinstance(source, Path) else "a picture"
+        raise UserError(f"{name}: {error}") from error
+    height, width, channels = reader.shape
+    size = width, height
+    changes = [RESIZED] * (whole.size != size)
+    if channels == 1:
+        changes += [GREYED] * _has_colour(whole)
+        whole = whole.convert("L")
+    square = whole.width * height == whole.height * width
+    if reader.drawings:
+        pixels, inverted = read_drawing(whole, size)
+        changes += [PADDED] * (not square) + [INVERTED] * inverted
+        return Picture(pixels, tuple(changes))
+    changes += [STRETCHED] * (not square)
+    small = whole if whole.size == size else whole.resize(size, RESIZE)
+    return Picture(np.asarray(small, np.float32).reshape(reader.shape) / 255, tuple(changes))
+
+
+def _has_colour(picture: Image.Image) -> bool:
+    """Whether red, green and blue differ by more than JPEG makes of grey."""
+    channels = np.asarray(picture, np.int16)
+    return bool((channels.max(axis=2) - channels.min(axis=2)).max() > COLOURED)

@@ -1,0 +1,176 @@
+"""What `reptile predict` does: folders of examples in, a class for every query out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from supervised_reptile.data.decode import is_image_name
+from supervised_reptile.data.folders import files_in, folders_in
+from supervised_reptile.errors import UserError
+from supervised_reptile.few_shot_classifier import FewShotClassifier
+from supervised_reptile.pictures import read_pictures
+from supervised_reptile.tables import Table
+
+QUERIES_AT_ONCE = 16  # between two movements of the progress bar
+COLUMNS = ("file", "class", "probability")
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Pictures whose classes are known."""
+
+    files: tuple[Path, ...]  # [n], class by class
+    labels: tuple[str, ...]  # [n]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, sorted."""
+        return tuple(sorted(set(self.labels)))
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Queries with the probabilities that they got, and all pictures as the network saw them."""
+
+    support: Examples
+    queries: tuple[Path, ...]  # [q]
+    probabilities: np.ndarray  # float32 [q, classes]
+    support_pixels: np.ndarray  # float32 [n, height, width, channels], 0 ... 1
+    query_pixels: np.ndarray  # float32 [q, height, width, channels]
+    notes: tuple[str, ...]  # of what was changed in pictures, or left out
+
+    @property
+    def answers(self) -> list[tuple[str, float]]:
+        """The most probable class of each query, with its probability."""
+        best = self.probabilities.argmax(axis=1)
+        names = self.support.classes
+        return [(names[i], float(row[i])) for i, row in zip(best, self.probabilities, strict=True)]
+
+
+def find_support(folder: Path) -> tuple[Examples, list[str]]:
+    """The pictures below `folder`, which holds a folder for each class, and what to say of them.
+
+    Raises:
+      UserError: there are fewer than two classes, or one without a picture.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; name one that holds a folder for each class")
+    if not (folders := folders_in(folder)):
+        raise UserError(
+            f"{folder}: no class folders in it; put the pictures of each class into a folder"
+        )
+    if len(folders) == 1:
+        raise UserError(
+            f"{folder}: only one class, {folders[0].name}; two are needed to tell apart"
+        )
+    files: list[Path] = []
+    labels: list[str] = []
+    ignored = [path for path in files_in(folder) if is_image_name(path.name)]
+    for class_folder in folders:
+        pictures = [path for path in files_in(class_folder) if is_image_name(path.name)]
+        if not pictures:
+            raise UserError(f"{class_folder}: no pictures in it; add some, or remove the folder")
+        files += pictures
+        labels += [class_folder.name] * len(pictures)
+    note = f"left out {len(ignored)} pictures in {folder} that are in no class folder"
+    return Examples(tuple(files), tuple(labels)), [note] * bool(ignored)
+
+
+def find_queries(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """The files that were named, and the pictures in named folders, each once.
+
+    Raises:
+      UserError: one does not exist, or is a folder without pictures.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            pictures = [file for file in files_in(path) if is_image_name(file.name)]
+            if not pictures:
+                raise UserError(f"{path}: no pictures in it")
+            found += pictures
+        elif path.exists():
+            found.append(path)
+        else:
+            raise UserError(f"{path}: no such file")
+    return tuple(dict.fromkeys(found))
+
+
+def predict(
+    classifier: FewShotClassifier, support: Examples, queries: Sequence[Path]
+) -> Prediction:
+    """Adapt to the support, then name every query.
+
+    Raises:
+      UserError: a picture cannot be read, or the weights tell fewer classes apart.
+    """
+    classes, most = support.classes, classifier.most_classes
+    if len(classes) > most:
+        raise UserError(
+            f"{len(classes)} classes, but these weights were trained to tell {most} apart: leave "
+            f"some out, or train with --classes {len(classes)}"
+        )
+    pixels, notes = read_pictures([*support.files, *queries], classifier.reader)
+    support_pixels, query_pixels = np.split(pixels, [len(support.files)])
+    classifier.fit(support_pixels, support.labels)
+    return Prediction(
+        support,
+        tuple(queries),
+        _probabilities(classifier, query_pixels),
+        support_pixels,
+        query_pixels,
+        tuple(notes),
+    )
+
+
+def _probabilities(classifier: FewShotClassifier, pixels: np.ndarray) -> np.ndarray:
+    if classifier.transductive:  # they belong together
+        return classifier.predict_proba(pixels)
+    parts = []
+    with tqdm(total=len(pixels), desc="Predicting", disable=None, leave=False) as bar:
+        for start in range(0, len(pixels), QUERIES_AT_ONCE):
+            parts.append(classifier.predict_proba(pixels[start : start + QUERIES_AT_ONCE]))
+            bar.update(len(parts[-1]))
+    return np.concatenate(parts)
+
+
+def as_table(prediction: Prediction) -> str:
+    """A line for each query, for people."""
+    answers = zip(prediction.queries, prediction.answers, strict=True)
+    rows = tuple((str(file), name, f"{100 * p:.1f}%") for file, (name, p) in answers)
+    return Table("", COLUMNS, rows).text()
+
+
+def as_csv(prediction: Prediction) -> str:
+    """The same for spreadsheets; probabilities go from 0 to 1."""
+    text = io.StringIO()
+    answers = zip(prediction.queries, prediction.answers, strict=True)
+    rows = [(file, name, f"{p:.6g}") for file, (name, p) in answers]
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
+    return text.getvalue()
+
+
+def as_json(prediction: Prediction) -> str:
+    """The same for programs, with the probabilities of all classes."""
+    classes = prediction.support.classes
+    answers = zip(
+        prediction.queries, prediction.answers, prediction.probabilities.tolist(), strict=True
+    )
+    entries = [
+        {
+            "file": str(file),
+            "class": name,
+            "probability": p,
+            "probabilities": dict(zip(classes, row, strict=True)),
+        }
+        for file, (name, p), row in answers
+    ]
+    return json.dumps(entries, indent=1, ensure_ascii=False) + "\n"
