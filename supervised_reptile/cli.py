@@ -25,6 +25,11 @@ SUBCOMMANDS: Subcommands = {
         "train",
         "Train and evaluate on your own images, a folder for each class.",
     ),
+    "launch": (
+        "supervised_reptile.cli_launch",
+        "command",
+        "Train by several processes that share every meta-batch.",
+    ),
     "data": (
         "supervised_reptile.cli_data",
         "data",

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from supervised_reptile.cluster import read_cluster
 from supervised_reptile.config import Config, config_from_flags, config_options
 from supervised_reptile.runtime import start_tensorflow
 from supervised_reptile.sources import Source
@@ -87,8 +88,9 @@ def execute(values: dict[str, Any], explicit: set[str], source: Source) -> None:
     own = {name: values.pop(name) for name in set(values) - set(Config.__dataclass_fields__)}
     config = config_from_flags(values, explicit)
     known = frozenset(explicit & set(Config.__dataclass_fields__))
-    start_tensorflow(config.threads)
+    cluster = read_cluster()
+    start_tensorflow(config.threads, cluster)
     from supervised_reptile.experiment import Request, run_experiment
 
-    load = partial(source.load, **own)
-    run_experiment(Request(config, known, source._replace(load=load), resume, overwrite))
+    source = source._replace(load=partial(source.load, **own))
+    run_experiment(Request(config, known, source, resume, overwrite, cluster))

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import hashlib
+import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from supervised_reptile import models
 from supervised_reptile.alignment_curves import plot_alignment
-from supervised_reptile.config import EVALUATION, TRAINING, Config, differing_flags, fill_from
+from supervised_reptile.cluster import Cluster
+from supervised_reptile.config import (
+    EVALUATION,
+    TRAINING,
+    Config,
+    differing_flags,
+    fill_from,
+)
 from supervised_reptile.data.dataset import Dataset
 from supervised_reptile.errors import UserError
 from supervised_reptile.feed import ImageFeed
+from supervised_reptile.group import ALONE, Group, group_of, lost_workers_named
 from supervised_reptile.inner import InnerRule, Problem, summed_cross_entropy
 from supervised_reptile.learner import Learner
 from supervised_reptile.learning_curves import plot_learning_curve
@@ -32,6 +45,7 @@ from supervised_reptile.run_dir import RunDir, writing
 from supervised_reptile.run_files import Stored, has_checkpoint, holds_run, read_stored
 from supervised_reptile.runtime import on_accelerator
 from supervised_reptile.scoring import Monitor, Scorer, check_evaluation, evaluate_splits
+from supervised_reptile.shadow_run import AnyRun, ShadowRun
 from supervised_reptile.sources import Source
 from supervised_reptile.train import check_training, train
 
@@ -45,6 +59,7 @@ class Request:
     source: Source
     resume: bool = False
     overwrite: bool = False
+    cluster: Cluster | None = None  # of workers that run the same
 
 
 class Experiment(NamedTuple):
@@ -54,7 +69,7 @@ class Experiment(NamedTuple):
     dataset: Dataset
     feed: ImageFeed
     learner: Learner  # with the state of the run's newest checkpoint
-    run: RunDir
+    run: AnyRun
 
 
 def run_experiment(request: Request) -> None:
@@ -64,16 +79,19 @@ def run_experiment(request: Request) -> None:
       UserError: anything the user can mend; nothing was written or lost then.
       Interrupted: a signal stopped training, after a checkpoint.
     """
-    with opened(request) as experiment:
-        if not experiment.config.pretrained:
-            train_run(experiment)
-        evaluate_run(experiment, experiment.config)
+    with lost_workers_named(request.cluster):
+        group = group_of(request.cluster)
+        with silent(not group.is_chief), opened(request, group) as experiment:
+            if not experiment.config.pretrained:
+                train_run(experiment)
+            evaluate_run(experiment, experiment.config)
+        group.maximum(0)  # ends together: who goes first would be missed
 
 
 @contextlib.contextmanager
-def opened(request: Request) -> Iterator[Experiment]:
+def opened(request: Request, group: Group = ALONE) -> Iterator[Experiment]:
     """Everything that was asked for, loaded, checked and restored (UserError where it cannot)."""
-    config = settle(request)
+    config = settle_together(request, group)
     dataset = request.source.load(config)
     if not config.pretrained:
         check_training(config, dataset)
@@ -82,15 +100,20 @@ def opened(request: Request) -> Iterator[Experiment]:
     path = Path(config.checkpoint)
     classes = {split: pool.names for split, pool in dataset.pools.items()}
     stored = Stored(config, net._asdict(), dataset.checksum, classes)
-    if holds_run(path) and not request.overwrite:
+    if group.is_chief and holds_run(path) and not request.overwrite:
         check_same(path, stored, same_data=request.resume)
+    check_chiefs_data(stored, group)
     feed = ImageFeed(dataset, encoder(net, len(dataset.images)))
-    learner = make_learner(config, net, dataset.max_value)
-    with RunDir(path, stored, request.overwrite) as run:
+    learner = make_learner(config, net, dataset.max_value, group)
+    with open_run(path, stored, request.overwrite, group) as run:
         run.attach(learner)
-        if config.pretrained and not has_checkpoint(path):
-            raise UserError(f"{path}: the run in it has no checkpoint yet; continue with --resume")
-        run.restore()
+        if isinstance(run, RunDir):
+            if config.pretrained and not has_checkpoint(path):
+                raise UserError(
+                    f"{path}: the run in it has no checkpoint yet; continue with --resume"
+                )
+            run.restore()
+        adopt_chiefs(run, learner)
         yield Experiment(config, dataset, feed, learner, run)
 
 
@@ -100,6 +123,8 @@ def train_run(experiment: Experiment) -> None:
     print("Training...", flush=True)
     with Monitor(Scorer(config, dataset, feed, learner), run) as monitor:
         train(config, dataset, feed, learner, run, monitor)
+    if not learner.group.is_chief:
+        return
     with writing(run.path):
         plot_learning_curve(run.path)
         if config.log_alignment:
@@ -113,6 +138,63 @@ def evaluate_run(
     print("Evaluating...", flush=True)
     scorer = Scorer(config, experiment.dataset, experiment.feed, experiment.learner)
     evaluate_splits(scorer, experiment.run, splits or tuple(scorer.splits))
+
+
+def settle_together(request: Request, group: Group) -> Config:
+    """The chief's `settle`, with this worker's own places.
+
+    Raises:
+      UserError: as `settle` on the chief; elsewhere, a given flag contradicts the chief's.
+    """
+    if group.is_chief:
+        config = settle(request)
+        if group.size > 1 and config.task_order == "sequential" and not config.pretrained:
+            raise UserError(
+                "--task-order sequential adapts to one task after the other, which several workers "
+                "cannot share: leave it out, or train in one process"
+            )
+        group.broadcast_text(config.to_json())
+        return config
+    own = request.config
+    config = Config.from_json(group.broadcast_text(""))
+    if differing := differing_flags(config, own, request.explicit, (TRAINING, EVALUATION)):
+        raise UserError(
+            f"the flags contradict the chief's: {'; '.join(differing)}. All workers take the same"
+        )
+    return dataclasses.replace(config, data_dir=own.data_dir, threads=own.threads)
+
+
+def check_chiefs_data(stored: Stored, group: Group) -> None:
+    """Refuse to work on other images or classes than the chief (UserError)."""
+    own = json.dumps([stored.data, stored.net, {k: list(v) for k, v in stored.classes.items()}])
+    digest = np.frombuffer(hashlib.sha256(own.encode()).digest(), np.uint8).astype(np.int32)
+    if not np.array_equal(group.broadcast(digest), digest):
+        raise UserError(
+            f"the images or classes in {stored.config.data_dir} are not those of the chief"
+        )
+
+
+def open_run(path: Path, stored: Stored, overwrite: bool, group: Group) -> AnyRun:
+    """The run directory, on the chief."""
+    return RunDir(path, stored, overwrite) if group.is_chief else ShadowRun(path)
+
+
+def adopt_chiefs(run: AnyRun, learner: Learner) -> None:
+    """Start where the chief's checkpoint is, on all workers."""
+    learner.adopt_chiefs()
+    step = int(learner.group.broadcast(np.array([run.step], np.int64))[0])
+    if isinstance(run, ShadowRun):
+        run.step = step
+
+
+@contextlib.contextmanager
+def silent(on: bool) -> Iterator[None]:
+    """Keeps what is printed to itself."""
+    with contextlib.ExitStack() as stack:
+        if on:
+            nothing = stack.enter_context(open(os.devnull, "w", encoding="utf8"))
+            stack.enter_context(contextlib.redirect_stdout(nothing))
+        yield
 
 
 def settle(request: Request) -> Config:
@@ -158,7 +240,7 @@ def check_same(path: Path, wanted: Stored, same_data: bool) -> None:
         raise UserError(f"the classes are not split as in the run in {path}")
 
 
-def make_learner(config: Config, net: ConvNet, max_value: int) -> Learner:
+def make_learner(config: Config, net: ConvNet, max_value: int, group: Group = ALONE) -> Learner:
     """A learner of `net` with the initial weights of config.seed."""
     maml = config.algorithm == "maml"
     # XLA's stack of tasks cannot be differentiated; MAML's tasks run side by side everywhere.
@@ -173,4 +255,4 @@ def make_learner(config: Config, net: ConvNet, max_value: int) -> Learner:
         second_order=maml,
     )
     weights = initial_weights(net, config.seed)
-    return Learner(problem, weights, config.task_order, config.outer_optimizer)
+    return Learner(problem, weights, config.task_order, config.outer_optimizer, group)

@@ -4,31 +4,46 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 
+from supervised_reptile.cluster import Cluster
+from supervised_reptile.errors import UserError
 from supervised_reptile.workers import cores
 
+# How long a worker waits for the others at the start: schedulers do not start all at once.
+PATIENCE_VARIABLE, PATIENCE_SECONDS = "REPTILE_JOIN_SECONDS", 600
 
-def start_tensorflow(threads: int = 0) -> None:
+
+def start_tensorflow(threads: int = 0, cluster: Cluster | None = None) -> None:
     """Import TensorFlow and give it `threads` cores (0: all this process may use).
+
+    As one of the workers of `cluster`, if there is one: returns when all of them are there.
 
     Operations run single-threaded, several at a time: tasks are many, their operations small,
     so one thread per task beats several threads per convolution. It also makes every result
     independent of the number of threads, to the last bit. Later calls change nothing.
+
+    Raises:
+      UserError: the worker's address cannot be listened on.
     """
     if "tensorflow" in sys.modules:
         return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Of a lost worker each of several parts of TensorFlow makes half a screen; see `group`.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if cluster else "2")
     # By default TensorFlow builds oneDNN's gradient convolutions anew at every call to save
     # memory; keeping them takes a tenth off the time of an inner step.
     os.environ.setdefault("TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE", "false")
-    with _native_messages_held_back():
+    with _native_messages_held_back() as terminal:
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(threads or cores())
+        if cluster:
+            _join(cluster, terminal)
         tf.config.list_logical_devices()  # starts the runtime, which also has things to say
 
 
@@ -46,19 +61,55 @@ def on_accelerator() -> bool:
     return any(device.device_type != "CPU" for device in tf.config.list_logical_devices())
 
 
+def _join(cluster: Cluster, terminal: int) -> None:
+    """Listen on this worker's address and wait for all others; messages go to `terminal`."""
+    import tensorflow as tf
+
+    patience = float(os.environ.get(PATIENCE_VARIABLE, PATIENCE_SECONDS))
+
+    def tell(message: str) -> None:
+        os.write(terminal, f"{message}\n".encode())
+
+    def give_up() -> None:
+        tell(
+            f"Error: not all of the workers {', '.join(cluster.addresses)} were there within "
+            f"{patience:g} s ({PATIENCE_VARIABLE}): start the others, or mend the addresses"
+        )
+        os._exit(1)
+
+    others = len(cluster.addresses) - 1
+    tell(f"{cluster.name(cluster.rank)} waits for {others} other{'s' * (others > 1)}".capitalize())
+    watchdog = threading.Timer(patience, give_up)
+    watchdog.daemon = True
+    watchdog.start()
+    # Waiting is done by native code, which Python's handler would not interrupt.
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        tf.distribute.MultiWorkerMirroredStrategy()
+    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+        own, reason = cluster.name(cluster.rank), str(error).partition("\n")[0]
+        raise UserError(f"{own} cannot join the others ({reason})") from error
+    finally:
+        signal.signal(signal.SIGINT, before)
+        watchdog.cancel()
+
+
 @contextlib.contextmanager
-def _native_messages_held_back() -> Iterator[None]:
+def _native_messages_held_back() -> Iterator[int]:
     """Keeps what native code writes to standard error to itself, unless the block fails.
 
     TensorFlow's libraries report absent GPUs and their build options there before any log
-    level is read: half a screen before every run, of no use to anyone.
+    level is read: half a screen before every run, of no use to anyone. Gives the descriptor that
+    still leads to the terminal.
     """
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:
-            yield
+            yield terminal
+        except UserError:
+            raise
         except BaseException:
             held.seek(0)
             os.write(terminal, held.read())

@@ -23,7 +23,7 @@ from supervised_reptile.episodes import (
 from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.feed import Fed, ImageFeed, prefetched
 from supervised_reptile.learner import Learner
-from supervised_reptile.run_dir import RunDir
+from supervised_reptile.shadow_run import AnyRun
 from supervised_reptile.signals import StopSignals
 
 # Pixels that one compiled call may train on: seconds of work, so that Ctrl-C is heard soon.
@@ -56,7 +56,7 @@ def train(
     dataset: Dataset,
     feed: ImageFeed,
     learner: Learner,
-    run: RunDir,
+    run: AnyRun,
     watcher: Watcher,
 ) -> None:
     """Outer steps from the run's newest checkpoint to config.outer_steps, with checkpoints.
@@ -70,11 +70,15 @@ def train(
       UserError: the loss diverged (the last checkpoint is from before), or saving failed.
     """
     pool, shape = dataset.pools["train"], task_shape(config)
+    tasks = learner.group.share(config.meta_batch)
+    stopping = 0
 
     def prepare(chunk: Chunk) -> Fed:
-        return feed(draw(config, pool, shape, chunk))
+        return feed(draw(config, pool, shape, chunk, tasks))
 
-    chunks = plan_chunks(config, dataset.image_shape, watcher.interval, run.step)
+    chunks = plan_chunks(
+        config, dataset.image_shape, watcher.interval, run.step, learner.group.size
+    )
     with StopSignals() as stop:
         for chunk, fed in prefetched(chunks, prepare):
             began = time.perf_counter()
@@ -86,18 +90,19 @@ def train(
             if (chunk.stop - 1) % watcher.interval == 0:
                 watcher.look(chunk.stop - 1)
             watcher.progress(chunk.stop)
-            stopping = stop.received  # read once: the next signal may come at any time
+            stopping = learner.group.maximum(stop.received)  # read once: the next may come soon
             last = chunk.stop == config.outer_steps
             if last or stopping or chunk.stop % config.save_interval == 0:
                 run.save(chunk.stop)
             if stopping:
                 break
-        if stop.received:
-            raise Interrupted(
-                f"Interrupted; saved after outer step {run.step - 1}. "
-                f"Continue with --checkpoint {run.path} --resume",
-                stop.received,
-            )
+        stopping = stopping or learner.group.maximum(stop.received)
+    if stopping:
+        raise Interrupted(
+            f"Interrupted; saved after outer step {run.step - 1}. "
+            f"Continue with --checkpoint {run.path} --resume",
+            stopping,
+        )
 
 
 def task_shape(config: Config) -> TaskShape:
@@ -115,22 +120,28 @@ def check_training(config: Config, dataset: Dataset) -> None:
     check_batch(shape, "--inner-batch")
 
 
-def draw(config: Config, pool: ClassPool, shape: TaskShape, chunk: Chunk) -> Tasks:
-    """The tasks of all outer steps of `chunk`, meta-batch by meta-batch."""
+def draw(
+    config: Config, pool: ClassPool, shape: TaskShape, chunk: Chunk, tasks: range | None = None
+) -> Tasks:
+    """The tasks of all outer steps of `chunk`, meta-batch by meta-batch: all, or `tasks`."""
     stream = Stream(config.seed, Purpose.TRAIN)
-    return sample_tasks(
-        pool, shape, stream, range(chunk.start, chunk.stop), range(config.meta_batch)
-    )
+    tasks = range(config.meta_batch) if tasks is None else tasks
+    return sample_tasks(pool, shape, stream, range(chunk.start, chunk.stop), tasks)
 
 
 def plan_chunks(
-    config: Config, image_shape: tuple[int, int, int], look_interval: int, first_step: int
+    config: Config,
+    image_shape: tuple[int, int, int],
+    look_interval: int,
+    first_step: int,
+    workers: int = 1,
 ) -> Iterator[Chunk]:
     """Cut the outer steps into calls that end wherever something is to be done between steps.
 
     How they are cut has no influence on the weights.
     """
-    images = config.meta_batch * config.inner_steps * config.inner_batch
+    tasks = math.ceil(config.meta_batch / workers)
+    images = tasks * config.inner_steps * config.inner_batch
     if config.algorithm == "maml":
         images *= MAML_SLOWER
     longest = max(1, min(100, PIXELS_PER_CALL // (images * math.prod(image_shape))))
@@ -143,7 +154,7 @@ def plan_chunks(
         start = stop
 
 
-def diverged(step: int, run: RunDir) -> UserError:
+def diverged(step: int, run: AnyRun) -> UserError:
     """The error of a run whose weights are no longer finite after outer step `step`."""
     kept = f"the last good checkpoint is kept in {run.path}. " if run.step else ""
     return UserError(
