@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import hashlib
-import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from supervised_reptile import models
@@ -45,8 +40,16 @@ from supervised_reptile.run_dir import RunDir, writing
 from supervised_reptile.run_files import Stored, has_checkpoint, holds_run, read_stored
 from supervised_reptile.runtime import on_accelerator
 from supervised_reptile.scoring import Monitor, Scorer, check_evaluation, evaluate_splits
-from supervised_reptile.shadow_run import AnyRun, ShadowRun
+from supervised_reptile.shadow_run import AnyRun
 from supervised_reptile.sources import Source
+from supervised_reptile.together import (
+    adopt_chiefs,
+    check_chiefs_data,
+    open_run,
+    silenced,
+    take_chiefs,
+    tell,
+)
 from supervised_reptile.train import check_training, train
 
 
@@ -81,7 +84,7 @@ def run_experiment(request: Request) -> None:
     """
     with lost_workers_named(request.cluster):
         group = group_of(request.cluster)
-        with silent(not group.is_chief), opened(request, group) as experiment:
+        with silenced(not group.is_chief), opened(request, group) as experiment:
             if not experiment.config.pretrained:
                 train_run(experiment)
             evaluate_run(experiment, experiment.config)
@@ -91,7 +94,10 @@ def run_experiment(request: Request) -> None:
 @contextlib.contextmanager
 def opened(request: Request, group: Group = ALONE) -> Iterator[Experiment]:
     """Everything that was asked for, loaded, checked and restored (UserError where it cannot)."""
-    config = settle_together(request, group)
+    if group.is_chief:
+        config = tell(settle(request), group)
+    else:
+        config = take_chiefs(request.config, request.explicit, group)
     dataset = request.source.load(config)
     if not config.pretrained:
         check_training(config, dataset)
@@ -138,63 +144,6 @@ def evaluate_run(
     print("Evaluating...", flush=True)
     scorer = Scorer(config, experiment.dataset, experiment.feed, experiment.learner)
     evaluate_splits(scorer, experiment.run, splits or tuple(scorer.splits))
-
-
-def settle_together(request: Request, group: Group) -> Config:
-    """The chief's `settle`, with this worker's own places.
-
-    Raises:
-      UserError: as `settle` on the chief; elsewhere, a given flag contradicts the chief's.
-    """
-    if group.is_chief:
-        config = settle(request)
-        if group.size > 1 and config.task_order == "sequential" and not config.pretrained:
-            raise UserError(
-                "--task-order sequential adapts to one task after the other, which several workers "
-                "cannot share: leave it out, or train in one process"
-            )
-        group.broadcast_text(config.to_json())
-        return config
-    own = request.config
-    config = Config.from_json(group.broadcast_text(""))
-    if differing := differing_flags(config, own, request.explicit, (TRAINING, EVALUATION)):
-        raise UserError(
-            f"the flags contradict the chief's: {'; '.join(differing)}. All workers take the same"
-        )
-    return dataclasses.replace(config, data_dir=own.data_dir, threads=own.threads)
-
-
-def check_chiefs_data(stored: Stored, group: Group) -> None:
-    """Refuse to work on other images or classes than the chief (UserError)."""
-    own = json.dumps([stored.data, stored.net, {k: list(v) for k, v in stored.classes.items()}])
-    digest = np.frombuffer(hashlib.sha256(own.encode()).digest(), np.uint8).astype(np.int32)
-    if not np.array_equal(group.broadcast(digest), digest):
-        raise UserError(
-            f"the images or classes in {stored.config.data_dir} are not those of the chief"
-        )
-
-
-def open_run(path: Path, stored: Stored, overwrite: bool, group: Group) -> AnyRun:
-    """The run directory, on the chief."""
-    return RunDir(path, stored, overwrite) if group.is_chief else ShadowRun(path)
-
-
-def adopt_chiefs(run: AnyRun, learner: Learner) -> None:
-    """Start where the chief's checkpoint is, on all workers."""
-    learner.adopt_chiefs()
-    step = int(learner.group.broadcast(np.array([run.step], np.int64))[0])
-    if isinstance(run, ShadowRun):
-        run.step = step
-
-
-@contextlib.contextmanager
-def silent(on: bool) -> Iterator[None]:
-    """Keeps what is printed to itself."""
-    with contextlib.ExitStack() as stack:
-        if on:
-            nothing = stack.enter_context(open(os.devnull, "w", encoding="utf8"))
-            stack.enter_context(contextlib.redirect_stdout(nothing))
-        yield
 
 
 def settle(request: Request) -> Config:

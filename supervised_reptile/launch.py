@@ -86,43 +86,48 @@ def launch(command: Sequence[str], workers: int) -> int:
                 started.append(Worker(command, addresses, rank))
             for worker in started:
                 worker.listen()
-            first = _wait(started, stop)
+            first, passed_on = _wait(started, stop)
         except OSError as error:
             raise UserError(f"{command[0]}: cannot be run ({error.strerror})") from error
         finally:
             for worker in started:
                 if worker.process.poll() is None:
                     worker.process.kill()
-    return _status(started, first)
+    return _status(started, first, passed_on)
 
 
-def _wait(workers: Sequence[Worker], stop: StopSignals) -> Worker | None:
-    """Wait until all have ended, or too long for that; returns the first that failed."""
-    first, deadline = None, float("inf")
+def _wait(workers: Sequence[Worker], stop: StopSignals) -> tuple[Worker | None, int]:
+    """Wait until all have ended, or too long for that.
+
+    Returns the first that failed, and the number of the last signal that was passed on.
+    """
+    first, passed_on, deadline = None, 0, float("inf")
     while running := [worker for worker in workers if worker.process.poll() is None]:
-        if number := stop.received:
-            stop.received = 0
+        if stop.received:
+            passed_on, stop.received = stop.received, 0
             for worker in running:
-                worker.process.send_signal(number)
+                worker.process.send_signal(passed_on)
         first = first or _failed(workers)
         if first and deadline == float("inf"):
             deadline = time.monotonic() + PATIENCE_SECONDS
         if time.monotonic() > deadline:
             break
         time.sleep(POLL_SECONDS)
-    return first or _failed(workers)
+    return first or _failed(workers), passed_on
 
 
 def _failed(workers: Sequence[Worker]) -> Worker | None:
     return next((worker for worker in workers if worker.process.returncode), None)
 
 
-def _status(workers: Sequence[Worker], first: Worker | None) -> int:
+def _status(workers: Sequence[Worker], first: Worker | None, passed_on: int) -> int:
     """The exit status of the whole; says what the chief has not said."""
     if first is None:
         return 0
-    chief = workers[0].process.returncode
-    if first.process.returncode < 0 or (first.rank and first.process.returncode == 1):
+    chief, code = workers[0].process.returncode, first.process.returncode
+    if passed_on and code == -passed_on:  # before it could listen to signals
+        return 128 + passed_on
+    if code < 0 or (first.rank and code == 1):
         sys.stderr.write(first.last_words())
     return chief if chief is not None and chief > 0 else 1
 

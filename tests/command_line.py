@@ -113,10 +113,13 @@ class Cue(NamedTuple):
     signal: int
 
 
-def execute(*arguments: object, cue: Cue | None = None) -> Outcome:
-    """`run_omniglot.py` in a process of its own, stopped by a signal if there is a `cue`."""
+def execute(*arguments: object, cue: Cue | None = None, workers: int = 0) -> Outcome:
+    """`run_omniglot.py` in a process of its own, stopped by a signal if there is a `cue`.
+
+    By `reptile launch`, which then gets the signal, if `workers` are asked for.
+    """
     lines, seen = [], 0
-    with started(*arguments) as process:
+    with started(*arguments, workers=workers) as process:
         for line in process.stdout:
             lines.append(line)
             if cue and line.startswith(cue.start):
@@ -128,12 +131,15 @@ def execute(*arguments: object, cue: Cue | None = None) -> Outcome:
 
 
 @contextlib.contextmanager
-def started(*arguments: object) -> Iterator[subprocess.Popen]:
+def started(*arguments: object, workers: int = 0) -> Iterator[subprocess.Popen]:
     """A running `run_omniglot.py` with its output to be read; ended with the block at the latest.
+
+    With `workers` it is `reptile launch` that runs as many of them.
 
     Messages to standard error are collected meanwhile; `finish` returns them.
     """
-    words = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    words = [sys.executable, *(launcher(workers) if workers else ()), str(SCRIPT)]
+    words += map(str, arguments)
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.messages = []
     process.collector = threading.Thread(target=lambda: process.messages.extend(process.stderr))
@@ -149,6 +155,11 @@ def started(*arguments: object) -> Iterator[subprocess.Popen]:
         process.collector.join()
         process.stdout.close()
         process.stderr.close()
+
+
+def launcher(workers: int) -> tuple[str, ...]:
+    """What Python is told to run `reptile launch`, up to the command that it launches."""
+    return ("-m", "supervised_reptile", "launch", "--workers", str(workers), "--")
 
 
 def finish(process: subprocess.Popen) -> tuple[int, str]:
