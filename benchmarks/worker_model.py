@@ -1,10 +1,11 @@
 """The time of an outer step that several workers share, as a model, and tables of it.
 
-A ring of W workers all-reduces B bytes in 2 (W - 1) hops one after the other, each of which hands
-B / W bytes to the next worker. A hop costs a fixed time and a time per byte, in TensorFlow and on
-the wire. Before that, the worker with the most tasks adapts to them:
+A ring of n workers all-reduces B bytes in 2 (n - 1) hops one after the other, each of which hands
+B / n bytes to the next worker. A hop costs a fixed time and a time per byte, in TensorFlow and on
+the wire. Up to 8 workers are one ring, more stand in a grid (`cluster.rings`). Before that, the
+worker with the most tasks adapts to them:
 
-    step(W, M) = ceil(M / W) * task + 2 (W - 1) * (start + B / W * per_byte)
+    step(W, M) = ceil(M / W) * task + sum over rings of 2 (n - 1) * (start + B / n * per_byte)
 
 and the efficiency is M * task / W / step, 1 if W workers are W times as fast as one.
 """
@@ -17,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from supervised_reptile.cluster import rings
 from supervised_reptile.tables import Table
 
 WORKERS = (8, 64, 512)
@@ -40,8 +42,8 @@ NETWORKS = {
 
 
 def all_reduce_seconds(hop: Hop, workers: int, size: float) -> float:
-    """Of `size` bytes by a ring."""
-    return 2 * (workers - 1) * (hop.start + size / workers * hop.per_byte)
+    """Of `size` bytes."""
+    return sum(2 * (n - 1) * (hop.start + size / n * hop.per_byte) for n in rings(workers))
 
 
 def step_seconds(hop: Hop, workers: int, meta_batch: int, size: float, task: float) -> float:

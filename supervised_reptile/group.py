@@ -1,7 +1,7 @@
 """Group: the workers of one run, which all run the same program, and what they tell each other.
 
 Each takes its share of a meta-batch or of evaluation episodes; sums over all of them are
-all-reduced (TensorFlow's collective operations, a ring over gRPC) and so the same to the last bit
+all-reduced (TensorFlow's collective operations, rings over gRPC) and so the same to the last bit
 everywhere. One process by itself is a group as well, and has nobody to wait for.
 """
 
@@ -15,11 +15,11 @@ from itertools import chain
 import numpy as np
 import tensorflow as tf
 
-from supervised_reptile.cluster import Cluster
+from supervised_reptile.cluster import Cluster, rings
 from supervised_reptile.errors import UserError
 from supervised_reptile.weights import Weights, times
 
-_GROUP_KEY = 180_302_999  # any that TensorFlow's strategy, which counts from 1, does not use
+_FIRST_RING = 180_302_999  # any number that TensorFlow's strategy, which counts from 1, leaves
 
 
 class Group:
@@ -33,6 +33,7 @@ class Group:
         self.rank, self.size = rank, size
         # Tells exchanges apart. A variable, so that it is not part of the graphs.
         self._key = tf.Variable(0, dtype=tf.int64) if size > 1 else None
+        self._rings = _own_rings(rank, rings(size))
 
     @property
     def is_chief(self) -> bool:
@@ -46,7 +47,7 @@ class Group:
     def next_call(self) -> None:
         """Announces a call of a graph that exchanges something."""
         if self._key is not None:
-            self._key.assign_add(1)
+            self._key.assign_add(len(self._rings))
 
     def mean(self, sums: tuple[Weights, ...], count: int) -> tuple[Weights, ...]:
         """Sums over this worker's `count` tasks become means over all workers' tasks."""
@@ -88,19 +89,31 @@ class Group:
     def _all_reduced(self, tensor: tf.Tensor, operation: str = "Add") -> tf.Tensor:
         """What `operation` makes of all workers' tensors, everywhere the same bits.
 
-        TensorFlow tells the passes of a loop apart by itself. There is no time limit: the others
-        wait for the chief while it saves, and dead workers are found by their heartbeats.
+        All rings of a grid's columns add in the same order. TensorFlow tells the passes of a loop
+        apart by itself. There is no time limit: the others wait for the chief while it saves, and
+        dead workers are found by their heartbeats.
         """
-        return tf.raw_ops.CollectiveReduceV2(
-            input=tensor,
-            group_size=self.size,
-            group_key=_GROUP_KEY,
-            instance_key=tf.cast(self._key, tf.int32),
-            ordering_token=[],
-            merge_op=operation,
-            final_op="Id",
-            communication_hint="ring",
-        )
+        for number, (ring, size) in enumerate(self._rings):
+            tensor = tf.raw_ops.CollectiveReduceV2(
+                input=tensor,
+                group_size=size,
+                group_key=ring,
+                instance_key=tf.cast(self._key, tf.int32) + number,
+                ordering_token=[],
+                merge_op=operation,
+                final_op="Id",
+                communication_hint="ring",
+            )
+        return tensor
+
+
+def _own_rings(rank: int, sizes: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Key and size of the rings that a worker is in: the only one, or its row and its column."""
+    if len(sizes) == 1:
+        return [(_FIRST_RING, sizes[0])]
+    columns, rows = sizes
+    row, column = divmod(rank, columns)
+    return [(_FIRST_RING + row, columns), (_FIRST_RING + rows + column, rows)]
 
 
 ALONE = Group()

@@ -1,6 +1,8 @@
 """The small problem trained by every algorithm: by itself, or as a worker of a group.
 
-python small_workers.py OUT.npz    as a worker; the chief writes the weights
+As a program it is one of the workers of TF_CONFIG; the chief writes the weights to OUT.npz:
+
+    python small_workers.py OUT.npz
 """
 
 from __future__ import annotations
@@ -10,18 +12,18 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from supervised_reptile.cluster import read_cluster
+from supervised_reptile import cluster
 from supervised_reptile.runtime import start_tensorflow
 
-if __name__ == "__main__":
-    start_tensorflow(cluster=read_cluster())  # before `small_problem` does it without a cluster
+if __name__ == "__main__":  # before `small_problem` does it, without a cluster
+    start_tensorflow(cluster=cluster.read_cluster())
 
 import small_problem as small
 from small_problem import ADAM, SGD
 from test_outer import ALGORITHMS
 
 from supervised_reptile.episodes import TaskShape
-from supervised_reptile.group import ALONE, Group, group_of
+from supervised_reptile.group import Group, group_of
 from supervised_reptile.learner import Learner
 from supervised_reptile.models import Reading, logits, unpack
 
@@ -51,7 +53,7 @@ def learners(group: Group) -> Iterator[tuple[str, Learner, TaskShape]]:
 
 
 def train(group: Group) -> dict[str, np.ndarray]:
-    """Weights and second moments after two outer steps, float64 [2, P], and what was exchanged."""
+    """Weights and second moments after two outer steps, float64 [2, P], by algorithm."""
     ends = {}
     share = group.share(META_BATCH)
     for name, learner, shape in learners(group):
@@ -65,7 +67,8 @@ def train(group: Group) -> dict[str, np.ndarray]:
 
 
 def main(out: str) -> None:
-    group = group_of(read_cluster())
+    cluster.LONGEST_RING = 3  # so that four are a grid already
+    group = group_of(cluster.read_cluster())
     ends = train(group)
     for name, end in ends.items():  # replicas that drift apart would never be noticed
         assert np.array_equal(group.broadcast(end), end), name
@@ -78,5 +81,3 @@ def main(out: str) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1])
-
-__all__ = ["ALONE", "train"]

@@ -76,8 +76,8 @@ def test_the_model_of_workers_finds_what_it_was_made_of(tmp_path: Path) -> None:
     for batch in (4, 5):  # the model says what was measured
         rate = f"{1 / figures[f'two workers, a core each {batch}'][0]:.1f}"
         assert f"| {rate} | {rate} |" in report
-    # 64 workers, 10 Gbit/s: 126 hops of 0.2 ms + 30 us + 14 kB at 2 and 0.8 ns a byte
-    exchange = 126 * (230e-6 + 4 * step / 64 * 2.8e-9)
+    # 8 x 8 workers, 10 Gbit/s: 28 hops of 0.2 ms + 30 us + an eighth at 2 and 0.8 ns a byte
+    exchange = 28 * (230e-6 + 4 * step / 8 * 2.8e-9)
     enough = 64 * math.ceil(9 * exchange / task)
     rows = re.findall(r"^\| 10 Gbit/s Ethernet, 30 us \| 64 \|.*$", report, re.MULTILINE)
     cells = [cell.strip() for cell in rows[0].strip("|").split("|")]

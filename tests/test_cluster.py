@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from command_line import TINY, assert_refused, call, flags
 
-from supervised_reptile.cluster import VARIABLE, read_cluster, write_cluster
+from supervised_reptile.cluster import VARIABLE, read_cluster, rings, write_cluster
 
 TWO = {"worker": ["a:1", "b:2"]}
 
@@ -42,6 +42,14 @@ def test_without_a_cluster_there_is_one_process(text: str) -> None:
 
 def test_a_single_worker_needs_no_group() -> None:
     assert read({"worker": ["a:1"]}, {"type": "worker", "index": 0}) is None
+
+
+RINGS = {1: (1,), 2: (2,), 7: (7,), 8: (8,), 9: (3, 3), 11: (11,), 12: (3, 4), 512: (16, 32)}
+
+
+@pytest.mark.parametrize("workers", RINGS)
+def test_many_workers_stand_in_a_grid(workers: int) -> None:
+    assert rings(workers) == RINGS[workers]
 
 
 WRONG = {

@@ -81,7 +81,7 @@ def test_two_workers_end_where_one_process_ends(
     outcome = execute(*FIVE, *place(tmp_path / "run", tmp_path_factory), workers=2)
     assert outcome.code == single.code == 0, outcome.err
     assert_close_states(path, tmp_path / "run")
-    assert np.abs(saved_state(path)["weights"] - initial_weights(path)).max() > 0.01
+    assert np.abs(saved_state(path)["weights"] - initial_weights(path)).max() > 1e-3
     assert outcome.out == single.out
     assert len(outcome.looks) == 5
     assert set(tree(tmp_path / "run")) - tensorboard(tmp_path / "run") == (
@@ -115,7 +115,7 @@ def test_killed_with_three_workers_and_continued_with_two(
                 os.kill(workers[2], signal.SIGKILL)
         code, errors = finish(process)
     assert code == 1
-    assert len(workers) == 3
+    assert len(workers) == 3, errors
     assert not any(map(is_running, workers))
     assert "Traceback" not in errors
     _, gone, ended = errors.splitlines()
@@ -199,9 +199,9 @@ def test_a_worker_whose_others_never_come(
     assert not (tmp_path / "run").exists()
 
 
-def test_every_algorithm_by_two_workers(tmp_path: Path) -> None:
+def test_every_algorithm_by_a_grid_of_workers(tmp_path: Path) -> None:
     """In float64, where what remains of the order of summation is far below any other mistake."""
-    words = [sys.executable, *launcher(2), str(ROOT / "tests" / "small_workers.py")]
+    words = [sys.executable, *launcher(4), str(ROOT / "tests" / "small_workers.py")]
     done = subprocess.run(
         [*words, str(tmp_path / "ends.npz")], capture_output=True, text=True, timeout=240
     )
