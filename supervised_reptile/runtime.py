@@ -16,6 +16,7 @@ from supervised_reptile.workers import cores
 
 # How long a worker waits for the others at the start: schedulers do not start all at once.
 PATIENCE_VARIABLE, PATIENCE_SECONDS = "REPTILE_JOIN_SECONDS", 600
+QUIET_SECONDS = 10.0  # until it says so
 
 
 def start_tensorflow(threads: int = 0, cluster: Cluster | None = None) -> None:
@@ -77,11 +78,13 @@ def _join(cluster: Cluster, terminal: int) -> None:
         )
         os._exit(1)
 
-    others = len(cluster.addresses) - 1
-    tell(f"{cluster.name(cluster.rank)} waits for {others} other{'s' * (others > 1)}".capitalize())
-    watchdog = threading.Timer(patience, give_up)
-    watchdog.daemon = True
-    watchdog.start()
+    def explain() -> None:
+        tell(f"{cluster.name(cluster.rank)} waits for all of {', '.join(cluster.addresses)}")
+
+    timers = threading.Timer(QUIET_SECONDS, explain), threading.Timer(patience, give_up)
+    for timer in timers:
+        timer.daemon = True
+        timer.start()
     # Waiting is done by native code, which Python's handler would not interrupt.
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
@@ -91,7 +94,8 @@ def _join(cluster: Cluster, terminal: int) -> None:
         raise UserError(f"{own} cannot join the others ({reason})") from error
     finally:
         signal.signal(signal.SIGINT, before)
-        watchdog.cancel()
+        for timer in timers:
+            timer.cancel()
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ import small_problem as small
 from small_problem import ADAM, SGD
 from test_outer import ALGORITHMS
 
-from supervised_reptile.episodes import TaskShape
+from supervised_reptile.episodes import Purpose, Stream, TaskShape, sample_tasks
 from supervised_reptile.group import Group, group_of
 from supervised_reptile.learner import Learner
 from supervised_reptile.models import Reading, logits, unpack
@@ -57,11 +57,9 @@ def train(group: Group) -> dict[str, np.ndarray]:
     ends = {}
     share = group.share(META_BATCH)
     for name, learner, shape in learners(group):
-        tasks = small.small_tasks(shape, len(STEP_SIZES), META_BATCH)
-        per_step = (a.reshape(len(STEP_SIZES), META_BATCH, *a.shape[1:]) for a in tasks)
-        own = (a[:, share.start : share.stop] for a in per_step)
-        fed = small.fed(type(tasks)(*(a.reshape(-1, *a.shape[2:]) for a in own)))
-        assert learner.train(fed, STEP_SIZES) == len(STEP_SIZES)
+        steps = range(len(STEP_SIZES))
+        tasks = sample_tasks(small.POOL, shape, Stream(3, Purpose.TRAIN), steps, share)
+        assert learner.train(small.fed(tasks), STEP_SIZES) == len(steps)
         ends[name] = np.stack([learner.weights.numpy(), learner.second_moment.numpy()])
     return ends
 

@@ -43,7 +43,7 @@ from supervised_reptile.together import tell
 
 # Five tasks, which neither two nor three workers share evenly.
 FIVE = [*TINY, *flags(meta_batch=5, meta_iters=20, eval_interval=4)]
-LONG = [*FIVE, *flags(meta_iters=400, eval_interval=10, save_interval=40)]
+LONG = [*FIVE, *flags(meta_iters=240, eval_interval=10, save_interval=40)]
 
 
 def assert_close_states(one: Path, other: Path) -> None:
@@ -88,8 +88,12 @@ def test_two_workers_end_where_one_process_ends(
         set(tree(path)) - tensorboard(path)
     )
     assert (tmp_path / "run" / "metrics.jsonl").read_text() == (path / "metrics.jsonl").read_text()
-    message = r"Worker 0 \(127\.0\.0\.1:\d+\) waits for 1 other\n"
-    assert re.fullmatch(message, outcome.err)
+    assert not messages(outcome.err)
+
+
+def messages(errors: str) -> list[str]:
+    """Lines of standard error but for what a worker says on a busy machine, where others are late."""
+    return [line for line in errors.splitlines() if " waits for all of " not in line]
 
 
 def initial_weights(run: Path) -> np.ndarray:
@@ -118,7 +122,7 @@ def test_killed_with_three_workers_and_continued_with_two(
     assert len(workers) == 3, errors
     assert not any(map(is_running, workers))
     assert "Traceback" not in errors
-    _, gone, ended = errors.splitlines()
+    gone, ended = messages(errors)
     assert re.match(r"Error: worker 2 \(127\.0\.0\.1:\d+\) has ended or no longer answers", gone)
     assert "--resume" in gone
     assert ended == "worker 2 was ended by SIGKILL"
@@ -153,7 +157,7 @@ def test_terminated_with_more_workers_than_tasks_and_continued_alone(
     outcome = execute(*one, *where, cue=Cue("batch", 5, signal.SIGTERM), workers=2)
     assert outcome.code == 128 + signal.SIGTERM
     *_, step = saved_steps(run)
-    assert step < 400
+    assert step < 240
     assert f"Interrupted; saved after outer step {step - 1}." in outcome.err
     assert "Traceback" not in outcome.err
     assert call(*flags(resume=True), *where).code == 0
@@ -193,8 +197,7 @@ def test_a_worker_whose_others_never_come(
         timeout=240,
     )
     assert done.returncode == 1
-    waits, given_up = done.stderr.splitlines()
-    assert waits == "Worker 1 (127.0.0.1:2223) waits for 1 other"
+    (given_up,) = done.stderr.splitlines()
     assert given_up.startswith(f"Error: not all of the workers {', '.join(addresses)} were there")
     assert not (tmp_path / "run").exists()
 
