@@ -7,16 +7,12 @@ import os
 import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 
 from supervised_reptile.cluster import Cluster
 from supervised_reptile.errors import UserError
+from supervised_reptile.meeting import meet
 from supervised_reptile.workers import cores
-
-# How long a worker waits for the others at the start: schedulers do not start all at once.
-PATIENCE_VARIABLE, PATIENCE_SECONDS = "REPTILE_JOIN_SECONDS", 600
-QUIET_SECONDS = 10.0  # until it says so
 
 
 def start_tensorflow(threads: int = 0, cluster: Cluster | None = None) -> None:
@@ -29,22 +25,24 @@ def start_tensorflow(threads: int = 0, cluster: Cluster | None = None) -> None:
     independent of the number of threads, to the last bit. Later calls change nothing.
 
     Raises:
-      UserError: the worker's address cannot be listened on.
+      UserError: the worker cannot listen on its address, or others did not come.
     """
     if "tensorflow" in sys.modules:
         return
+    if cluster:
+        meet(cluster)
     # Of a lost worker each of several parts of TensorFlow makes half a screen; see `group`.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if cluster else "2")
     # By default TensorFlow builds oneDNN's gradient convolutions anew at every call to save
     # memory; keeping them takes a tenth off the time of an inner step.
     os.environ.setdefault("TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE", "false")
-    with _native_messages_held_back() as terminal:
+    with _native_messages_held_back():
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(threads or cores())
         if cluster:
-            _join(cluster, terminal)
+            _join(cluster)
         tf.config.list_logical_devices()  # starts the runtime, which also has things to say
 
 
@@ -62,30 +60,11 @@ def on_accelerator() -> bool:
     return any(device.device_type != "CPU" for device in tf.config.list_logical_devices())
 
 
-def _join(cluster: Cluster, terminal: int) -> None:
-    """Listen on this worker's address and wait for all others; messages go to `terminal`."""
+def _join(cluster: Cluster) -> None:
+    """Listen on this worker's address and connect with all others, who are there."""
     import tensorflow as tf
 
-    patience = float(os.environ.get(PATIENCE_VARIABLE, PATIENCE_SECONDS))
-
-    def tell(message: str) -> None:
-        os.write(terminal, f"{message}\n".encode())
-
-    def give_up() -> None:
-        tell(
-            f"Error: not all of the workers {', '.join(cluster.addresses)} were there within "
-            f"{patience:g} s ({PATIENCE_VARIABLE}): start the others, or mend the addresses"
-        )
-        os._exit(1)
-
-    def explain() -> None:
-        tell(f"{cluster.name(cluster.rank)} waits for all of {', '.join(cluster.addresses)}")
-
-    timers = threading.Timer(QUIET_SECONDS, explain), threading.Timer(patience, give_up)
-    for timer in timers:
-        timer.daemon = True
-        timer.start()
-    # Waiting is done by native code, which Python's handler would not interrupt.
+    # Native code waits, which Python's handler would not interrupt.
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         tf.distribute.MultiWorkerMirroredStrategy()
@@ -94,24 +73,21 @@ def _join(cluster: Cluster, terminal: int) -> None:
         raise UserError(f"{own} cannot join the others ({reason})") from error
     finally:
         signal.signal(signal.SIGINT, before)
-        for timer in timers:
-            timer.cancel()
 
 
 @contextlib.contextmanager
-def _native_messages_held_back() -> Iterator[int]:
+def _native_messages_held_back() -> Iterator[None]:
     """Keeps what native code writes to standard error to itself, unless the block fails.
 
     TensorFlow's libraries report absent GPUs and their build options there before any log
-    level is read: half a screen before every run, of no use to anyone. Gives the descriptor that
-    still leads to the terminal.
+    level is read: half a screen before every run, of no use to anyone.
     """
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:
-            yield terminal
+            yield
         except UserError:
             raise
         except BaseException:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from command_line import (
     TINY,
     Cue,
     Outcome,
+    assert_refused,
     call,
     drawn_alphabets,
     execute,
@@ -37,8 +40,8 @@ from supervised_reptile.cluster import VARIABLE, write_cluster
 from supervised_reptile.config import Config
 from supervised_reptile.errors import UserError
 from supervised_reptile.group import ALONE, Group
+from supervised_reptile.meeting import PATIENCE_VARIABLE
 from supervised_reptile.private_network import leave_network
-from supervised_reptile.runtime import PATIENCE_VARIABLE
 from supervised_reptile.together import tell
 
 # Five tasks, which neither two nor three workers share evenly.
@@ -92,8 +95,8 @@ def test_two_workers_end_where_one_process_ends(
 
 
 def messages(errors: str) -> list[str]:
-    """Lines of standard error but for what a worker says on a busy machine, where others are late."""
-    return [line for line in errors.splitlines() if " waits for all of " not in line]
+    """Lines of standard error but for what a worker says where others are late."""
+    return [line for line in errors.splitlines() if " waits for worker " not in line]
 
 
 def initial_weights(run: Path) -> np.ndarray:
@@ -183,23 +186,40 @@ def test_workers_that_are_told_different_things(
     assert not saved_steps(tmp_path / "run")
 
 
-def test_a_worker_whose_others_never_come(
-    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
-) -> None:
-    where = place(tmp_path / "run", tmp_path_factory)
-    addresses = ("127.0.0.1:2222", "127.0.0.1:2223")
+ADDRESSES = ("127.0.0.1:2222", "127.0.0.1:2223")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_worker_whose_other_never_comes(rank: int, data: Path, tmp_path: Path) -> None:
+    cluster = {VARIABLE: write_cluster(ADDRESSES, rank), PATIENCE_VARIABLE: "0.5"}
+    outcome = by_itself(cluster, *FIVE, *flags(data_dir=data, checkpoint=tmp_path / "run"))
+    waited = f"worker {rank} ({ADDRESSES[rank]}) waited 0.5 s ({PATIENCE_VARIABLE})"
+    assert_refused(outcome, f"{waited} for worker {1 - rank} ({ADDRESSES[1 - rank]}):")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_worker_whose_port_is_taken(data: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        own = f"127.0.0.1:{server.getsockname()[1]}"
+        cluster = {VARIABLE: write_cluster((own, "127.0.0.1:1"), 0)}
+        where = flags(data_dir=data, checkpoint=tmp_path / "run")
+        outcome = by_itself(cluster, *FIVE, *where, network=lambda: None)
+    assert_refused(outcome, f"worker 0 ({own}) cannot listen on its port (Address already in use)")
+
+
+def by_itself(
+    variables: Mapping[str, str], *arguments: str, network: Callable[[], object] = leave_network
+) -> Outcome:
+    """`run_omniglot.py` as a worker of a cluster, in a network of its own."""
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), *FIVE, *where],
-        env={**os.environ, VARIABLE: write_cluster(addresses, 1), PATIENCE_VARIABLE: "3"},
+        [sys.executable, str(SCRIPT), *arguments],
+        env={**os.environ, **variables},
         capture_output=True,
         text=True,
-        preexec_fn=leave_network,
         timeout=240,
+        preexec_fn=network,
     )
-    assert done.returncode == 1
-    (given_up,) = done.stderr.splitlines()
-    assert given_up.startswith(f"Error: not all of the workers {', '.join(addresses)} were there")
-    assert not (tmp_path / "run").exists()
+    return Outcome(done.returncode, done.stdout, done.stderr)
 
 
 def test_every_algorithm_by_a_grid_of_workers(tmp_path: Path) -> None:
@@ -233,6 +253,8 @@ def test_shares_are_all_there_is_and_as_equal_as_can_be(count: int, size: int) -
 
 LISTENER = """
 import socket
+from supervised_reptile.meeting import PATIENCE_VARIABLE
+from supervised_reptile.private_network import leave_network
 from supervised_reptile.private_network import leave_network
 print(leave_network())
 with socket.create_server(("127.0.0.1", 0)) as server:
@@ -244,8 +266,6 @@ with socket.create_server(("127.0.0.1", 0)) as server:
 
 
 def test_nobody_outside_reaches_a_network_of_its_own() -> None:
-    import socket
-
     process = subprocess.Popen(
         [sys.executable, "-c", LISTENER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
