@@ -8,12 +8,15 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from setting import Setting, make_setting
 
 from supervised_reptile.workers import cores
+
+if TYPE_CHECKING:
+    from supervised_reptile.group import Group
 
 MATRIX = 2048  # rows and columns of the matrix product that defines the peak
 # The paper's inner batch of 5-shot evaluation, where it is not that of 1-shot.
@@ -69,14 +72,15 @@ def evaluation_entry(name: str, precision: str, episodes: int) -> Entry:
     return Entry(work, lambda: learner.count_correct(fed, modes), episodes, "episodes")
 
 
-def make_learner(setting: Setting):
-    """Our learner and image feed for a setting."""
+def make_learner(setting: Setting, group: Group | None = None):
+    """Our learner and image feed for a setting; the learner as a member of `group`, if any."""
     from supervised_reptile import experiment, models
     from supervised_reptile.feed import ImageFeed
 
     make_net = models.miniimagenet_net if setting.pooling else models.omniglot_net
     net = make_net(setting.dataset.image_shape, setting.config.way)
-    learner = experiment.make_learner(setting.config, net, setting.dataset.max_value)
+    max_value = setting.dataset.max_value
+    learner = experiment.make_learner(setting.config, net, max_value, group or experiment.ALONE)
     return learner, ImageFeed(setting.dataset, models.encoder(net, len(setting.dataset.images)))
 
 

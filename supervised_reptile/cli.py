@@ -30,6 +30,11 @@ SUBCOMMANDS: Subcommands = {
         "sine",
         "Few-shot regression of sine waves: the smallest example, in a minute, with pictures.",
     ),
+    "launch": (
+        "supervised_reptile.cli_launch",
+        "command",
+        "Train by several processes that share every meta-batch.",
+    ),
     "data": (
         "supervised_reptile.cli_data",
         "data",

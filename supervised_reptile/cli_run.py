@@ -10,6 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from supervised_reptile.cluster import read_cluster
 from supervised_reptile.config import (
     IN_CHECKPOINT,
     Config,
@@ -103,8 +104,13 @@ def execute(values: dict[str, Any], explicit: set[str], source: Source) -> None:
     if named:
         check_named(config, explicit)
     source = source._replace(load=partial(source.load, **own))
-    request = Request(config, frozenset(explicit & fields), source, resume, overwrite)
-    start_tensorflow(config.threads)
+    cluster = read_cluster()
+    if cluster and (named or source.config is not Config):
+        raise click.UsageError(
+            "several workers share the training on images, and nothing else: unset TF_CONFIG"
+        )
+    request = Request(config, frozenset(explicit & fields), source, resume, overwrite, cluster)
+    start_tensorflow(config.threads, cluster)
     program = importlib.import_module(NAMED_WEIGHTS if named else source.program)
     program.run_experiment(request)
 

@@ -8,6 +8,7 @@ Nothing here touches a pixel; `rows` are row numbers of the data set's image arr
 
 from __future__ import annotations
 
+import math
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -129,9 +130,8 @@ def cut_tasks(shape: TaskShape, rows: np.ndarray, labels: np.ndarray, words: np.
     `words` shuffle them: uint64 [tasks, words_to_cut(shape)].
     """
     own_tail = shape.shots + shape.tail_shots
-    flat = (len(rows), -1)
-    support = [a[:, :, : shape.shots].reshape(flat) for a in (rows, labels)]
-    tail = [a[:, :, shape.shots : own_tail].reshape(flat) for a in (rows, labels)]
+    support = [_flat(a[:, :, : shape.shots]) for a in (rows, labels)]
+    tail = [_flat(a[:, :, shape.shots : own_tail]) for a in (rows, labels)]
     query = [np.swapaxes(a[:, :, own_tail:], 1, 2) for a in (rows, labels)]
     order = _batch_order(shape, words)  # [tasks, cut * batch]
     batches = [np.take_along_axis(a, order, axis=1) for a in support]
@@ -145,10 +145,16 @@ def cut_tasks(shape: TaskShape, rows: np.ndarray, labels: np.ndarray, words: np.
 def _batch_order(shape: TaskShape, words: np.ndarray) -> np.ndarray:
     """Positions in the support set of the examples of all batches, [tasks, cut * batch]."""
     examples = shape.way * shape.shots
-    shuffles = np.argsort(words.reshape(len(words), -1, examples), axis=2, kind="stable")
+    words = words.reshape(len(words), _shuffles_needed(shape), examples)
+    shuffles = np.argsort(words, axis=2, kind="stable")
     if shape.replacement:  # each batch is the beginning of a shuffle of its own
-        return shuffles[:, :, : shape.batch].reshape(len(words), -1)
-    return shuffles.reshape(len(words), -1)[:, : shape.cut * shape.batch]
+        return _flat(shuffles[:, :, : shape.batch])
+    return _flat(shuffles)[:, : shape.cut * shape.batch]
+
+
+def _flat(array: np.ndarray) -> np.ndarray:
+    """[tasks, ...] as [tasks, n], also of no tasks, where NumPy cannot infer n."""
+    return array.reshape(len(array), math.prod(array.shape[1:]))
 
 
 def _shuffles_needed(shape: TaskShape) -> int:

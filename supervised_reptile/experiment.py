@@ -13,6 +13,7 @@ from supervised_reptile.alignment_curves import plot_alignment
 from supervised_reptile.config import Config
 from supervised_reptile.data.dataset import Dataset
 from supervised_reptile.feed import ImageFeed
+from supervised_reptile.group import ALONE, Group, group_of, lost_workers_named
 from supervised_reptile.inner import InnerRule, Problem, summed_cross_entropy
 from supervised_reptile.learner import Learner
 from supervised_reptile.learning_curves import plot_learning_curve
@@ -27,10 +28,12 @@ from supervised_reptile.models import (
 )
 from supervised_reptile.opening import check_directory, opened_run, settle
 from supervised_reptile.request import Request
-from supervised_reptile.run_dir import RunDir, writing
+from supervised_reptile.run_dir import writing
 from supervised_reptile.run_files import Stored
 from supervised_reptile.runtime import on_accelerator
 from supervised_reptile.scoring import Monitor, Scorer, check_evaluation, evaluate_splits
+from supervised_reptile.shadow_run import AnyRun
+from supervised_reptile.together import check_chiefs_data, silenced, take_chiefs, tell
 from supervised_reptile.train import check_training, image_supply, train
 
 
@@ -41,7 +44,7 @@ class Experiment(NamedTuple):
     dataset: Dataset
     feed: ImageFeed
     learner: Learner  # with the state of the run's newest checkpoint
-    run: RunDir
+    run: AnyRun
 
 
 def run_experiment(request: Request) -> None:
@@ -51,16 +54,22 @@ def run_experiment(request: Request) -> None:
       UserError: anything the user can mend; nothing was written or lost then.
       Interrupted: a signal stopped training, after a checkpoint.
     """
-    with opened(request) as experiment:
-        if not experiment.config.pretrained:
-            train_run(experiment)
-        evaluate_run(experiment, experiment.config)
+    with lost_workers_named(request.cluster):
+        group = group_of(request.cluster)
+        with silenced(not group.is_chief), opened(request, group) as experiment:
+            if not experiment.config.pretrained:
+                train_run(experiment)
+            evaluate_run(experiment, experiment.config)
+        group.maximum(0)  # ends together: who goes first would be missed
 
 
 @contextlib.contextmanager
-def opened(request: Request) -> Iterator[Experiment]:
+def opened(request: Request, group: Group = ALONE) -> Iterator[Experiment]:
     """Everything that was asked for, loaded, checked and restored (UserError where it cannot)."""
-    config = settle(request)
+    if group.is_chief:
+        config = tell(settle(request), group)
+    else:
+        config = take_chiefs(request.config, request.explicit, group)
     dataset = request.source.load(config)
     if not config.pretrained:
         check_training(config, dataset)
@@ -68,9 +77,11 @@ def opened(request: Request) -> Iterator[Experiment]:
     net = getattr(models, request.source.network)(dataset.image_shape, config.way)
     classes = {split: pool.names for split, pool in dataset.pools.items()}
     stored = Stored(config, net._asdict(), dataset.checksum, classes)
-    check_directory(request, stored)
+    if group.is_chief:
+        check_directory(request, stored)
+    check_chiefs_data(stored, group)
     feed = ImageFeed(dataset, encoder(net, len(dataset.images)))
-    learner = make_learner(config, net, dataset.max_value)
+    learner = make_learner(config, net, dataset.max_value, group)
     with opened_run(stored, learner, request.overwrite) as run:
         yield Experiment(config, dataset, feed, learner, run)
 
@@ -80,7 +91,9 @@ def train_run(experiment: Experiment) -> None:
     config, dataset, feed, learner, run = experiment
     print("Training...", flush=True)
     with Monitor(Scorer(config, dataset, feed, learner), run) as monitor:
-        train(config, image_supply(config, dataset, feed), learner, run, monitor)
+        train(config, image_supply(config, dataset, feed, learner.group), learner, run, monitor)
+    if not learner.group.is_chief:
+        return
     with writing(run.path):
         plot_learning_curve(run.path)
         if config.log_alignment:
@@ -96,7 +109,7 @@ def evaluate_run(
     evaluate_splits(scorer, experiment.run, splits or tuple(scorer.splits))
 
 
-def make_learner(config: Config, net: ConvNet, max_value: int) -> Learner:
+def make_learner(config: Config, net: ConvNet, max_value: int, group: Group = ALONE) -> Learner:
     """A learner of `net` with the initial weights of config.seed."""
     maml = config.algorithm == "maml"
     # XLA's stack of tasks cannot be differentiated; MAML's tasks run side by side everywhere.
@@ -111,4 +124,4 @@ def make_learner(config: Config, net: ConvNet, max_value: int) -> Learner:
         second_order=maml,
     )
     weights = initial_weights(net, config.seed)
-    return Learner(problem, weights, config.task_order, config.outer_optimizer)
+    return Learner(problem, weights, config.task_order, config.outer_optimizer, group)

@@ -15,6 +15,7 @@ from supervised_reptile.compiled import AnyLength
 from supervised_reptile.evaluate import Episodes, correct_counts
 from supervised_reptile.feed import Fed
 from supervised_reptile.gradients import gradient_products
+from supervised_reptile.group import ALONE, Group
 from supervised_reptile.inner import Examples, InnerState, Problem, Table
 from supervised_reptile.outer import (
     OuterRule,
@@ -35,6 +36,7 @@ class Learner:
         task_order: str = "parallel",
         outer_optimizer: str = "sgd",
         call_length: int = 0,
+        group: Group = ALONE,
     ) -> None:
         """Starts from `weights`, float [P], and the optimizers' states of the beginning.
 
@@ -42,8 +44,9 @@ class Learner:
           that XLA, which compiles anew for every length, has to compile once.
         """
         self.problem = problem
+        self.group = group
         self._call_length = call_length
-        self._rule = OuterRule(task_order, outer_optimizer)
+        self._rule = OuterRule(task_order, outer_optimizer, group)
         self.weights = tf.Variable(weights, name="weights")
         self.second_moment = tf.Variable(np.zeros_like(weights), name="second_moment")
         self.time = tf.Variable(0, dtype=tf.int64, name="time")
@@ -53,7 +56,8 @@ class Learner:
         }
         self._outer_time = tf.Variable(0, dtype=tf.int64, name="outer_time")
         one_program = problem.stacked or problem.one_program
-        self._train = AnyLength(self._train_steps, one_program)
+        # XLA cannot compile what waits for others.
+        self._train = AnyLength(self._train_steps, one_program and group.size == 1)
         self._products = AnyLength(self._gradient_products, one_program)
         self._counters: dict[tuple[str, ...], AnyLength] = {}  # per transduction modes
 
@@ -86,8 +90,16 @@ class Learner:
         memory = {f"outer_{name}": value for name, value in self._memory.items()}
         return {**memory, "outer_time": self._outer_time} if memory else {}
 
+    def adopt_chiefs(self) -> None:
+        """Take over the state of the group's chief."""
+        inner = (self.weights, self.second_moment, self.time)
+        for variable in (*inner, *self._memory.values(), self._outer_time):
+            variable.assign(self.group.broadcast(variable.numpy()))
+
     def train(self, fed: Fed, step_sizes: np.ndarray) -> int:
         """Outer steps, as many as `step_sizes`; `fed` holds the tasks of all of them in a row.
+
+        In a group, `fed` is this worker's share of each meta-batch, and all workers call it.
 
         Returns the number of steps after which the weights were finite; where that is less
         than asked for, training diverged there and the state is of no further use.
@@ -103,6 +115,7 @@ class Learner:
             Examples(per_step(tasks.tail_rows), per_step(tasks.tail_labels)),
         )
         sizes = tf.constant(self._filled_up(step_sizes), self.weights.dtype)
+        self.group.next_call()
         return int(self._train(fed.table, work, sizes, tf.constant(outer)))
 
     def _filled_up(self, steps: np.ndarray) -> np.ndarray:

@@ -20,6 +20,8 @@ from supervised_reptile.learner import Learner
 from supervised_reptile.request import Request
 from supervised_reptile.run_dir import RunDir
 from supervised_reptile.run_files import Stored, has_checkpoint, holds_run, read_stored
+from supervised_reptile.shadow_run import AnyRun
+from supervised_reptile.together import adopt_chiefs, open_run
 
 
 def settle(request: Request) -> Config:
@@ -90,12 +92,19 @@ def check_architecture(name: str, stored: Mapping[str, Any], wanted: Mapping[str
 
 
 @contextlib.contextmanager
-def opened_run(stored: Stored, learner: Learner, overwrite: bool) -> Iterator[RunDir]:
-    """The run directory of `stored`, with its newest state, if there is one, in `learner`."""
+def opened_run(stored: Stored, learner: Learner, overwrite: bool) -> Iterator[AnyRun]:
+    """The run directory of `stored`, with its newest state, if there is one, in `learner`.
+
+    In a group of workers the chief has the directory, and all of them have its state.
+    """
     config, path = stored.config, Path(stored.config.checkpoint)
-    with RunDir(path, stored, overwrite) as run:
+    with open_run(path, stored, overwrite, learner.group) as run:
         run.attach(learner)
-        if config.pretrained and not has_checkpoint(path):
-            raise UserError(f"{path}: the run in it has no checkpoint yet; continue with --resume")
-        run.restore()
+        if isinstance(run, RunDir):
+            if config.pretrained and not has_checkpoint(path):
+                raise UserError(
+                    f"{path}: the run in it has no checkpoint yet; continue with --resume"
+                )
+            run.restore()
+        adopt_chiefs(run, learner)
         yield run

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from supervised_reptile.group import ALONE, Group
 from supervised_reptile.inner import (
     Examples,
     InnerState,
@@ -75,38 +76,61 @@ def _after_adapting(
 
 
 def parallel_tasks(
-    problem: Problem, start: InnerState, table: Table, tasks: TrainingTasks
+    problem: Problem,
+    start: InnerState,
+    table: Table,
+    tasks: TrainingTasks,
+    group: Group = ALONE,
 ) -> TaskResult:
     """The mean over a meta-batch whose tasks all start from `start`, Adam's state included.
 
     Adam's second moment becomes the mean over tasks, its time advances by one task's steps.
+    `tasks` are this worker's share of the meta-batch, which may be none.
     """
     tail_steps = int(tasks.tail.rows.shape[-1] > 0)
     steps = tf.shape(tasks.batches.rows, out_type=tf.int64)[1] + tail_steps
-    mean_of = _mean_of_stack if problem.stacked else _mean_over_lanes
-    update, second_moment = mean_of(problem, start, table, tasks)
+    sums = _sums(problem, start, table, tasks, group.size > 1)
+    if problem.rule.sgd:  # which has no second moment: half as much to exchange
+        (update,), second_moment = group.mean(sums[:1], _count(tasks)), start.second_moment
+    else:
+        update, second_moment = group.mean(sums, _count(tasks))
     return TaskResult(update, InnerState(start.weights, second_moment, start.time + steps))
 
 
-def _mean_of_stack(
+def _sums(
+    problem: Problem, start: InnerState, table: Table, tasks: TrainingTasks, compile: bool
+) -> tuple[Weights, Weights]:
+    """Sums of the updates and second moments of some tasks.
+
+    `compile`: by XLA, where tasks are stacked and what is around this cannot be.
+    """
+    if not problem.stacked or not _count(tasks):
+        return _sums_over_lanes(problem, start, table, tasks)
+
+    def stacked() -> tuple[Weights, Weights]:
+        return _sums_of_stack(problem, start, table, tasks)
+
+    return tf.function(stacked, autograph=False, jit_compile=True)() if compile else stacked()
+
+
+def _sums_of_stack(
     problem: Problem, start: InnerState, table: Table, tasks: TrainingTasks
 ) -> tuple[Weights, Weights]:
-    """Mean update and second moment, every operation computing for all tasks at once."""
+    """Sums over tasks, every operation computing for all of them at once."""
 
     def contribution(task: TrainingTasks) -> tuple[Weights, Weights]:
         result = run_task(problem, start, table, task)
         return result.update, result.state.second_moment
 
     stacks = tf.vectorized_map(contribution, tasks, fallback_to_while_loop=False)
-    return tf.nest.map_structure(lambda stack: tf.reduce_mean(stack, axis=0), stacks)
+    return tf.nest.map_structure(lambda stack: tf.reduce_sum(stack, axis=0), stacks)
 
 
-def _mean_over_lanes(
+def _sums_over_lanes(
     problem: Problem, start: InnerState, table: Table, tasks: TrainingTasks
 ) -> tuple[Weights, Weights]:
-    """Mean update and second moment, up to LANES tasks at a time side by side on the cores."""
-    meta_batch = tasks.batches.rows.shape[0]
-    full = meta_batch // LANES
+    """Sums over tasks, of which up to LANES at a time run side by side on the cores."""
+    full, rest = divmod(_count(tasks), LANES)
 
     def add(total: tuple[Weights, Weights], some: TrainingTasks) -> tuple[Weights, Weights]:
         sums = _sums_side_by_side(problem, start, table, some)
@@ -119,9 +143,7 @@ def _mean_over_lanes(
     total = (zeros_like(start.weights), zeros_like(start.weights))
     if full:
         total = tf.while_loop(lambda group, _: group < full, body, (0, total))[1]
-    if rest := meta_batch % LANES:
-        total = add(total, _slice(tasks, full * LANES, rest))
-    return tuple(times(part, 1 / meta_batch) for part in total)
+    return add(total, _slice(tasks, full * LANES, rest)) if rest else total
 
 
 def _sums_side_by_side(
@@ -146,10 +168,18 @@ def _sums_side_by_side(
 
 
 def sequential_tasks(
-    problem: Problem, start: InnerState, table: Table, tasks: TrainingTasks
+    problem: Problem,
+    start: InnerState,
+    table: Table,
+    tasks: TrainingTasks,
+    group: Group = ALONE,
 ) -> TaskResult:
-    """The mean over a meta-batch in the original's order: Adam's state flows through the tasks."""
-    meta_batch = tasks.batches.rows.shape[0]
+    """The mean over a meta-batch in the original's order: Adam's state flows through the tasks.
+
+    Every task waits for the one before it, so that there is nothing for a group to share.
+    """
+    assert group.size == 1
+    meta_batch = _count(tasks)
 
     def body(task, total):
         result = run_task(problem, total.state, table, _pick(tasks, task))
@@ -177,6 +207,7 @@ class OuterRule(NamedTuple):
 
     task_order: str = "parallel"  # a key of TASK_ORDERS
     optimizer: str = "sgd"  # a key of OPTIMIZERS
+    group: Group = ALONE  # whose shares make the meta-batch
 
 
 def outer_steps(
@@ -199,7 +230,7 @@ def outer_steps(
     last = tf.shape(step_sizes)[0] if count is None else count
 
     def body(step, sound, state):
-        result = run_tasks(problem, state.inner, table, _pick(tasks, step))
+        result = run_tasks(problem, state.inner, table, _pick(tasks, step), rule.group)
         rate = step_sizes[step]
         moved, memory = optimizer.step(state.memory, result.update, rate, state.time)
         weights = plus(state.inner.weights, moved)
@@ -211,6 +242,11 @@ def outer_steps(
         lambda step, sound, _: (step < last) & (sound == step), body, (0, 0, start)
     )
     return state, sound
+
+
+def _count(tasks: TrainingTasks) -> int:
+    """How many tasks these are."""
+    return tasks.batches.rows.shape[0]
 
 
 def _pick(tasks: TrainingTasks, index: tf.Tensor) -> TrainingTasks:

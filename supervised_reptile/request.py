@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from supervised_reptile.cluster import Cluster
 from supervised_reptile.config import Config
 from supervised_reptile.sources import Source
 
@@ -17,3 +18,4 @@ class Request:
     source: Source
     resume: bool = False
     overwrite: bool = False
+    cluster: Cluster | None = None  # of workers that run the same

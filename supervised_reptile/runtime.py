@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 
+from supervised_reptile.cluster import Cluster
+from supervised_reptile.errors import UserError
+from supervised_reptile.meeting import meet
 from supervised_reptile.workers import cores
 
 
-def start_tensorflow(threads: int = 0) -> None:
+def start_tensorflow(threads: int = 0, cluster: Cluster | None = None) -> None:
     """Import TensorFlow and give it `threads` cores (0: all this process may use).
+
+    As one of the workers of `cluster`, if there is one: returns when all of them are there.
 
     Operations run single-threaded, several at a time: tasks are many, their operations small,
     so one thread per task beats several threads per convolution. It also makes every result
     independent of the number of threads, to the last bit. Later calls change nothing.
+
+    Raises:
+      UserError: the worker cannot listen on its address, or others did not come.
     """
     if "tensorflow" in sys.modules:
         return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if cluster:
+        meet(cluster)
+    # Of a lost worker each of several parts of TensorFlow makes half a screen; see `group`.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if cluster else "2")
     # By default TensorFlow builds oneDNN's gradient convolutions anew at every call to save
     # memory; keeping them takes a tenth off the time of an inner step.
     os.environ.setdefault("TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE", "false")
@@ -29,6 +41,8 @@ def start_tensorflow(threads: int = 0) -> None:
 
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(threads or cores())
+        if cluster:
+            _join(cluster)
         tf.config.list_logical_devices()  # starts the runtime, which also has things to say
 
 
@@ -46,6 +60,21 @@ def on_accelerator() -> bool:
     return any(device.device_type != "CPU" for device in tf.config.list_logical_devices())
 
 
+def _join(cluster: Cluster) -> None:
+    """Listen on this worker's address and connect with all others, who are there."""
+    import tensorflow as tf
+
+    # Native code waits, which Python's handler would not interrupt.
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        tf.distribute.MultiWorkerMirroredStrategy()
+    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+        own, reason = cluster.name(cluster.rank), str(error).partition("\n")[0]
+        raise UserError(f"{own} cannot join the others ({reason})") from error
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @contextlib.contextmanager
 def _native_messages_held_back() -> Iterator[None]:
     """Keeps what native code writes to standard error to itself, unless the block fails.
@@ -59,6 +88,8 @@ def _native_messages_held_back() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
+        except UserError:
+            raise
         except BaseException:
             held.seek(0)
             os.write(terminal, held.read())

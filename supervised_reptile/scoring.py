@@ -22,12 +22,12 @@ from supervised_reptile.episodes import (
     sample_tasks,
 )
 from supervised_reptile.errors import Interrupted
-from supervised_reptile.feed import ImageFeed, prefetched
+from supervised_reptile.feed import Fed, ImageFeed, prefetched
 from supervised_reptile.learner import Learner
 from supervised_reptile.looks import plan_looks
 from supervised_reptile.modes import transduction_modes
-from supervised_reptile.run_dir import RunDir
 from supervised_reptile.run_files import evaluation_settings
+from supervised_reptile.shadow_run import AnyRun
 from supervised_reptile.signals import StopSignals
 from supervised_reptile.statistics import accuracy
 
@@ -75,6 +75,7 @@ class Scorer:
         self._image_shape = dataset.image_shape
         self._feed = feed
         self._learner = learner
+        self.group = learner.group
         self.looks = plan_looks(config, dataset)
         self.interval = self.looks.interval
 
@@ -91,7 +92,9 @@ class Scorer:
         ]
         both = Tasks(*(np.concatenate(arrays) for arrays in zip(*episodes, strict=True)))
         mode = transduction_modes(self.config)[0]
-        counts = self._learner.count_correct(self._feed(both), (mode,))[mode]
+        share = self.group.share(2 * plan.episodes)
+        own = Tasks(*(array[share.start : share.stop] for array in both))
+        counts = self._count(self._feed(own) if share else None, 2 * plan.episodes, (mode,))[mode]
         rates = counts.reshape(2, -1).mean(axis=1) / (self.config.way * plan.query_sets)
         return dict(zip(self.monitored, rates.tolist(), strict=True))
 
@@ -119,19 +122,34 @@ class Scorer:
         modes = transduction_modes(self.config)
         shape = evaluation_shape(self.config, query_sets)
         total = self.config.eval_episodes
-        size = episodes_per_call(shape, self._image_shape)
+        size = self.group.size * episodes_per_call(shape, self._image_shape)
         calls = [range(first, min(first + size, total)) for first in range(0, total, size)]
         parts = []
         bar = tqdm(total=total, desc=SPLIT_NAMES[split], unit="episode", disable=None)
+
+        def prepare(tasks: range) -> Fed | None:
+            share = self.group.share(len(tasks))
+            own = tasks[share.start : share.stop]
+            return self._feed(self._sample(split, shape, stream, number, own)) if own else None
+
         with bar, StopSignals() as stop:
-            for tasks, fed in prefetched(
-                calls, lambda tasks: self._feed(self._sample(split, shape, stream, number, tasks))
-            ):
-                parts.append(self._learner.count_correct(fed, modes))
+            for tasks, fed in prefetched(calls, prepare):
+                parts.append(self._count(fed, len(tasks), modes))
                 bar.update(len(tasks))
-                if stop.received:
-                    raise Interrupted("Interrupted; nothing was stored of it.", stop.received)
+                if received := self.group.maximum(stop.received):
+                    raise Interrupted("Interrupted; nothing was stored of it.", received)
         return {mode: np.concatenate([part[mode] for part in parts]) for mode in modes}
+
+    def _count(
+        self, own: Fed | None, episodes: int, modes: tuple[str, ...]
+    ) -> dict[str, np.ndarray]:
+        """Right answers in each of `episodes`, of which this worker counts its `own` share."""
+        counts = np.zeros((len(modes), episodes), np.int32)
+        if own:
+            share = self.group.share(episodes)
+            counted = self._learner.count_correct(own, modes)
+            counts[:, share.start : share.stop] = [counted[mode] for mode in modes]
+        return dict(zip(modes, self.group.sum(counts), strict=True))
 
     def _sample(
         self, split: str, shape: TaskShape, stream: Stream, step: int, tasks: range
@@ -155,7 +173,7 @@ class Judge(Protocol):
 class Monitor:
     """Looks at the accuracies during training: progress bar, metrics, the original's lines."""
 
-    def __init__(self, scorer: Judge, run: RunDir) -> None:
+    def __init__(self, scorer: Judge, run: AnyRun) -> None:
         self._scorer = scorer
         self._run = run
         self.interval = scorer.interval
@@ -180,7 +198,7 @@ class Monitor:
         """Measure, log and show the accuracies after outer step `step`."""
         accuracies = self._scorer.look(step)
         self._run.log(step, accuracies)
-        if self._scorer.config.log_alignment:
+        if self._scorer.config.log_alignment and self._scorer.group.is_chief:
             self._run.log_alignment(step, self._scorer.align(step))
         self.show(step, accuracies)
 
@@ -198,7 +216,7 @@ class Monitor:
         self._bar.set_postfix(shown, refresh=False)
 
 
-def evaluate_splits(scorer: Scorer, run: RunDir | None, splits: tuple[str, ...]) -> None:
+def evaluate_splits(scorer: Scorer, run: AnyRun | None, splits: tuple[str, ...]) -> None:
     """Print the accuracy of each of `splits` as it comes, then store them in the run directory.
 
     Without one, as weights that come along have none, nothing is stored.

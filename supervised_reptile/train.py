@@ -23,6 +23,7 @@ from supervised_reptile.episodes import (
 )
 from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.feed import Fed, ImageFeed, prefetched
+from supervised_reptile.group import ALONE, Group
 from supervised_reptile.learner import Learner
 from supervised_reptile.signals import StopSignals
 
@@ -83,6 +84,7 @@ def train(config: Config, supply: Supply, learner: Learner, run: Run, watcher: W
       Interrupted: SIGINT or SIGTERM came; the state was saved first.
       UserError: the loss diverged (the last checkpoint is from before), or saving failed.
     """
+    stopping = 0
     chunks = plan_chunks(config, supply.longest, watcher.interval, run.step)
     with StopSignals() as stop:
         for chunk, fed in prefetched(chunks, supply.prepare):
@@ -95,18 +97,19 @@ def train(config: Config, supply: Supply, learner: Learner, run: Run, watcher: W
             if (chunk.stop - 1) % watcher.interval == 0:
                 watcher.look(chunk.stop - 1)
             watcher.progress(chunk.stop)
-            stopping = stop.received  # read once: the next signal may come at any time
+            stopping = learner.group.maximum(stop.received)  # read once: the next may come soon
             last = chunk.stop == config.outer_steps
             if last or stopping or chunk.stop % config.save_interval == 0:
                 run.save(chunk.stop)
             if stopping:
                 break
-        if stop.received:
-            raise Interrupted(
-                f"Interrupted; saved after outer step {run.step - 1}. "
-                f"Continue with {flag_of('checkpoint', type(config))} {run.path} --resume",
-                stop.received,
-            )
+        stopping = stopping or learner.group.maximum(stop.received)
+    if stopping:
+        raise Interrupted(
+            f"Interrupted; saved after outer step {run.step - 1}. "
+            f"Continue with {flag_of('checkpoint', type(config))} {run.path} --resume",
+            stopping,
+        )
 
 
 def task_shape(config: Config) -> TaskShape:
@@ -124,27 +127,30 @@ def check_training(config: Config, dataset: Dataset) -> None:
     check_batch(shape, "--inner-batch")
 
 
-def draw(config: Config, pool: ClassPool, shape: TaskShape, chunk: Chunk) -> Tasks:
-    """The tasks of all outer steps of `chunk`, meta-batch by meta-batch."""
+def draw(
+    config: Config, pool: ClassPool, shape: TaskShape, chunk: Chunk, tasks: range | None = None
+) -> Tasks:
+    """The tasks of all outer steps of `chunk`, meta-batch by meta-batch: all, or `tasks`."""
     stream = Stream(config.seed, Purpose.TRAIN)
-    return sample_tasks(
-        pool, shape, stream, range(chunk.start, chunk.stop), range(config.meta_batch)
-    )
+    tasks = range(config.meta_batch) if tasks is None else tasks
+    return sample_tasks(pool, shape, stream, range(chunk.start, chunk.stop), tasks)
 
 
-def image_supply(config: Config, dataset: Dataset, feed: ImageFeed) -> Supply:
-    """The tasks of classes of images."""
+def image_supply(config: Config, dataset: Dataset, feed: ImageFeed, group: Group = ALONE) -> Supply:
+    """The tasks of classes of images; in a group, this worker's share of each meta-batch."""
     pool, shape = dataset.pools["train"], task_shape(config)
+    tasks = group.share(config.meta_batch)
 
     def prepare(chunk: Chunk) -> Fed:
-        return feed(draw(config, pool, shape, chunk))
+        return feed(draw(config, pool, shape, chunk, tasks))
 
-    return Supply(prepare, longest_call(config, dataset.image_shape))
+    return Supply(prepare, longest_call(config, dataset.image_shape, group.size))
 
 
-def longest_call(config: Config, image_shape: tuple[int, int, int]) -> int:
+def longest_call(config: Config, image_shape: tuple[int, int, int], workers: int = 1) -> int:
     """Outer steps that one compiled call may do on images."""
-    images = config.meta_batch * config.inner_steps * config.inner_batch
+    tasks = math.ceil(config.meta_batch / workers)
+    images = tasks * config.inner_steps * config.inner_batch
     if config.algorithm == "maml":
         images *= MAML_SLOWER
     return max(1, min(100, PIXELS_PER_CALL // (images * math.prod(image_shape))))

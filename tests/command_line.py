@@ -114,14 +114,18 @@ class Cue(NamedTuple):
 
 
 def execute(
-    *arguments: object, cue: Cue | None = None, program: Sequence[str] = (str(SCRIPT),)
+    *arguments: object,
+    cue: Cue | None = None,
+    program: Sequence[str] = (str(SCRIPT),),
+    workers: int = 0,
 ) -> Outcome:
     """`run_omniglot.py` in a process of its own, stopped by a signal if there is a `cue`.
 
     program: what Python is to run instead of it.
+    workers: how many of them `reptile launch` runs, which then gets the signal; 0: without it.
     """
     lines, seen = [], 0
-    with started(*arguments, program=program) as process:
+    with started(*arguments, program=program, workers=workers) as process:
         for line in process.stdout:
             lines.append(line)
             if cue and line.startswith(cue.start):
@@ -134,13 +138,16 @@ def execute(
 
 @contextlib.contextmanager
 def started(
-    *arguments: object, program: Sequence[str] = (str(SCRIPT),)
+    *arguments: object, program: Sequence[str] = (str(SCRIPT),), workers: int = 0
 ) -> Iterator[subprocess.Popen]:
     """A running `run_omniglot.py` with its output to be read; ended with the block at the latest.
 
+    With `workers` it is `reptile launch` that runs as many of them.
+
     Messages to standard error are collected meanwhile; `finish` returns them.
     """
-    words = [sys.executable, *program, *map(str, arguments)]
+    words = [sys.executable, *(launcher(workers) if workers else ()), *program]
+    words += map(str, arguments)
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.messages = []
     process.collector = threading.Thread(target=lambda: process.messages.extend(process.stderr))
@@ -156,6 +163,11 @@ def started(
         process.collector.join()
         process.stdout.close()
         process.stderr.close()
+
+
+def launcher(workers: int) -> tuple[str, ...]:
+    """What Python is told to run `reptile launch`, up to the command that it launches."""
+    return ("-m", "supervised_reptile", "launch", "--workers", str(workers), "--")
 
 
 def finish(process: subprocess.Popen) -> tuple[int, str]:

@@ -1,0 +1,35 @@
+"""`reptile launch`: one training run by several processes of this machine."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from supervised_reptile.launch import launch
+
+EPILOG = """\b
+Examples:
+  reptile launch --workers 2 -- run_omniglot.py --meta-batch 8 --checkpoint runs/o55
+  reptile launch --workers 3 -- run_omniglot.py --checkpoint runs/o55 --resume
+  reptile launch --workers 2 -- reptile train DIR --meta-batch 8
+"""
+
+
+@click.command(
+    "launch",
+    help="Run COMMAND, one of the run scripts or `reptile train`, by several processes on this "
+    "machine that share every meta-batch and every evaluation. The result is that of one process "
+    "up to the order of summation; --resume continues with any number of workers. Each worker gets "
+    "its part of the cores. For several machines see docs/scaling.md.",
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--workers", type=click.IntRange(min=1), required=True, help="How many processes to start."
+)
+@click.argument("command", nargs=-1, required=True, metavar="-- COMMAND...", type=click.UNPROCESSED)
+@click.pass_context
+def command(context: click.Context, workers: int, command: tuple[str, ...]) -> None:
+    words = [sys.executable, *command] if command[0].endswith(".py") else list(command)
+    context.exit(launch(words, workers))

@@ -1,0 +1,81 @@
+"""The small problem trained by every algorithm: by itself, or as a worker of a group.
+
+As a program it is one of the workers of TF_CONFIG; the chief writes the weights to OUT.npz:
+
+    python small_workers.py OUT.npz
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+
+from supervised_reptile import cluster
+from supervised_reptile.runtime import start_tensorflow
+
+if __name__ == "__main__":  # before `small_problem` does it, without a cluster
+    start_tensorflow(cluster=cluster.read_cluster())
+
+import small_problem as small
+from small_problem import ADAM, SGD
+from test_outer import ALGORITHMS
+
+from supervised_reptile.episodes import Purpose, Stream, TaskShape, sample_tasks
+from supervised_reptile.group import Group, group_of
+from supervised_reptile.learner import Learner
+from supervised_reptile.models import Reading, logits, unpack
+
+META_BATCH, STEP_SIZES = 5, np.array([0.8, 0.5])
+
+
+def learners(group: Group) -> Iterator[tuple[str, Learner, TaskShape]]:
+    """Every way to compute an outer step's sums, with the tasks to train on."""
+    plain = small.classifier(ADAM)
+    for name, shape in ALGORITHMS.items():
+        yield name, Learner(plain, small.some_weights(), group=group), shape
+    reptile = ALGORITHMS["reptile"]
+    sgd = small.classifier(SGD)
+    yield "sgd", Learner(sgd, small.some_weights(), group=group), reptile
+    maml = sgd._replace(second_order=True)
+    yield "maml", Learner(maml, small.some_weights(), group=group), ALGORITHMS["foml"]
+    adam = Learner(plain, small.some_weights(), outer_optimizer="adam", group=group)
+    yield "outer adam", adam, reptile
+    reading = Reading(small.MAX_VALUE, products=True)
+    stacked = plain._replace(
+        predict=lambda weights, images: logits(
+            small.NET, unpack(small.NET, weights), images, reading
+        ),
+        stacked=True,
+    )
+    yield "stacked", Learner(stacked, small.some_weights(), group=group), reptile
+
+
+def train(group: Group) -> dict[str, np.ndarray]:
+    """Weights and second moments after two outer steps, float64 [2, P], by algorithm."""
+    ends = {}
+    share = group.share(META_BATCH)
+    for name, learner, shape in learners(group):
+        steps = range(len(STEP_SIZES))
+        tasks = sample_tasks(small.POOL, shape, Stream(3, Purpose.TRAIN), steps, share)
+        assert learner.train(small.fed(tasks), STEP_SIZES) == len(steps)
+        ends[name] = np.stack([learner.weights.numpy(), learner.second_moment.numpy()])
+    return ends
+
+
+def main(out: str) -> None:
+    cluster.LONGEST_RING = 3  # so that four are a grid already
+    group = group_of(cluster.read_cluster())
+    ends = train(group)
+    for name, end in ends.items():  # replicas that drift apart would never be noticed
+        assert np.array_equal(group.broadcast(end), end), name
+    assert group.broadcast_text("Grüße" if group.is_chief else "") == "Grüße"
+    assert group.maximum(group.rank) == group.size - 1
+    if group.is_chief:
+        np.savez(out, **ends)
+    group.maximum(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
