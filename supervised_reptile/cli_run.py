@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -23,6 +23,22 @@ Examples:
 """
 
 
+class Parsed(NamedTuple):
+    """A command line that trains or evaluates, understood."""
+
+    config: Config
+    explicit: frozenset[str]  # fields of it that were given, not defaulted
+    own: dict[str, Any]  # values of the parameters that only `source.load` takes
+    resume: bool
+    overwrite: bool
+
+
+class RunCommand(click.Command):
+    """A command of `run_command`."""
+
+    source: Source  # the data that it trains on
+
+
 def run_command(
     script: str,
     help: str,
@@ -30,7 +46,7 @@ def run_command(
     parameters: Sequence[Callable] = (),
     omit: tuple[str, ...] = (),
     **defaults: Any,
-) -> click.Command:
+) -> RunCommand:
     """A command that trains and evaluates on one kind of data.
 
     Args:
@@ -49,6 +65,7 @@ def run_command(
         return config_options(omit, **defaults)(command)
 
     @click.command(
+        cls=RunCommand,
         help=help,
         epilog=EPILOG.format(script=script),
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -58,19 +75,19 @@ def run_command(
     @click.option("--resume", is_flag=True, help="Continue the run in the --checkpoint directory.")
     @click.option("--overwrite", is_flag=True, help="Replace the run in --checkpoint by a new one.")
     @click.pass_context
-    def command(context: click.Context, **values: Any) -> None:
-        explicit = {
-            name
-            for name in values
-            if context.get_parameter_source(name) == ParameterSource.COMMANDLINE
-        }
-        execute(values, explicit, source)
+    def command(context: click.Context, **_: Any) -> None:
+        execute(interpret(context), source)
 
+    command.source = source
     return command
 
 
-def execute(values: dict[str, Any], explicit: set[str], source: Source) -> None:
-    """Check the flags, then import TensorFlow and run."""
+def interpret(context: click.Context) -> Parsed:
+    """What the flags of a RunCommand's context ask for (click.UsageError if that is absurd)."""
+    values = dict(context.params)
+    explicit = {
+        name for name in values if context.get_parameter_source(name) == ParameterSource.COMMANDLINE
+    }
     resume, overwrite = values.pop("resume"), values.pop("overwrite")
     if values.pop("foml"):
         if "algorithm" in explicit and values["algorithm"] != "foml":
@@ -87,8 +104,13 @@ def execute(values: dict[str, Any], explicit: set[str], source: Source) -> None:
     own = {name: values.pop(name) for name in set(values) - set(Config.__dataclass_fields__)}
     config = config_from_flags(values, explicit)
     known = frozenset(explicit & set(Config.__dataclass_fields__))
-    start_tensorflow(config.threads)
+    return Parsed(config, known, own, resume, overwrite)
+
+
+def execute(parsed: Parsed, source: Source) -> None:
+    """Import TensorFlow and run."""
+    start_tensorflow(parsed.config.threads)
     from supervised_reptile.experiment import Request, run_experiment
 
-    load = partial(source.load, **own)
-    run_experiment(Request(config, known, source._replace(load=load), resume, overwrite))
+    source = source._replace(load=partial(source.load, **parsed.own))
+    run_experiment(Request(parsed.config, parsed.explicit, source, parsed.resume, parsed.overwrite))

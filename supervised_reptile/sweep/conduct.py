@@ -1,0 +1,179 @@
+"""Conducting a sweep: Ray runs the trials, the study chooses them, the table shows them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+
+from supervised_reptile.errors import Interrupted, UserError
+from supervised_reptile.signals import StopSignals
+from supervised_reptile.sweep.board import show_board
+from supervised_reptile.sweep.live import LiveTable
+from supervised_reptile.sweep.space import COMMANDS, context_of, extremes
+from supervised_reptile.sweep.standing import FAILED, Standing, stored_standing
+from supervised_reptile.sweep.study import Study
+from supervised_reptile.sweep.trials import SPLIT, Plan, make_trial
+
+OBJECT_STORE_BYTES = 80 * 2**20  # about the least that Ray takes; trials send it a few numbers
+LOST_WORKERS = 3  # of one trial, until it counts as failed
+QUIET = {  # Ray reads these when it is imported
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+}
+# Without an address Ray listens on the loopback interface alone, as it does on a Mac.
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+
+
+def run_sweep(plan: Plan) -> None:
+    """Run what is not finished of a sweep, and show how it came out.
+
+    Raises:
+      UserError: some trials failed (the others were run), or the data have no validation classes.
+      Interrupted: SIGINT or SIGTERM came; the running trials have saved.
+    """
+    _check_data(plan)
+    with _ray(plan):
+        if plan.address and plan.address.startswith("ray://"):
+            _on_the_cluster(plan)
+        else:
+            conduct(plan)
+
+
+def _check_data(plan: Plan) -> None:
+    """Read the images once, which also fills the cache that trials read."""
+    if plan.address and plan.address.startswith("ray://"):
+        return  # they are there, and perhaps not here
+    trial = make_trial(plan, 0, next(iter(extremes(plan.space))))
+    config, own = context_of(plan.space.command, list(trial.words[1:]))
+    dataset = COMMANDS[plan.space.command].source.load(config, **own)
+    if SPLIT not in dataset.pools:
+        raise UserError(
+            f"{plan.data_dir} has no validation classes, by which a sweep chooses: hold some out "
+            "(--val-classes; of your own images by --split)"
+        )
+
+
+@contextlib.contextmanager
+def _ray(plan: Plan) -> Iterator[None]:
+    """A connection to the cluster, or to a small one of our own on this machine."""
+    os.environ.update(QUIET)
+    if not plan.address:
+        os.environ.update(LOOPBACK)
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    import ray
+
+    logs = {"logging_level": logging.ERROR, "log_to_driver": False}
+    try:
+        if plan.address:
+            ray.init(address=plan.address, **logs)
+        else:
+            ray.init(
+                num_cpus=plan.threads * (plan.jobs or 1),
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                **logs,
+            )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        where = f"--address {plan.address}: no Ray cluster there" if plan.address else "Ray"
+        raise UserError(f"{where} ({reason})") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def conduct(plan: Plan) -> None:
+    """`run_sweep` where Ray is connected to already."""
+    from ray import tune
+
+    from supervised_reptile.sweep.search import (
+        Display,
+        StopWhen,
+        StudySearch,
+        replay,
+        scheduler_of,
+    )
+    from supervised_reptile.sweep.trainable import TrialRun
+
+    study = Study(plan.out, plan.space)
+    before = standings(plan, study)
+    table = LiveTable(list(plan.space.dimensions), plan.trials)
+    table.start(before)
+    with StopSignals() as stop:
+        search = StudySearch(plan, study, lambda: bool(stop.received))
+        scheduler = scheduler_of(plan.space.early_stopping)
+        told = {asked.number for asked in study.trials if asked.value is not None}
+        replay(scheduler, [s.trial for s in before if s.trial.number in told])
+        trainable = tune.with_parameters(TrialRun, plan=plan)
+        folder = plan.out / "ray"
+        shutil.rmtree(folder, ignore_errors=True)
+        tune.Tuner(
+            tune.with_resources(trainable, {"cpu": plan.threads, "gpu": plan.gpus}),
+            tune_config=tune.TuneConfig(
+                search_alg=search,
+                scheduler=scheduler,
+                num_samples=-1,
+                trial_name_creator=_ray_name,
+                trial_dirname_creator=_ray_name,
+            ),
+            run_config=tune.RunConfig(
+                name=folder.name,
+                storage_path=str(folder.parent),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                failure_config=tune.FailureConfig(max_failures=LOST_WORKERS),
+                callbacks=[Display(table, search)],
+                stop=StopWhen(lambda: bool(stop.received)),
+                verbose=0,
+            ),
+        ).fit()
+    shutil.rmtree(folder, ignore_errors=True)
+    table.erase()
+    _end(plan, study, search.ended, stop.received)
+
+
+def _ray_name(trial) -> str:
+    """What Ray calls a trial, and its folder."""
+    return f"{trial.config['number']:03d}"
+
+
+def standings(plan: Plan, study: Study, failures: dict[int, str] | None = None) -> list[Standing]:
+    """How all trials of the study stand by their directories; `failures`: by their numbers."""
+    found = []
+    for asked in study.trials:
+        trial = make_trial(plan, asked.number, asked.point)
+        failure = (failures or {}).get(asked.number, "")
+        mode = plan.space.mode(trial.config)
+        found.append(stored_standing(trial, mode, asked.value is not None, failure))
+    return found
+
+
+def _end(plan: Plan, study: Study, ended: list[Standing], signal_number: int) -> None:
+    """The board, and the exception that says what is left to do."""
+    failures = {s.trial.number: s.failure for s in ended if s.status == FAILED}
+    show_board(plan, standings(plan, study, failures))
+    if signal_number:
+        raise Interrupted(
+            "Interrupted; running trials have saved. Continue with the same command and --resume",
+            signal_number,
+        )
+    if failures:
+        numbers = ", ".join(f"{number:03d}" for number in failures)
+        raise UserError(f"trials failed: {numbers}. Try them again with the same command, --resume")
+
+
+def _on_the_cluster(plan: Plan) -> None:
+    """`conduct` on the head node, whose output Ray passes on; what it raises is raised here."""
+    import ray
+
+    task = ray.remote(num_cpus=0)(conduct)
+    try:
+        ray.get(task.remote(plan))
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None
