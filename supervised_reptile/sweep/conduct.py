@@ -15,7 +15,7 @@ from supervised_reptile.sweep.live import LiveTable
 from supervised_reptile.sweep.space import COMMANDS, context_of, extremes
 from supervised_reptile.sweep.standing import FAILED, Standing, stored_standing
 from supervised_reptile.sweep.study import Study
-from supervised_reptile.sweep.trials import SPLIT, Plan, make_trial
+from supervised_reptile.sweep.trials import SPLIT, Plan, make_trial, wait_until_free
 
 OBJECT_STORE_BYTES = 80 * 2**20  # about the least that Ray takes; trials send it a few numbers
 LOST_WORKERS = 3  # of one trial, until it counts as failed
@@ -37,9 +37,11 @@ def run_sweep(plan: Plan) -> None:
       UserError: some trials failed (the others were run), or the data have no validation classes.
       Interrupted: SIGINT or SIGTERM came; the running trials have saved.
     """
-    _check_data(plan)
-    with _ray(plan):
-        if plan.address and plan.address.startswith("ray://"):
+    remote = bool(plan.address) and plan.address.startswith("ray://")
+    if not remote:  # else they are there, and perhaps not here
+        _check_data(plan)
+    with _ray(plan, remote):
+        if remote:
             _on_the_cluster(plan)
         else:
             conduct(plan)
@@ -47,8 +49,6 @@ def run_sweep(plan: Plan) -> None:
 
 def _check_data(plan: Plan) -> None:
     """Read the images once, which also fills the cache that trials read."""
-    if plan.address and plan.address.startswith("ray://"):
-        return  # they are there, and perhaps not here
     trial = make_trial(plan, 0, next(iter(extremes(plan.space))))
     config, own = context_of(plan.space.command, list(trial.words[1:]))
     dataset = COMMANDS[plan.space.command].source.load(config, **own)
@@ -60,7 +60,7 @@ def _check_data(plan: Plan) -> None:
 
 
 @contextlib.contextmanager
-def _ray(plan: Plan) -> Iterator[None]:
+def _ray(plan: Plan, with_output: bool) -> Iterator[None]:
     """A connection to the cluster, or to a small one of our own on this machine."""
     os.environ.update(QUIET)
     if not plan.address:
@@ -68,7 +68,7 @@ def _ray(plan: Plan) -> Iterator[None]:
     logging.getLogger("ray").setLevel(logging.ERROR)
     import ray
 
-    logs = {"logging_level": logging.ERROR, "log_to_driver": False}
+    logs = {"logging_level": logging.ERROR, "log_to_driver": with_output}
     try:
         if plan.address:
             ray.init(address=plan.address, **logs)
@@ -135,6 +135,8 @@ def conduct(plan: Plan) -> None:
         ).fit()
     shutil.rmtree(folder, ignore_errors=True)
     table.erase()
+    for trial in search.running:
+        wait_until_free(trial.path)
     _end(plan, study, search.ended, stop.received)
 
 
@@ -172,8 +174,26 @@ def _on_the_cluster(plan: Plan) -> None:
     """`conduct` on the head node, whose output Ray passes on; what it raises is raised here."""
     import ray
 
-    task = ray.remote(num_cpus=0)(conduct)
+    task = ray.remote(num_cpus=0)(_conducted).remote(plan)
     try:
-        ray.get(task.remote(plan))
-    except ray.exceptions.RayTaskError as error:
-        raise error.cause from None
+        failure, signal_number = ray.get(task)
+    except KeyboardInterrupt:
+        ray.cancel(task)  # as SIGINT, there
+        failure, signal_number = ray.get(task)
+    if signal_number:
+        raise Interrupted(failure, signal_number)
+    if failure:
+        raise UserError(failure)
+
+
+def _conducted(plan: Plan) -> tuple[str, int]:
+    """`conduct`, and what it raised: the message, and the signal's number if there was one."""
+    os.environ.update(QUIET)
+    try:
+        _check_data(plan)
+        conduct(plan)
+    except UserError as error:
+        return str(error), 0
+    except Interrupted as stop:
+        return str(stop), stop.signal_number
+    return "", 0

@@ -106,9 +106,10 @@ def read_value(option: click.Option, written: Any) -> Value:
         if not is_switch:
             raise UserError(f"{name} = {written!r}: {quotes}")
     try:
-        return option.type.convert(written, option, None)
+        converted = option.type.convert(written, option, None)
     except click.BadParameter as error:
         raise UserError(f"{name} = {written}: {error.message}") from error
+    return written if isinstance(written, str) else converted
 
 
 def flag_name(option: click.Option) -> str:

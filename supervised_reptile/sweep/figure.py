@@ -15,7 +15,8 @@ from supervised_reptile.sweep.standing import FINISHED, STOPPED, Standing, shown
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PANELS_A_ROW = 3
+WIDEST = 3  # panels in a row
+TICKS = (1.0, 2.0, 5.0)  # of every power of ten on a logarithmic axis
 BLUE, ORANGE = COLORS[0], COLORS[1]
 
 
@@ -24,7 +25,8 @@ def draw(space: Space, ranked: Sequence[Standing], path: Path) -> None:
     from matplotlib.figure import Figure  # slow to import, and not everybody plots
 
     names = list(space.dimensions)
-    columns = min(PANELS_A_ROW, len(names))
+    columns = len(names) if len(names) <= WIDEST else math.ceil(math.sqrt(len(names)))
+    columns = min(WIDEST, columns)
     rows = math.ceil(len(names) / columns)
     figure = Figure(figsize=(0.9 + 3.4 * columns, 0.8 + 3.1 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).flatten()
@@ -73,7 +75,7 @@ def _places(axes: Axes, name: str, dimension: Dimension):
     """Where values stand on the x axis: listed ones side by side, others to scale."""
     if not isinstance(dimension, Choices):
         if dimension.log:
-            axes.set_xscale("log")
+            _label_powers(axes)
         elif dimension.integer:
             axes.xaxis.get_major_locator().set_params(integer=True)
         return lambda value: value
@@ -81,3 +83,13 @@ def _places(axes: Axes, name: str, dimension: Dimension):
     axes.set_xticks(range(len(values)), [shown_value(value) for value in values])
     axes.set_xlim(-0.5, len(values) - 0.5)
     return values.index
+
+
+def _label_powers(axes: Axes) -> None:
+    """A logarithmic x axis whose labels are plain numbers, also where it spans little."""
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=TICKS))
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_formatter(NullFormatter())

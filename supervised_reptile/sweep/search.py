@@ -36,9 +36,14 @@ class StudySearch(Searcher):
         super().__init__(metric="accuracy", mode="max")
         self._plan, self._study, self._stopping = plan, study, stopping
         self._again = [asked for asked in study.trials if asked.value is None]
-        self._running: dict[str, Trial] = {}
+        self._running: dict[str, Trial] = {}  # by Tune's names
         self.trials: dict[int, Trial] = {}  # given to Tune, by their number
         self.ended: list[Standing] = []  # in this process, in the order of their ends
+
+    @property
+    def running(self) -> list[Trial]:
+        """Given to Tune, and not ended."""
+        return list(self._running.values())
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial for Tune; None as long as there is no room, FINISHED at the end."""

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import time
-from pathlib import Path
 from typing import Any
 
 from ray import tune
 
-from supervised_reptile.errors import UserError
 from supervised_reptile.processes import last_lines, start_run
-from supervised_reptile.run_files import holds_run, lock
-from supervised_reptile.sweep.trials import Look, Plan, final_accuracy, make_trial, read_looks
+from supervised_reptile.run_files import holds_run
+from supervised_reptile.sweep.trials import (
+    PATIENCE,
+    POLL_SECONDS,
+    Look,
+    Plan,
+    final_accuracy,
+    make_trial,
+    read_looks,
+    wait_until_free,
+)
 
-POLL_SECONDS = 0.2
 LONGEST_STEP = 1.0  # seconds without news after which Tune is told the old: it may want to stop
-PATIENCE = 120.0  # seconds to wait for an earlier process of this run, or for this one to save
 SHOWN_LINES = 5  # of what a failed trial printed
 
 
@@ -37,7 +42,7 @@ class TrialRun(tune.Trainable):
         if final_accuracy(self._trial, self._mode):
             return
         path = self._trial.path
-        _wait_until_free(path)
+        wait_until_free(path)  # an earlier process may have lost its node, and be about to save
         words = [*self._trial.words, *["--resume"] * holds_run(path)]
         self._process, self._log = start_run(words, self._trial.log)
 
@@ -83,18 +88,3 @@ class TrialRun(tune.Trainable):
             self._process.kill()
             self._process.wait()
         self._log.close()
-
-
-def _wait_until_free(path: Path) -> None:
-    """Wait for a process of this run that lost its node, or its sweep, and is about to save."""
-    if not path.exists():
-        return
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            lock(path).close()
-            return
-        except UserError:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(POLL_SECONDS)
