@@ -22,6 +22,7 @@ from supervised_reptile.sweep.trials import (
 )
 
 LONGEST_STEP = 1.0  # seconds without news after which Tune is told the old: it may want to stop
+MOST_RESULTS = 100  # of a trial that Tune hears of, however many looks there are
 SHOWN_LINES = 5  # of what a failed trial printed
 
 
@@ -63,9 +64,9 @@ class TrialRun(tune.Trainable):
             time.sleep(POLL_SECONDS)
 
     def _next_look(self) -> Look | None:
-        """The first look that was not reported; all of them in order, so that none is missed."""
-        looks = read_looks(self._trial.path)
-        return next((look for look in looks if look.steps > self._reported), None)
+        """The first look that is news, in their order, so that early stopping misses no rung."""
+        news = self._reported + self._trial.config.outer_steps / MOST_RESULTS
+        return next((look for look in read_looks(self._trial.path) if look.steps >= news), None)
 
     def _result(self) -> dict[str, Any]:
         if accuracy := final_accuracy(self._trial, self._mode):
