@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import time
 from typing import Any
@@ -16,6 +17,7 @@ from supervised_reptile.sweep.trials import (
     Look,
     Plan,
     final_accuracy,
+    holds_sweep,
     make_trial,
     read_looks,
     wait_until_free,
@@ -40,6 +42,13 @@ class TrialRun(tune.Trainable):
         self._reported = 0
         self._last: dict[str, Any] = {"percent": 0.0}
         self._process: subprocess.Popen | None = None
+        self._obstacle = ""
+        if not holds_sweep(plan.out):
+            self._obstacle = (
+                f"{plan.out} is empty on {platform.node()}: --out has to be a folder that all "
+                "machines share"
+            )
+            return
         if final_accuracy(self._trial, self._mode):
             return
         path = self._trial.path
@@ -72,7 +81,7 @@ class TrialRun(tune.Trainable):
         if accuracy := final_accuracy(self._trial, self._mode):
             found = {"accuracy": accuracy.mean, "half_width": accuracy.half_width}
             return {"percent": 100.0, **found, "done": True}
-        lines = last_lines(self._trial.log, SHOWN_LINES)
+        lines = [self._obstacle] if self._obstacle else last_lines(self._trial.log, SHOWN_LINES)
         code = self._process.returncode if self._process else None
         if code is not None and code < 0:
             lines.append(f"ended by signal {-code}")
