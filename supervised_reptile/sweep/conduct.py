@@ -20,6 +20,7 @@ from supervised_reptile.sweep.trials import SPLIT, Plan, make_trial, wait_until_
 OBJECT_STORE_BYTES = 80 * 2**20  # about the least that Ray takes; trials send it a few numbers
 LOST_WORKERS = 3  # of one trial, until it counts as failed
 QUIET = {  # Ray reads these when it is imported
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -59,13 +60,18 @@ def _check_data(plan: Plan) -> None:
         )
 
 
+def _quiet() -> None:
+    """Leave the talking to the live table."""
+    os.environ.update(QUIET)
+    logging.getLogger("ray").setLevel(logging.ERROR)
+
+
 @contextlib.contextmanager
 def _ray(plan: Plan, with_output: bool) -> Iterator[None]:
     """A connection to the cluster, or to a small one of our own on this machine."""
-    os.environ.update(QUIET)
+    _quiet()
     if not plan.address:
         os.environ.update(LOOPBACK)
-    logging.getLogger("ray").setLevel(logging.ERROR)
     import ray
 
     logs = {"logging_level": logging.ERROR, "log_to_driver": with_output}
@@ -74,6 +80,7 @@ def _ray(plan: Plan, with_output: bool) -> Iterator[None]:
             ray.init(address=plan.address, **logs)
         else:
             ray.init(
+                address="local",  # never what another program has started here
                 num_cpus=plan.threads * (plan.jobs or 1),
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
@@ -152,7 +159,7 @@ def standings(plan: Plan, study: Study, failures: dict[int, str] | None = None) 
         trial = make_trial(plan, asked.number, asked.point)
         failure = (failures or {}).get(asked.number, "")
         mode = plan.space.mode(trial.config)
-        found.append(stored_standing(trial, mode, asked.value is not None, failure))
+        found.append(stored_standing(trial, mode, asked.value, failure))
     return found
 
 
@@ -174,12 +181,19 @@ def _on_the_cluster(plan: Plan) -> None:
     """`conduct` on the head node, whose output Ray passes on; what it raises is raised here."""
     import ray
 
-    task = ray.remote(num_cpus=0)(_conducted).remote(plan)
+    task = ray.remote(num_cpus=0)(_conducted).options(name="sweep").remote(plan)
     try:
-        failure, signal_number = ray.get(task)
-    except KeyboardInterrupt:
-        ray.cancel(task)  # as SIGINT, there
-        failure, signal_number = ray.get(task)
+        try:
+            failure, signal_number = ray.get(task)
+        except KeyboardInterrupt:
+            ray.cancel(task)  # as SIGINT, there
+            failure, signal_number = ray.get(task)
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise UserError(
+            f"{plan.address}: the sweep could not run there ({reason}); all of its machines need "
+            "this program and its extra, pip install '.[sweep]'"
+        ) from error
     if signal_number:
         raise Interrupted(failure, signal_number)
     if failure:
@@ -188,7 +202,7 @@ def _on_the_cluster(plan: Plan) -> None:
 
 def _conducted(plan: Plan) -> tuple[str, int]:
     """`conduct`, and what it raised: the message, and the signal's number if there was one."""
-    os.environ.update(QUIET)
+    _quiet()
     try:
         _check_data(plan)
         conduct(plan)

@@ -22,6 +22,7 @@ from supervised_reptile.sweep.standing import (
 from supervised_reptile.sweep.study import Asked, Study
 from supervised_reptile.sweep.trials import Plan, Trial, make_trial, read_looks
 
+WORKERS_DIED = "its worker died, or could not start, several times"
 WHOLE = 100  # percent: when no rule stops a trial any more
 
 
@@ -72,11 +73,16 @@ class StudySearch(Searcher):
             return  # it goes on next time
         standing = standing_of(trial, result or {}, ended=True)
         if error:
-            failure = standing.failure or "its worker died, or could not start, again and again"
-            standing = standing._replace(status=FAILED, failure=failure)
+            standing = standing._replace(status=FAILED, failure=WORKERS_DIED)
         self.ended.append(standing)
         if standing.status != FAILED:
             self._study.tell(trial.number, standing.accuracy)
+
+    def explain(self, number: int, reason: str) -> None:
+        """Why the workers of a trial died."""
+        for i, standing in enumerate(self.ended):
+            if standing.trial.number == number and standing.failure == WORKERS_DIED:
+                self.ended[i] = standing._replace(failure=f"{WORKERS_DIED}, at last: {reason}")
 
     def save(self, checkpoint_path: str) -> None:
         """Tune wants a file; the study has its own."""
@@ -153,6 +159,11 @@ class Display(Callback):
         self._table.say(
             f"trial {trial.config['number']:03d} lost its worker; it continues on another"
         )
+
+    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        """Workers died too often."""
+        lines = str(trial.get_error() or "").strip().splitlines()
+        self._search.explain(trial.config["number"], "".join(lines[-1:]))
 
     def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
         """Between any two events."""

@@ -31,25 +31,22 @@ class Standing(NamedTuple):
         return ORDER.index(self.status), -(self.accuracy or 0.0)
 
 
-def stored_standing(trial: Trial, mode: str, told: bool, failure: str = "") -> Standing:
+def stored_standing(trial: Trial, mode: str, value: float | None, failure: str = "") -> Standing:
     """What the run directory tells of a trial that is not running.
 
-    told: whether its end was told to the search.
+    value: what was told to the search at its end; None if it has none.
     """
     if accuracy := final_accuracy(trial, mode):
         seconds = read_evaluations(trial.path)[-1]["training_seconds"]
         steps = trial.config.outer_steps
         return Standing(trial, FINISHED, accuracy.mean, accuracy.half_width, steps, seconds)
-    status = STOPPED if told else FAILED if failure else UNFINISHED
+    status = STOPPED if value is not None else FAILED if failure else UNFINISHED
     looks = read_looks(trial.path)
-    last = looks[-1] if looks else None
-    return Standing(
-        trial,
-        status,
-        last.accuracy if last else None,
-        steps=last.steps if last else 0,
-        failure=failure,
-    )
+    if not looks:
+        return Standing(trial, status, failure=failure)
+    # The process may have gone on for a moment after the look that decided.
+    look = next((look for look in looks if look.accuracy == value), looks[-1])
+    return Standing(trial, status, look.accuracy, steps=look.steps, failure=failure)
 
 
 def shown_value(value: Value) -> str:

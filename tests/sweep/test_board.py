@@ -30,7 +30,11 @@ NO_LOOKS: tuple[float, ...] = ()
 
 
 def standing(
-    plan: Plan, number: int, looks: tuple[float, ...], share: float | None, told: bool = True
+    plan: Plan,
+    number: int,
+    looks: tuple[float, ...],
+    share: float | None,
+    value: float | None = 0.5,
 ) -> Standing:
     """A trial with looks every 10 outer steps, and, with a `share` of right answers, an end."""
     point = {"learning-rate": 1e-3 * (1 + number), "meta-step": 1.0 if number % 2 else 0.5}
@@ -42,7 +46,8 @@ def standing(
     if share is not None:
         counts = np.random.default_rng(number).binomial(5, share, 200)
         write_result(trial.path, {"non_transductive_val": counts}, outer_steps=80)
-    return stored_standing(trial, "non_transductive", told, "" if told else "the loss diverged")
+    failure = "the loss diverged" if value is None else ""
+    return stored_standing(trial, "non_transductive", value, failure)
 
 
 @pytest.fixture
@@ -53,9 +58,9 @@ def plan(tmp_path: Path) -> Plan:
 @pytest.fixture
 def standings(plan: Plan) -> list[Standing]:
     return [
-        standing(plan, 0, (0.2, 0.9, 0.9), None),
+        standing(plan, 0, (0.2, 0.8, 0.9), None, value=0.8),
         standing(plan, 1, (0.2, 0.4), 0.5),
-        standing(plan, 2, (0.2,), None, told=False),
+        standing(plan, 2, (0.2,), None, value=None),
         standing(plan, 3, (0.2, 0.4), 0.8),
     ]
 
@@ -70,7 +75,8 @@ def test_finished_trials_come_first_then_stopped_then_failed(
     assert float(rows[0]["accuracy"]) == standings[3].accuracy > 0.7
     assert float(rows[0]["half_width"]) > 0
     assert rows[2]["half_width"] == ""
-    assert (rows[2]["outer_steps"], rows[2]["outer_steps_planned"]) == ("21", "80")
+    assert (rows[2]["outer_steps"], rows[2]["outer_steps_planned"]) == ("11", "80")
+    assert float(rows[2]["accuracy"]) == 0.8  # where it was stopped, a look before its end
     assert rows[0]["--learning-rate"] == "0.004"
     assert rows[0]["run"] == str(standings[3].trial.path)
     assert (plan.out / "objective.png").read_bytes().startswith(b"\x89PNG")
@@ -107,7 +113,7 @@ def test_a_sweep_is_a_study_for_the_report(plan: Plan, standings: list[Standing]
 
 
 def test_nothing_finished_has_no_winner(plan: Plan, capsys: pytest.CaptureFixture) -> None:
-    show_board(plan, [standing(plan, 0, NO_LOOKS, None, told=False)])
+    show_board(plan, [standing(plan, 0, NO_LOOKS, None, value=None)])
     printed = capsys.readouterr().out
     assert "failed" in printed
     assert "run_omniglot.py" not in printed

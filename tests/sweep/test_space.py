@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -237,3 +239,23 @@ def test_data_without_validation_classes_are_refused(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         Image.new("L", (8, 8)).save(tmp_path / name / "only.png")
     assert "--split" in sweep(tmp_path, text, "--trials", 3, code=1)
+
+
+def test_engines_are_imported_only_for_a_sweep(tmp_path: Path) -> None:
+    """Reading and refusing a space is instant, and needs nothing that is not there anyway."""
+    path = written(tmp_path, SMALL.replace(LR, "lerning-rate = [1e-3]"))
+    program = (
+        "import sys; from supervised_reptile.cli import main; sys.argv[0] = 'reptile'\n"
+        "try: main()\n"
+        "finally: print(sorted({'ray', 'optuna', 'tensorflow', 'matplotlib'} & set(sys.modules)))"
+    )
+    for words in (
+        ["--help"],
+        ["sweep", "--help"],
+        ["sweep", path, "--data-dir", "d", "--out", "o"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", program, *map(str, words)], capture_output=True, text=True
+        )
+        assert done.stdout.splitlines()[-1] == "[]", words
+    assert done.returncode == 1
