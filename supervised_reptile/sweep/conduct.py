@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 
 from supervised_reptile.errors import Interrupted, UserError
@@ -18,6 +19,7 @@ from supervised_reptile.sweep.study import Study
 from supervised_reptile.sweep.trials import SPLIT, Plan, make_trial, wait_until_free
 
 OBJECT_STORE_BYTES = 80 * 2**20  # about the least that Ray takes; trials send it a few numbers
+CONNECT_SECONDS = 10
 LOST_WORKERS = 3  # of one trial, until it counts as failed
 QUIET = {  # Ray reads these when it is imported
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
@@ -66,11 +68,25 @@ def _quiet() -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
 
 
+def _check_address(address: str) -> None:
+    """Refuse an address at which nothing listens; Ray would knock for minutes (UserError)."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return  # auto, or something that Ray may understand
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"--address {address}: no Ray cluster answers there ({reason})") from error
+
+
 @contextlib.contextmanager
 def _ray(plan: Plan, with_output: bool) -> Iterator[None]:
     """A connection to the cluster, or to a small one of our own on this machine."""
     _quiet()
-    if not plan.address:
+    if plan.address:
+        _check_address(plan.address)
+    else:
         os.environ.update(LOOPBACK)
     import ray
 

@@ -7,6 +7,7 @@ import csv
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +16,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import PATIENCE, ROOT, Outcome, assert_same_state, call, flags, saved_steps, tree
+from command_line import (
+    PATIENCE,
+    ROOT,
+    Outcome,
+    assert_refused,
+    assert_same_state,
+    call,
+    flags,
+    saved_steps,
+    tree,
+)
+
+from supervised_reptile.cli import reptile
 
 pytest.importorskip("ray", reason="the extra [sweep] is not installed")
 pytest.importorskip("optuna", reason="the extra [sweep] is not installed")
@@ -138,6 +151,18 @@ def test_a_sweep_killed_then_interrupted(data: Path, tmp_path: Path) -> None:
         long, run_alone(data, tmp_path / "alone", learning_rate=0.003, meta_iters=900)
     )
     assert not (out / "ray").exists()
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_an_address_without_a_cluster(data: Path, tmp_path: Path, scheme: str) -> None:
+    file = written(tmp_path / "space.toml", 'method = "grid"', "meta-step = [0.5, 1.0]")
+    with socket.socket() as unused:  # bound, but it does not listen
+        unused.bind(("127.0.0.1", 0))
+        address = f"{scheme}127.0.0.1:{unused.getsockname()[1]}"
+        words = (file, "--data-dir", data, "--out", tmp_path / "out", "--address", address)
+        outcome = call("sweep", *words, command=reptile)
+    assert_refused(outcome, address, "no Ray cluster")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture
