@@ -96,7 +96,7 @@ def sweep(
     not run again, others go on from their checkpoints, and those that failed are tried again.
     With more --trials, the search goes further.
     """
-    from supervised_reptile.sweep.space import read_space
+    from supervised_reptile.sweep.space_file import read_space
 
     described = read_space(space)
     size = described.grid_size

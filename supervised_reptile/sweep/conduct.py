@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
 import shutil
-import socket
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.signals import StopSignals
 from supervised_reptile.sweep.board import show_board
+from supervised_reptile.sweep.cluster import connected, quiet
 from supervised_reptile.sweep.live import LiveTable
 from supervised_reptile.sweep.space import COMMANDS, context_of, extremes
 from supervised_reptile.sweep.standing import FAILED, Standing, stored_standing
 from supervised_reptile.sweep.study import Study
 from supervised_reptile.sweep.trials import SPLIT, Plan, make_trial, wait_until_free
 
-OBJECT_STORE_BYTES = 80 * 2**20  # about the least that Ray takes; trials send it a few numbers
-CONNECT_SECONDS = 10
+if TYPE_CHECKING:
+    from ray.tune.schedulers import TrialScheduler
+
+    from supervised_reptile.sweep.search import StudySearch
+
 LOST_WORKERS = 3  # of one trial, until it counts as failed
-QUIET = {  # Ray reads these when it is imported
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-}
-# Without an address Ray listens on the loopback interface alone, as it does on a Mac.
-LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 def run_sweep(plan: Plan) -> None:
@@ -43,7 +33,7 @@ def run_sweep(plan: Plan) -> None:
     remote = bool(plan.address) and plan.address.startswith("ray://")
     if not remote:  # else they are there, and perhaps not here
         _check_data(plan)
-    with _ray(plan, remote):
+    with connected(plan, remote):
         if remote:
             _on_the_cluster(plan)
         else:
@@ -62,105 +52,56 @@ def _check_data(plan: Plan) -> None:
         )
 
 
-def _quiet() -> None:
-    """Leave the talking to the live table."""
-    os.environ.update(QUIET)
-    logging.getLogger("ray").setLevel(logging.ERROR)
-
-
-def _check_address(address: str) -> None:
-    """Refuse an address at which nothing listens; Ray would knock for minutes (UserError)."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdigit():
-        return  # auto, or something that Ray may understand
-    try:
-        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"--address {address}: no Ray cluster answers there ({reason})") from error
-
-
-@contextlib.contextmanager
-def _ray(plan: Plan, with_output: bool) -> Iterator[None]:
-    """A connection to the cluster, or to a small one of our own on this machine."""
-    _quiet()
-    if plan.address:
-        _check_address(plan.address)
-    else:
-        os.environ.update(LOOPBACK)
-    import ray
-
-    logs = {"logging_level": logging.ERROR, "log_to_driver": with_output}
-    try:
-        if plan.address:
-            ray.init(address=plan.address, **logs)
-        else:
-            ray.init(
-                address="local",  # never what another program has started here
-                num_cpus=plan.threads * (plan.jobs or 1),
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                **logs,
-            )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        where = f"--address {plan.address}: no Ray cluster there" if plan.address else "Ray"
-        raise UserError(f"{where} ({reason})") from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
 def conduct(plan: Plan) -> None:
     """`run_sweep` where Ray is connected to already."""
-    from ray import tune
-
-    from supervised_reptile.sweep.search import (
-        Display,
-        StopWhen,
-        StudySearch,
-        replay,
-        scheduler_of,
-    )
-    from supervised_reptile.sweep.trainable import TrialRun
+    from supervised_reptile.sweep.search import StudySearch, replay, scheduler_of
 
     study = Study(plan.out, plan.space)
     before = standings(plan, study)
     table = LiveTable(list(plan.space.dimensions), plan.trials)
     table.start(before)
+    scheduler = scheduler_of(plan.space.early_stopping)
+    told = {asked.number for asked in study.trials if asked.value is not None}
+    replay(scheduler, [s.trial for s in before if s.trial.number in told])
     with StopSignals() as stop:
         search = StudySearch(plan, study, lambda: bool(stop.received))
-        scheduler = scheduler_of(plan.space.early_stopping)
-        told = {asked.number for asked in study.trials if asked.value is not None}
-        replay(scheduler, [s.trial for s in before if s.trial.number in told])
-        trainable = tune.with_parameters(TrialRun, plan=plan)
-        folder = plan.out / "ray"
-        shutil.rmtree(folder, ignore_errors=True)
-        tune.Tuner(
-            tune.with_resources(trainable, {"cpu": plan.threads, "gpu": plan.gpus}),
-            tune_config=tune.TuneConfig(
-                search_alg=search,
-                scheduler=scheduler,
-                num_samples=-1,
-                trial_name_creator=_ray_name,
-                trial_dirname_creator=_ray_name,
-            ),
-            run_config=tune.RunConfig(
-                name=folder.name,
-                storage_path=str(folder.parent),
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                failure_config=tune.FailureConfig(max_failures=LOST_WORKERS),
-                callbacks=[Display(table, search)],
-                stop=StopWhen(lambda: bool(stop.received)),
-                verbose=0,
-            ),
-        ).fit()
-    shutil.rmtree(folder, ignore_errors=True)
+        _tune(plan, search, scheduler, table)
     table.erase()
     for trial in search.running:
         wait_until_free(trial.path)
     _end(plan, study, search.ended, stop.received)
+
+
+def _tune(plan: Plan, search: StudySearch, scheduler: TrialScheduler, table: LiveTable) -> None:
+    """Have Ray Tune run all trials of the search."""
+    from ray import tune
+
+    from supervised_reptile.sweep.search import Display, StopWhen
+    from supervised_reptile.sweep.trainable import TrialRun
+
+    folder = plan.out / "ray"  # Tune's own state, of no use afterwards
+    shutil.rmtree(folder, ignore_errors=True)
+    trainable = tune.with_parameters(TrialRun, plan=plan)
+    tune.Tuner(
+        tune.with_resources(trainable, {"cpu": plan.threads, "gpu": plan.gpus}),
+        tune_config=tune.TuneConfig(
+            search_alg=search,
+            scheduler=scheduler,
+            num_samples=-1,  # as many as the search gives
+            trial_name_creator=_ray_name,
+            trial_dirname_creator=_ray_name,
+        ),
+        run_config=tune.RunConfig(
+            name=folder.name,
+            storage_path=str(folder.parent),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            failure_config=tune.FailureConfig(max_failures=LOST_WORKERS),
+            callbacks=[Display(table, search)],
+            stop=StopWhen(search.stopping),
+            verbose=0,
+        ),
+    ).fit()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _ray_name(trial) -> str:
@@ -218,7 +159,7 @@ def _on_the_cluster(plan: Plan) -> None:
 
 def _conducted(plan: Plan) -> tuple[str, int]:
     """`conduct`, and what it raised: the message, and the signal's number if there was one."""
-    _quiet()
+    quiet()
     try:
         _check_data(plan)
         conduct(plan)

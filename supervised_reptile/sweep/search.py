@@ -35,7 +35,7 @@ class StudySearch(Searcher):
 
     def __init__(self, plan: Plan, study: Study, stopping: Callable[[], bool]) -> None:
         super().__init__(metric="accuracy", mode="max")
-        self._plan, self._study, self._stopping = plan, study, stopping
+        self._plan, self._study, self.stopping = plan, study, stopping
         self._again = [asked for asked in study.trials if asked.value is None]
         self._running: dict[str, Trial] = {}  # by Tune's names
         self.trials: dict[int, Trial] = {}  # given to Tune, by their number
@@ -48,7 +48,7 @@ class StudySearch(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial for Tune; None as long as there is no room, FINISHED at the end."""
-        if self._stopping():
+        if self.stopping():
             return Searcher.FINISHED
         if self._plan.jobs and len(self._running) >= self._plan.jobs:
             return None
@@ -69,7 +69,7 @@ class StudySearch(Searcher):
     ) -> None:
         """Tune stopped a trial, or it ended."""
         trial = self._running.pop(trial_id, None)
-        if trial is None or self._stopping():
+        if trial is None or self.stopping():
             return  # it goes on next time
         standing = standing_of(trial, result or {}, ended=True)
         if error:

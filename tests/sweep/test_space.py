@@ -13,7 +13,8 @@ from PIL import Image
 from supervised_reptile.cli import reptile
 from supervised_reptile.errors import UserError
 from supervised_reptile.sweep.dimensions import Choices, Range
-from supervised_reptile.sweep.space import Space, configuration, extremes, read_space
+from supervised_reptile.sweep.space import Space, configuration, extremes
+from supervised_reptile.sweep.space_file import read_space
 
 WHOLE = """
 [search]

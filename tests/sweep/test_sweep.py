@@ -29,6 +29,7 @@ from command_line import (
 )
 
 from supervised_reptile.cli import reptile
+from supervised_reptile.sweep.cluster import OWN
 
 pytest.importorskip("ray", reason="the extra [sweep] is not installed")
 pytest.importorskip("optuna", reason="the extra [sweep] is not installed")
@@ -58,7 +59,7 @@ def written(path: Path, search: str, space: str) -> Path:
 
 def environment() -> dict[str, str]:
     """Ray stays on the loopback interface, also where it is given an address."""
-    return {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    return {**os.environ, **OWN}
 
 
 @contextlib.contextmanager
@@ -168,7 +169,8 @@ def test_an_address_without_a_cluster(data: Path, tmp_path: Path, scheme: str) -
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     """Ray on two simulated nodes with a CPU each, on the loopback interface."""
-    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    for name, value in OWN.items():
+        monkeypatch.setenv(name, value)
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "object_store_memory": 80 * 2**20}
