@@ -17,7 +17,7 @@ install: .venv/installed
 	touch $@
 
 .venv/installed-test: .venv/installed
-	$(BIN)/pip install --quiet --editable '.[test]'
+	$(BIN)/pip install --quiet --editable '.[sweep,test]'
 	touch $@
 
 data/glyphs: | .venv/installed

@@ -39,6 +39,12 @@ setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.16"],
         "peers": ["torch", "jax"],  # what benchmarks/run.py compares with
+        "sweep": [
+            "ray[client,tune]>=2.60",
+            "optuna>=5.0,<6",
+            "cmaes>=0.13",
+            "tomli; python_version<'3.11'",
+        ],
         "test": [
             "pytest>=8.0",
             "hypothesis>=6.100",

@@ -70,6 +70,11 @@ SUBCOMMANDS: Subcommands = {
         "report",
         "Put results into one page, Markdown and HTML.",
     ),
+    "sweep": (
+        "supervised_reptile.cli_sweep",
+        "sweep",
+        "Try many hyper-parameters, on this machine or a cluster.",
+    ),
     "reproduce": (
         "supervised_reptile.cli_reproduce",
         "reproduce",

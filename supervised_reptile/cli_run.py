@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -34,6 +34,22 @@ Examples:
 """
 
 
+class Parsed(NamedTuple):
+    """A command line that trains or evaluates, understood."""
+
+    config: Config
+    explicit: frozenset[str]  # fields of it that were given, not defaulted
+    own: dict[str, Any]  # values of the parameters that only `source.load` takes
+    resume: bool
+    overwrite: bool
+
+
+class RunCommand(click.Command):
+    """A command of `run_command`."""
+
+    source: Source  # the data that it trains on
+
+
 def run_command(
     script: str,
     help: str,
@@ -42,7 +58,7 @@ def run_command(
     omit: tuple[str, ...] = (),
     epilog: str = EPILOG,
     **defaults: Any,
-) -> click.Command:
+) -> RunCommand:
     """A command that trains and evaluates on one kind of data.
 
     Args:
@@ -62,6 +78,7 @@ def run_command(
         return config_options(omit, source.config, **defaults)(command)
 
     @click.command(
+        cls=RunCommand,
         help=help,
         epilog=epilog.format(script=script),
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -71,19 +88,19 @@ def run_command(
     @click.option("--resume", is_flag=True, help="Continue the run in the --checkpoint directory.")
     @click.option("--overwrite", is_flag=True, help="Replace the run in --checkpoint by a new one.")
     @click.pass_context
-    def command(context: click.Context, **values: Any) -> None:
-        explicit = {
-            name
-            for name in values
-            if context.get_parameter_source(name) == ParameterSource.COMMANDLINE
-        }
-        execute(values, explicit, source)
+    def command(context: click.Context, **_: Any) -> None:
+        execute(interpret(context), source)
 
+    command.source = source
     return command
 
 
-def execute(values: dict[str, Any], explicit: set[str], source: Source) -> None:
-    """Check the flags, then import TensorFlow and run."""
+def interpret(context: click.Context) -> Parsed:
+    """What the flags of a RunCommand's context ask for (click.UsageError if that is absurd)."""
+    values = dict(context.params)
+    explicit = {
+        name for name in values if context.get_parameter_source(name) == ParameterSource.COMMANDLINE
+    }
     resume, overwrite = values.pop("resume"), values.pop("overwrite")
     if values.pop("foml"):
         if "algorithm" in explicit and values["algorithm"] != "foml":
@@ -97,22 +114,18 @@ def execute(values: dict[str, Any], explicit: set[str], source: Source) -> None:
     }
     if len(given := [name for name, on in exclusive.items() if on]) > 1:
         raise click.UsageError(f"{' and '.join(given)} exclude each other")
-    fields = set(source.config.__dataclass_fields__)
+    kind = context.command.source.config
+    fields = set(kind.__dataclass_fields__)
     own = {name: values.pop(name) for name in set(values) - fields}
-    config = config_from_flags(values, explicit, source.config)
-    named = config.pretrained not in (None, IN_CHECKPOINT)
-    if named:
+    config = config_from_flags(values, explicit, kind)
+    if names_weights(config):
         check_named(config, explicit)
-    source = source._replace(load=partial(source.load, **own))
-    cluster = read_cluster()
-    if cluster and (named or source.config is not Config):
-        raise click.UsageError(
-            "several workers share the training on images, and nothing else: unset TF_CONFIG"
-        )
-    request = Request(config, frozenset(explicit & fields), source, resume, overwrite, cluster)
-    start_tensorflow(config.threads, cluster)
-    program = importlib.import_module(NAMED_WEIGHTS if named else source.program)
-    program.run_experiment(request)
+    return Parsed(config, frozenset(explicit & fields), own, resume, overwrite)
+
+
+def names_weights(config: Config) -> bool:
+    """Whether it is weights with a name that are to be evaluated, not a run directory's."""
+    return config.pretrained not in (None, IN_CHECKPOINT)
 
 
 def check_named(config: Config, explicit: set[str]) -> None:
@@ -127,3 +140,19 @@ def check_named(config: Config, explicit: set[str]) -> None:
         raise click.UsageError(
             f"--pretrained {config.pretrained} names weights, and {directory} others: leave one out"
         )
+
+
+def execute(parsed: Parsed, source: Source) -> None:
+    """Import TensorFlow and run, with others if TF_CONFIG says so."""
+    config, named = parsed.config, names_weights(parsed.config)
+    cluster = read_cluster()
+    if cluster and (named or source.config is not Config):
+        raise click.UsageError(
+            "several workers share the training on images, and nothing else: unset TF_CONFIG"
+        )
+    start_tensorflow(config.threads, cluster)
+    program = importlib.import_module(NAMED_WEIGHTS if named else source.program)
+    source = source._replace(load=partial(source.load, **parsed.own))
+    program.run_experiment(
+        Request(config, parsed.explicit, source, parsed.resume, parsed.overwrite, cluster)
+    )

@@ -29,6 +29,7 @@ IN_CHECKPOINT = "checkpoint"  # --pretrained without a name
 ALGORITHMS = ("reptile", "foml", "maml", "joint")
 TAILED = ("foml", "maml")  # algorithms whose last inner batch is a tail
 OUTER_OPTIMIZERS = ("sgd", "momentum", "adam")
+ALL_SPLITS = "all"
 
 
 def flag(
@@ -213,6 +214,14 @@ class Config:
         "Report transductive and non-transductive accuracy, from the same adapted weights.",
         EVALUATION,
         is_flag=True,
+    )
+    eval_splits: str = flag(
+        "--eval-splits",
+        ALL_SPLITS,
+        "Classes whose accuracy is measured at the end. val is for choosing between runs: it "
+        "leaves the test classes alone.",
+        EVALUATION,
+        click.Choice((ALL_SPLITS, "train", "val", "test")),
     )
     save_interval: int = flag(
         "--save-interval", 1000, "Outer steps between checkpoints.", PLACE, COUNT

@@ -103,10 +103,10 @@ def train_run(experiment: Experiment) -> None:
 def evaluate_run(
     experiment: Experiment, config: Config, splits: tuple[str, ...] | None = None
 ) -> None:
-    """Print and store the accuracies under `config`; of all `splits` unless some are named."""
+    """Print and store the accuracies under `config`; of `splits`, else of config.eval_splits."""
     print("Evaluating...", flush=True)
     scorer = Scorer(config, experiment.dataset, experiment.feed, experiment.learner)
-    evaluate_splits(scorer, experiment.run, splits or tuple(scorer.splits))
+    evaluate_splits(scorer, experiment.run, splits or scorer.final_splits)
 
 
 def make_learner(config: Config, net: ConvNet, max_value: int, group: Group = ALONE) -> Learner:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import itertools
 import json
 import os
@@ -50,6 +49,7 @@ from supervised_reptile.run_files import (
     checkpoints,
     has_checkpoint,
     holds_run,
+    lock,
     read_evaluations,
 )
 from supervised_reptile.side_log import SideLog
@@ -92,7 +92,7 @@ class RunDir:
         self.training_seconds = 0.0
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(path)
+            self._lock = lock(path)
             if overwrite:
                 _remove_run(path)
             if not holds_run(path):
@@ -263,17 +263,6 @@ class RunDir:
         for pair, measure in itertools.product(PAIRS, MEASURES):
             value = alignment[f"{pair}_{measure}"]
             self._events.show(f"{pair}_task", f"gradient {measure}", step, value)
-
-
-def _lock(path: Path) -> Any:
-    """An exclusive lock on the directory, held until the returned file is closed."""
-    file = (path / "lock").open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise UserError(f"{path}: another process is working on this run") from None
-    return file
 
 
 def _remove_run(path: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -59,6 +60,21 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     if folder == os.sep:  # they have nothing in common
         return [path.as_posix() for path in paths]
     return [Path(os.path.relpath(path, folder)).as_posix() for path in whole]
+
+
+def lock(path: Path) -> TextIO:
+    """An exclusive lock on a run's directory, held until the returned file is closed.
+
+    Raises:
+      UserError: another process holds it.
+    """
+    file = (path / "lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise UserError(f"{path}: another process is working on this run") from None
+    return file
 
 
 def has_checkpoint(path: Path) -> bool:

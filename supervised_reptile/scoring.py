@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from supervised_reptile import alignment
-from supervised_reptile.config import Config
+from supervised_reptile.config import ALL_SPLITS, Config, flag_of
 from supervised_reptile.data.dataset import Dataset, check_pool
 from supervised_reptile.episodes import (
     Purpose,
@@ -21,7 +21,7 @@ from supervised_reptile.episodes import (
     check_batch,
     sample_tasks,
 )
-from supervised_reptile.errors import Interrupted
+from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.feed import Fed, ImageFeed, prefetched
 from supervised_reptile.learner import Learner
 from supervised_reptile.looks import plan_looks
@@ -59,6 +59,11 @@ def episodes_per_call(shape: TaskShape, image_shape: tuple[int, int, int]) -> in
 
 def check_evaluation(config: Config, dataset: Dataset) -> None:
     """Refuse, before anything is written, episodes that the data cannot give (UserError)."""
+    if config.eval_splits not in (ALL_SPLITS, *dataset.pools):
+        raise UserError(
+            f"{flag_of('eval_splits')} {config.eval_splits}: there are no such classes"
+            + (f"; hold some out with {flag_of('val_classes')}" * (config.eval_splits == "val"))
+        )
     shape = evaluation_shape(config)
     for split, pool in dataset.pools.items():
         check_pool(pool, split, shape.way, shape.per_class)
@@ -72,6 +77,8 @@ class Scorer:
         self.config = config
         self.splits = {s: dataset.pools[s] for s in SPLIT_NAMES if s in dataset.pools}
         self.monitored = ("train", dataset.monitored)
+        chosen = config.eval_splits
+        self.final_splits = tuple(self.splits) if chosen == ALL_SPLITS else (chosen,)
         self._image_shape = dataset.image_shape
         self._feed = feed
         self._learner = learner

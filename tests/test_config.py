@@ -56,6 +56,7 @@ NEW = {
     "--task-order": "parallel",
     "--val-classes": 0,
     "--eval-seed": 0,
+    "--eval-splits": "all",
     "--look-episodes": 0,
     "--threads": 0,
     "--resume": False,
@@ -249,7 +250,7 @@ UNLIKE = Config(
     eval_episodes=12, eval_interval=13, weight_decay=0.75, transductive=True, tail_shots=2,
     sgd=True, algorithm="foml", task_order="sequential", precision="bfloat16", val_classes=14,
     eval_seed=15, look_episodes=18, both_modes=True, save_interval=16, threads=2,
-    outer_optimizer="adam", log_alignment=True,
+    outer_optimizer="adam", log_alignment=True, eval_splits="val",
 )  # fmt: skip
 FIELDS = [field.name for field in dataclasses.fields(Config)]
 
@@ -314,7 +315,7 @@ def test_differing_flags_look_at_given_flags_of_these_roles_only(roles: tuple[st
 def test_what_may_change_between_training_and_evaluation() -> None:
     assert {name for name in FIELDS if role(name) == EVALUATION} == {
         "shots", "eval_batch", "eval_steps", "eval_episodes", "transductive", "eval_seed",
-        "both_modes",
+        "both_modes", "eval_splits",
     }  # fmt: skip
     assert {name for name in FIELDS if role(name) == DATA} == {"data_dir"}
     assert {name for name in FIELDS if role(name) == PLACE} == {

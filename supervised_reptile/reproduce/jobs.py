@@ -5,12 +5,8 @@ A run of one task per outer step cannot use several cores; several runs can.
 
 from __future__ import annotations
 
-import ctypes
 import json
-import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +17,7 @@ from tqdm import tqdm
 from supervised_reptile.command_lines import flags
 from supervised_reptile.config import Config
 from supervised_reptile.errors import Interrupted, UserError
-from supervised_reptile.files import writing
+from supervised_reptile.processes import last_lines, start_run
 from supervised_reptile.run_files import METRICS, holds_run, read_evaluations
 from supervised_reptile.signals import StopSignals
 
@@ -57,7 +53,7 @@ class Job(NamedTuple):
         """Outer steps up to the last look that it wrote down."""
         if self.finished:
             return self.config.outer_steps
-        last = _last_line(self.path / METRICS)
+        last = "".join(last_lines(self.path / METRICS, 1))
         try:
             return json.loads(last)["step"] + 1
         except (ValueError, KeyError):  # none yet, or half written
@@ -98,24 +94,8 @@ def run_jobs(jobs: Sequence[Job], at_once: int) -> None:
 
 
 def _start(job: Job) -> _Running:
-    words = [sys.executable, "-m", "supervised_reptile", "omniglot", *flags(job.config)]
-    if holds_run(job.path):
-        words.append("--resume")
-    with writing(job.path):
-        job.path.parent.mkdir(parents=True, exist_ok=True)
-        log = job.log.open("ab")
-    # A session of its own, so that Ctrl-C comes to this program alone, which passes it on.
-    process = subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
-    )  # fmt: skip
-    return _Running(job, process, log)
-
-
-def _end_with_parent() -> None:
-    """In a child, before it starts: SIGTERM, which saves, when the parent is killed."""
-    set_parent_death_signal = 1
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+    words = ["omniglot", *flags(job.config), *["--resume"] * holds_run(job.path)]
+    return _Running(job, *start_run(words, job.log))
 
 
 def _ended(running: list[_Running]) -> Iterator[str]:
@@ -124,7 +104,7 @@ def _ended(running: list[_Running]) -> Iterator[str]:
         running.remove(each)
         each.log.close()
         if each.process.returncode:
-            last = _last_line(each.job.log)
+            last = "".join(last_lines(each.job.log, 1))
             yield f"{each.job.name} failed: {last} (all of it in {each.job.log})"
 
 
@@ -135,14 +115,3 @@ def _end(running: Sequence[_Running]) -> None:
     for each in running:
         each.process.wait()
         each.log.close()
-
-
-def _last_line(path: Path) -> str:
-    """Of a text file; empty if there is none."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 4096), os.SEEK_SET)
-            lines = file.read().decode("utf8", "replace").strip().splitlines()
-    except OSError:
-        return ""
-    return lines[-1] if lines else ""

@@ -1,0 +1,129 @@
+"""`reptile sweep SPACE.toml`: many runs with other hyper-parameters. Needs the extra [sweep]."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import click
+
+from supervised_reptile.errors import UserError
+from supervised_reptile.workers import cores
+
+EPILOG = """\b
+A SPACE.toml:
+  [search]
+  method = "random"              # grid, random, tpe or cma-es
+  early-stopping = "asha"        # leave it out to train every trial to its end
+  [space]                        # flags of the run script, without the dashes
+  learning-rate = { log = [1e-4, 1e-2] }    # a range: log, linear, int or log-int
+  inner-iters = { int = [3, 10] }
+  meta-step = [0.5, 1.0]         # a list of choices; a grid has only lists
+  [fixed]                        # what all trials share
+  meta-iters = 2000
+  val-classes = 100              # the classes that choose between the trials
+
+\b
+Examples:
+  reptile sweep SPACE.toml --data-dir data/omniglot --trials 24 --out runs/sweep
+  reptile sweep SPACE.toml --data-dir data/omniglot --trials 24 --out runs/sweep --resume
+  reptile sweep SPACE.toml --data-dir /shared/omniglot --trials 200 --out /shared/sweep
+      --address auto
+  reptile compare runs/sweep/trials/* --split val
+"""
+
+
+@click.command(
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.argument("space", metavar="SPACE.toml", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--data-dir", required=True, type=click.Path(), help="Where the images are.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the sweep: trials/ holds a run directory for each trial.",
+)
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    help="How many to try. A grid has as many as it has points.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Trials side by side, about 1 GB of memory each. By default the cores that this process "
+    "may use; on a cluster, as many as there is room for.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="CPU threads of each trial. By default the cores are shared among the jobs; on a "
+    "cluster, 1.",
+)
+@click.option(
+    "--gpus",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="GPUs of each trial; 0.25 puts four trials on one.",
+)
+@click.option(
+    "--address",
+    help="A Ray cluster: auto on one of its machines, or ray://HOST:10001. Paths are then those "
+    "of the cluster, and --out is shared by its machines.",
+)
+@click.option("--resume", is_flag=True, help="Continue the sweep in --out.")
+def sweep(
+    space: Path,
+    data_dir: str,
+    out: Path,
+    trials: int | None,
+    jobs: int | None,
+    threads: int | None,
+    gpus: float,
+    address: str | None,
+    resume: bool,
+) -> None:
+    """Try many hyper-parameters, and rank them by their accuracy on validation classes.
+
+    SPACE.toml says which flags of the run script vary, and how to search. Every trial is an
+    ordinary run, in a directory below --out; its test classes are left alone. At the end there
+    are a leaderboard (leaderboard.csv), a figure (objective.png) and the best command line.
+
+    Interrupted in whatever way, the same command with --resume continues: trials that ended are
+    not run again, others go on from their checkpoints, and those that failed are tried again.
+    With more --trials, the search goes further.
+    """
+    from supervised_reptile.sweep.space_file import read_space
+
+    described = read_space(space)
+    size = described.grid_size
+    if size is None and trials is None:
+        raise click.UsageError(f"--trials is missing: {described.method} search has no end")
+    if size is not None and trials not in (None, size):
+        raise click.UsageError(f"--trials {trials}: the grid has {size} points; leave it out")
+    _check_out(out, resume)
+    missing = [name for name in ("ray", "optuna", "cmaes") if not importlib.util.find_spec(name)]
+    if missing:
+        raise UserError(f"{', '.join(missing)}: not installed; pip install '.[sweep]' has it")
+    if not address:
+        jobs = min(jobs or cores(), size or trials or 1)
+        threads = threads or max(1, cores() // jobs)
+    from supervised_reptile.sweep.conduct import run_sweep
+    from supervised_reptile.sweep.trials import Plan
+
+    place = str(Path(data_dir).absolute()), out.absolute()
+    run_sweep(Plan(described, *place, size or trials or 1, jobs, threads or 1, gpus, address))
+
+
+def _check_out(out: Path, resume: bool) -> None:
+    """Refuse to mix sweeps (UserError)."""
+    from supervised_reptile.sweep.trials import holds_sweep
+
+    holds = holds_sweep(out)
+    if holds and not resume:
+        raise UserError(f"{out} holds a sweep: give --resume to continue it, or another --out")
+    if resume and not holds:
+        raise UserError(f"{out} holds no sweep to resume: leave --resume out")

@@ -1,0 +1,1 @@
+"""Sweeps: many runs with other hyper-parameters, by Ray Tune and Optuna."""

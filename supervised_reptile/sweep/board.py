@@ -1,0 +1,134 @@
+"""How a sweep came out: leaderboard (table, CSV), figure, winning command line, and a study."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from supervised_reptile.environment import describe
+from supervised_reptile.files import writing
+from supervised_reptile.reproduce.study import Figure, Study, write_csv, write_study
+from supervised_reptile.sweep.dimensions import described
+from supervised_reptile.sweep.figure import draw
+from supervised_reptile.sweep.space import Space, data_words, flag_words
+from supervised_reptile.sweep.standing import (
+    ENDED,
+    FINISHED,
+    Standing,
+    shown_accuracy,
+    shown_value,
+)
+from supervised_reptile.sweep.trials import Plan, Trial
+from supervised_reptile.tables import Table
+
+LEADERBOARD, FIGURE = "leaderboard.csv", "objective.png"
+SCRIPTS = {
+    "omniglot": "python run_omniglot.py",
+    "miniimagenet": "python run_miniimagenet.py",
+    "train": "reptile train",
+}
+NOTE = (
+    "±: half of the 95% interval over the episodes of one training. The best of many looks a "
+    "little better here than it is: these validation classes chose it.\n"
+    "Trials that were stopped early have the mean of their recent looks at a few episodes."
+)
+CAPTION = (
+    "Each point is a trial; bars are 95% intervals over the episodes of one training. Trials that "
+    "were stopped early have the mean of their recent looks."
+)
+COLUMNS = (
+    "trial", "state", "accuracy", "half_width", "outer_steps", "outer_steps_planned",
+    "training_seconds", "run",
+)  # fmt: skip
+
+
+def show_board(plan: Plan, standings: Sequence[Standing]) -> None:
+    """Write CSV, figure and study into the sweep's folder; print the table and what to do next.
+
+    Columns of the CSV, a line for each trial, best first: COLUMNS, then the flags that vary.
+    accuracy and half_width are 0 ... 1 (no half_width where the accuracy is of looks during
+    training), outer_steps those behind the accuracy, run is the run directory.
+    """
+    ranked = sorted(standings, key=lambda standing: standing.place)
+    if not ranked:
+        return
+    names = list(plan.space.dimensions)
+    header = (*COLUMNS, *(f"--{name}" for name in names))
+    write_csv(plan.out / LEADERBOARD, header, [_line(s, names) for s in ranked])
+    table = leaderboard(plan.space, ranked)
+    print(f"\n{table.text()}\n\nAs CSV: {plan.out / LEADERBOARD}", flush=True)
+    if any(standing.status in ENDED for standing in ranked):
+        with writing(plan.out / FIGURE):
+            draw(plan.space, ranked, plan.out / FIGURE)
+        print(f"Accuracy against each flag: {plan.out / FIGURE}", flush=True)
+    if ranked[0].status == FINISHED:
+        again, test = winning(plan, ranked[0].trial)
+        print(
+            f"\nThe best trial, as a command line:\n  {again}\n"
+            f"Its accuracy on the test classes, which the sweep has not looked at:\n  {test}",
+            flush=True,
+        )
+        write_study(plan.out, _study(plan, ranked, table, (again, test)))
+
+
+def _line(standing: Standing, names: Sequence[str]) -> tuple[object, ...]:
+    trial = standing.trial
+    return (
+        trial.number, standing.status, standing.accuracy, standing.half_width, standing.steps,
+        trial.config.outer_steps, standing.seconds, trial.path,
+        *(trial.point[name] for name in names),
+    )  # fmt: skip
+
+
+def leaderboard(space: Space, ranked: Sequence[Standing]) -> Table:
+    """The trials, best first, for people."""
+    names = list(space.dimensions)
+    rows = tuple(
+        (
+            f"{s.trial.number:03d}",
+            *(shown_value(s.trial.point[name]) for name in names),
+            f"{s.steps:,} of {s.trial.config.outer_steps:,}",
+            s.status,
+            shown_accuracy(s),
+        )
+        for s in ranked
+    )
+    columns = ("trial", *names, "outer steps", "state", "validation accuracy in %")
+    return Table("Leaderboard", columns, rows, NOTE)
+
+
+def winning(plan: Plan, trial: Trial) -> tuple[str, str]:
+    """The command line that trains the winner again, and the one that tests it."""
+    command = plan.space.command
+    data = data_words(command, plan.data_dir)
+    words = [*data, *plan.space.words(trial.point), "--checkpoint", f"runs/best-of-{plan.out.name}"]
+    remembered = data if len(data) == 1 else []  # an argument is needed, a flag is stored
+    test = ["--checkpoint", str(trial.path), "--pretrained", "--eval-splits", "test"]
+    script = SCRIPTS[command]
+    return f"{script} {shlex.join(words)}", f"{script} {shlex.join([*remembered, *test])}"
+
+
+def _study(
+    plan: Plan, ranked: Sequence[Standing], table: Table, commands: tuple[str, ...]
+) -> Study:
+    """What `reptile report` shows of a sweep."""
+    space = plan.space
+    varied = "\n".join(f"- `--{name}`: {described(d)}" for name, d in space.dimensions.items())
+    fixed = shlex.join(flag_words(space.command, space.fixed))
+    stopping = ", stopped early by ASHA" * bool(space.early_stopping)
+    text = (
+        f"{len(ranked)} trials of `reptile {space.command}`, chosen by {space.method} search"
+        f"{stopping}:\n\n{varied}\n\nAll of them have `{fixed}`."
+    )
+    if space.training_images:
+        text += f" Each trains on {space.training_images:,} images: equal cost."
+    return Study(
+        "sweep",
+        f"Sweep: {plan.out.name}",
+        text,
+        commands,
+        sum(s.seconds or 0.0 for s in ranked),
+        describe(),
+        (table,),
+        (Figure("Accuracy against each flag", FIGURE, CAPTION),),
+    )

@@ -1,0 +1,226 @@
+"""Sweeps as people run them: with Ray, interrupted in every way, and on a cluster of two nodes."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command_line import (
+    PATIENCE,
+    ROOT,
+    Outcome,
+    assert_refused,
+    assert_same_state,
+    call,
+    flags,
+    saved_steps,
+    tree,
+)
+
+from supervised_reptile.cli import reptile
+from supervised_reptile.sweep.cluster import OWN
+
+pytest.importorskip("ray", reason="the extra [sweep] is not installed")
+pytest.importorskip("optuna", reason="the extra [sweep] is not installed")
+
+# A trial of a few seconds, of which as little as possible goes into evaluation.
+FIXED = """
+classes = 3
+shots = 1
+train-shots = 5
+inner-batch = 5
+inner-iters = 2
+meta-batch = 2
+eval-samples = 20
+eval-iters = 3
+eval-interval = 100
+look-episodes = 10
+save-interval = 20
+val-classes = 10
+transductive = true
+"""
+
+
+def written(path: Path, search: str, space: str) -> Path:
+    path.write_text(f"[search]\n{search}\n[space]\n{space}\n[fixed]{FIXED}")
+    return path
+
+
+def environment() -> dict[str, str]:
+    """Ray stays on the loopback interface, also where it is given an address."""
+    return {**os.environ, **OWN}
+
+
+@contextlib.contextmanager
+def started(*words: object) -> Iterator[subprocess.Popen]:
+    """A running `reptile sweep` in a process group of its own; ended with the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "supervised_reptile", "sweep", *map(str, words)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=environment(),
+        start_new_session=True,
+    )  # fmt: skip
+    watchdog = threading.Timer(PATIENCE, process.kill)
+    watchdog.start()
+    try:
+        yield process
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def execute(*words: object) -> Outcome:
+    """`reptile sweep` to its end."""
+    with started(*words) as process:
+        shown = process.stdout.read()
+        return Outcome(process.wait(), shown, "")
+
+
+def wait_for(condition, what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def board(out: Path) -> list[dict[str, str]]:
+    with (out / "leaderboard.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def run_alone(data: Path, path: Path, **more: object) -> Path:
+    """The run that a trial is to equal, from one command without a sweep."""
+    fixed = dict(line.split(" = ") for line in FIXED.strip().splitlines()) | {"transductive": True}
+    words = flags(**{name.replace("-", "_"): value for name, value in fixed.items()}, **more)
+    outcome = call(*words, *flags(data_dir=data, checkpoint=path, eval_splits="val"))
+    assert outcome.code == 0, outcome.err
+    return path
+
+
+def trainings(out: Path, number: int) -> int:
+    """How often the process of a trial began to train."""
+    log = out / "trials" / f"{number:03d}.log"
+    return log.read_text().count("Training...")
+
+
+def test_a_sweep_killed_then_interrupted(data: Path, tmp_path: Path) -> None:
+    """Of two trials side by side the short one ends; the other is killed, interrupted, and ends."""
+    out = tmp_path / "sweep"
+    space = "learning-rate = [0.003]\nmeta-iters = [30, 1500]"
+    file = written(tmp_path / "space.toml", 'method = "grid"', space)
+    words = (file, "--data-dir", data, "--out", out, "--jobs", 2)
+    short, long = (out / "trials" / name for name in ("000", "001"))
+
+    with started(*words) as process:
+        assert process.stdout.readline().startswith("trial 000 finished: ")
+        wait_for(lambda: saved_steps(long), "the second trial trains")
+        os.killpg(process.pid, signal.SIGKILL)
+        assert not process.stdout.read()
+    first = tree(short)
+
+    with started(*words, "--resume") as process:
+        wait_for(lambda: trainings(out, 1) == 2, "the second trial trains again")
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        shown = process.stdout.read()
+        assert process.wait() == 130, shown
+    assert "--resume" in shown
+    assert "Traceback" not in shown
+    log = (out / "trials" / "001.log").read_text()
+    assert "saved after outer step" in log.splitlines()[-1]
+    assert [row["state"] for row in board(out)] == ["finished", "unfinished"]
+
+    outcome = execute(*words, "--resume")
+    assert outcome.code == 0, outcome.out
+    assert outcome.out.startswith("trial 001 finished: ")
+    assert tree(short) == first
+    assert trainings(out, 0) == 1  # not run again
+    assert trainings(out, 1) == 3
+    assert [row["state"] for row in board(out)] == ["finished", "finished"]
+    assert_same_state(
+        long, run_alone(data, tmp_path / "alone", learning_rate=0.003, meta_iters=900)
+    )
+    assert not (out / "ray").exists()
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_an_address_without_a_cluster(data: Path, tmp_path: Path, scheme: str) -> None:
+    file = written(tmp_path / "space.toml", 'method = "grid"', "meta-step = [0.5, 1.0]")
+    with socket.socket() as unused:  # bound, but it does not listen
+        unused.bind(("127.0.0.1", 0))
+        address = f"{scheme}127.0.0.1:{unused.getsockname()[1]}"
+        words = (file, "--data-dir", data, "--out", tmp_path / "out", "--address", address)
+        outcome = call("sweep", *words, command=reptile)
+    assert_refused(outcome, address, "no Ray cluster")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    """Ray on two simulated nodes with a CPU each, on the loopback interface."""
+    for name, value in OWN.items():
+        monkeypatch.setenv(name, value)
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "object_store_memory": 80 * 2**20}
+    head = {**node, "include_dashboard": False}
+    nodes = Cluster(initialize_head=True, connect=False, head_node_args=head)
+    try:
+        nodes.add_node(**node)
+        yield nodes
+    finally:
+        nodes.shutdown()
+
+
+def test_a_node_dies_and_a_trial_fails(data: Path, tmp_path: Path, cluster) -> None:
+    """The node's trial goes on from its checkpoint on the other one; the failure stops nothing."""
+    out = tmp_path / "sweep"
+    space = "learning-rate = [0.001, 0.003, 1e30]\nsgd = [true]\nmeta-iters = [900]"
+    file = written(tmp_path / "space.toml", 'method = "grid"', space)
+    (worker,) = cluster.worker_nodes
+    with started(file, "--data-dir", data, "--out", out, "--address", cluster.address) as process:
+        runs = [out / "trials" / name for name in ("000", "001")]
+        wait_for(lambda: all(map(saved_steps, runs)), "both trials train")
+        cluster.remove_node(worker, allow_graceful=False)
+        shown = process.stdout.read()
+        assert process.wait() == 1, shown
+    assert "lost its worker" in shown
+    assert "Traceback" not in shown
+    assert sorted(trainings(out, number) for number in (0, 1)) == [1, 2]
+    failure = re.search(r"trial 002 failed.*\n((    .*\n)+)", shown)
+    assert "the loss diverged" in failure[1]
+    assert "Error: trials failed: 002" in shown
+    assert sorted(row["state"] for row in board(out)) == ["failed", "finished", "finished"]
+    assert (out / "objective.png").exists()
+    for number, rate in enumerate((0.001, 0.003)):
+        alone = run_alone(
+            data, tmp_path / str(number), learning_rate=rate, sgd=True, meta_iters=900
+        )
+        assert_same_state(runs[number], alone)
+
+
+def test_early_stopping_spares_what_is_worse(data: Path, tmp_path: Path) -> None:
+    """Nothing is learned with a learning rate of 0; one good trial before it is enough."""
+    out = tmp_path / "sweep"
+    search = 'method = "grid"\nearly-stopping = "asha"\ngrace = 0.1'
+    space = "learning-rate = [0.003, 0.0]\nmeta-iters = [1200]"
+    file = written(tmp_path / "space.toml", search, space)
+    outcome = execute(file, "--data-dir", data, "--out", out, "--jobs", 1)
+    assert outcome.code == 0, outcome.out
+    good, bad = board(out)
+    assert (good["trial"], good["state"]) == ("0", "finished")
+    assert (bad["trial"], bad["state"]) == ("1", "stopped early")
+    assert 120 <= int(bad["outer_steps"]) < 1200
+    assert saved_steps(out / "trials" / "001")  # it could be continued by hand
+    assert "stopped early after" in outcome.out
