@@ -40,7 +40,7 @@ def sine(*arguments: object) -> Outcome:
 def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
     """A run of a sixth of the published length, with all algorithms beside it."""
     run = tmp_path_factory.mktemp("sine") / "run"
-    outcome = sine(*flags(out=run, meta_iters=5000))
+    outcome = sine(*flags(out=run, meta_iters=5000, eval_samples=400))
     assert outcome.code == 0, outcome.err
     return run, outcome
 
@@ -112,15 +112,16 @@ def test_mean_and_median_with_intervals_are_printed_and_stored(
 ) -> None:
     run, outcome = compared
     losses = losses_of(run)
-    assert losses.shape == (1000, 33)
+    assert losses.shape == (400, 33)
     stored = read_evaluations(run)[0]["loss"]
     for name, values in (("before", losses[:, 0]), ("after", losses[:, -1])):
         assert stored[name]["mean"] == pytest.approx(values.mean())
         assert stored[name]["median"] == pytest.approx(np.median(values))
-        assert stored[name]["half_width"] == pytest.approx(1.96 * values.std(ddof=1) / 1000**0.5)
+        assert stored[name]["half_width"] == pytest.approx(1.96 * values.std(ddof=1) / 20)
         low, high = stored[name]["median_interval"]
-        assert 0.45 < (values < low).mean() < 0.48
-        assert 0.52 < (values < high).mean() < 0.55
+        reach = 1.96 * 0.5 / 20  # of the share of losses below the true median
+        assert (values < low).mean() == pytest.approx(0.5 - reach, abs=0.006)
+        assert (values < high).mean() == pytest.approx(0.5 + reach, abs=0.006)
         when = "before" if name == "before" else "after 32"
         (line,) = [ln for ln in outcome.out.splitlines() if f"new waves {when} inner steps" in ln]
         assert f"mean {values.mean():.4f} +- {stored[name]['half_width']:.4f}" in line
