@@ -258,4 +258,5 @@ def _to_be_read(images: Images) -> bool:
     """Whether they are files or Pillow images, not numbers."""
     if isinstance(images, np.ndarray) and images.dtype.kind not in "OU":
         return False
-    return len(images) > 0 and not isinstance(images[0], np.ndarray | list | tuple | Number)
+    first = next(iter(images), 0)
+    return not isinstance(first, np.ndarray | list | tuple | Number)

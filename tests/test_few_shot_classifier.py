@@ -24,6 +24,7 @@ from supervised_reptile.errors import UserError
 from supervised_reptile.snapshot import write_npz
 
 IMAGES = small.small_images()[:21]  # three classes of seven
+RATE, STEPS = 0.3, 30  # enough to tell the three apart
 LABELS = np.repeat(["zebra", "ant", "mole"], 7)
 
 
@@ -31,13 +32,13 @@ LABELS = np.repeat(["zebra", "ant", "mole"], 7)
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small problem's weights as a file."""
     path = tmp_path_factory.mktemp("weights") / "small.npz"
-    write_npz(path, small_snapshot())
+    write_npz(path, small_snapshot(inner_rate=RATE))
     return path
 
 
 @pytest.fixture
 def classifier(weights: Path) -> FewShotClassifier:
-    return FewShotClassifier.load(weights, steps=20)
+    return FewShotClassifier.load(weights, steps=STEPS)
 
 
 def test_it_learns_classes_from_examples(classifier: FewShotClassifier) -> None:
@@ -114,7 +115,7 @@ def test_parameters_matter(weights: Path) -> None:
 
 
 def test_parameters_are_scikit_learns(weights: Path, classifier: FewShotClassifier) -> None:
-    wanted = {"weights": weights, "steps": 20, "transductive": False}
+    wanted = {"weights": weights, "steps": STEPS, "transductive": False}
     assert classifier.get_params() == wanted
     assert classifier.set_params(steps=3) is classifier
     assert classifier.steps == 3
@@ -134,7 +135,7 @@ def test_parameters_are_scikit_learns(weights: Path, classifier: FewShotClassifi
 
 def test_other_weights_are_opened(classifier: FewShotClassifier, tmp_path: Path) -> None:
     before = classifier.fit(IMAGES, LABELS).predict_proba(IMAGES)
-    write_npz(tmp_path / "other.npz", small_snapshot(weight_decay=0.5))
+    write_npz(tmp_path / "other.npz", small_snapshot(inner_rate=RATE, weight_decay=0.5))
     classifier.set_params(weights=tmp_path / "other.npz")
     np.testing.assert_array_equal(classifier.predict_proba(IMAGES), before)  # until the next fit
     after = classifier.fit(IMAGES, LABELS).predict_proba(IMAGES)
@@ -151,9 +152,9 @@ def test_it_works_in_pipelines_and_searches(classifier: FewShotClassifier) -> No
     assert inverted.classes_.tolist() == ["ant", "mole", "zebra"]
     scores = cross_val_score(scaled, rows[order], LABELS[order], cv=folds)
     assert scores.mean() > 0.8
-    search = GridSearchCV(classifier, {"steps": [0, 20]}, cv=folds, scoring="neg_log_loss")
+    search = GridSearchCV(classifier, {"steps": [0, STEPS]}, cv=folds, scoring="neg_log_loss")
     search.fit(IMAGES[order], LABELS[order])
-    assert search.best_params_ == {"steps": 20}
+    assert search.best_params_ == {"steps": STEPS}
 
 
 def test_it_can_be_pickled(classifier: FewShotClassifier) -> None:

@@ -30,7 +30,7 @@ CLASSES = ("ant", "bear", "crow")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small problem's weights as a file."""
     path = tmp_path_factory.mktemp("weights") / "small.npz"
-    write_npz(path, small_snapshot(eval_steps=20))
+    write_npz(path, small_snapshot(inner_rate=0.3, eval_steps=30))
     return path
 
 
@@ -120,7 +120,7 @@ def test_answers_depend_on_other_queries_only_if_transductive(
 
 def test_steps_count(pictures: Path, weights: Path) -> None:
     usual = entries(predict(pictures, weights, "--json"))
-    assert entries(predict(pictures, weights, "--json", "--steps", 20)) == usual
+    assert entries(predict(pictures, weights, "--json", "--steps", 30)) == usual
     assert entries(predict(pictures, weights, "--json", "--steps", 0)) != usual
     assert_refused(predict(pictures, weights, "--steps", -1), "--steps", code=2)
 
@@ -209,7 +209,7 @@ def test_mistakes_are_told_in_a_line(pictures: Path, weights: Path) -> None:
     refused("4 classes", "tell 3 apart", "--classes 4")
     shutil.rmtree(support / "dog")
     (query / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
-    refused("broken.png", "decoded")
+    refused("broken.png", "not an image")
     (query / "broken.png").write_bytes(b"")
     refused("broken.png", "empty")
     (query / "broken.png").unlink()
