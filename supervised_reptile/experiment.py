@@ -124,4 +124,4 @@ def make_learner(config: Config, net: ConvNet, max_value: int, group: Group = AL
         second_order=maml,
     )
     weights = initial_weights(net, config.seed)
-    return Learner(problem, weights, config.task_order, config.outer_optimizer, group)
+    return Learner(problem, weights, config.task_order, config.outer_optimizer, group=group)
