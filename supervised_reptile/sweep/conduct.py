@@ -143,7 +143,7 @@ def _on_the_cluster(plan: Plan) -> None:
         try:
             failure, signal_number = ray.get(task)
         except KeyboardInterrupt:
-            ray.cancel(task)  # as SIGINT, there
+            ray.cancel(task, recursive=False)  # as SIGINT, there; it stops its trials itself
             failure, signal_number = ray.get(task)
     except ray.exceptions.RayError as error:
         reason = str(error).strip().splitlines()[-1]
