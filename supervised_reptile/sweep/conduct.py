@@ -10,7 +10,7 @@ from supervised_reptile.signals import StopSignals
 from supervised_reptile.sweep.board import show_board
 from supervised_reptile.sweep.cluster import connected, quiet
 from supervised_reptile.sweep.live import LiveTable
-from supervised_reptile.sweep.space import COMMANDS, context_of, extremes
+from supervised_reptile.sweep.space import COMMANDS, extremes, parsed
 from supervised_reptile.sweep.standing import FAILED, Standing, stored_standing
 from supervised_reptile.sweep.study import Study
 from supervised_reptile.sweep.trials import SPLIT, Plan, make_trial, wait_until_free
@@ -42,9 +42,9 @@ def run_sweep(plan: Plan) -> None:
 
 def _check_data(plan: Plan) -> None:
     """Read the images once, which also fills the cache that trials read."""
-    trial = make_trial(plan, 0, next(iter(extremes(plan.space))))
-    config, own = context_of(plan.space.command, list(trial.words[1:]))
-    dataset = COMMANDS[plan.space.command].source.load(config, **own)
+    space = plan.space
+    config, own = parsed(space.command, space.words(next(extremes(space))), plan.data_dir)
+    dataset = COMMANDS[space.command].source.load(config, **own)
     if SPLIT not in dataset.pools:
         raise UserError(
             f"{plan.data_dir} has no validation classes, by which a sweep chooses: hold some out "
@@ -143,7 +143,7 @@ def _on_the_cluster(plan: Plan) -> None:
         try:
             failure, signal_number = ray.get(task)
         except KeyboardInterrupt:
-            ray.cancel(task)  # as SIGINT, there
+            ray.cancel(task, recursive=False)  # as SIGINT, there; it stops its trials itself
             failure, signal_number = ray.get(task)
     except ray.exceptions.RayError as error:
         reason = str(error).strip().splitlines()[-1]

@@ -98,16 +98,16 @@ def data_words(command: str, data_dir: str) -> list[str]:
     return ["--data-dir", data_dir] if "data-dir" in options_of(command) else [data_dir]
 
 
-def configuration(command: str, words: list[str]) -> Config:
+def configuration(command: str, words: list[str], data_dir: str = "DIR") -> Config:
     """What the command makes of flags (click.UsageError where they contradict each other)."""
-    return context_of(command, words)[0]
+    return parsed(command, words, data_dir)[0]
 
 
-def context_of(command: str, words: list[str]) -> tuple[Config, dict[str, Any]]:
+def parsed(command: str, words: list[str], data_dir: str) -> tuple[Config, dict[str, Any]]:
     """`configuration`, and the values that only the command's data take."""
-    place = [] if "--data-dir" in words else data_words(command, "DIR")
-    parsed = interpret(COMMANDS[command].make_context(command, [*place, *words]))
-    return parsed.config, parsed.own
+    context = COMMANDS[command].make_context(command, [*data_words(command, data_dir), *words])
+    understood = interpret(context)
+    return understood.config, understood.own
 
 
 def extremes(space: Space) -> Iterator[Point]:

@@ -66,13 +66,11 @@ def holds_sweep(out: Path) -> bool:
 def make_trial(plan: Plan, number: int, point: Point) -> Trial:
     """Trial `number` of the sweep."""
     space, path = plan.space, plan.out / "trials" / f"{number:03d}"
-    words = [
-        *data_words(space.command, plan.data_dir),
-        *space.words(point),
-        *("--checkpoint", str(path), "--threads", str(plan.threads), "--eval-splits", SPLIT),
-    ]
-    config = configuration(space.command, words)
-    return Trial(number, point, path, (space.command, *words), config)
+    place = ["--checkpoint", str(path), "--threads", str(plan.threads), "--eval-splits", SPLIT]
+    flags = [*space.words(point), *place]
+    config = configuration(space.command, flags, plan.data_dir)
+    words = (space.command, *data_words(space.command, plan.data_dir), *flags)
+    return Trial(number, point, path, words, config)
 
 
 def wait_until_free(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import shlex
@@ -14,7 +15,8 @@ from command_line import call
 from stored_runs import write_result, write_run
 
 from supervised_reptile.cli import reptile
-from supervised_reptile.sweep.board import leaderboard, show_board
+from supervised_reptile.cli_train import train
+from supervised_reptile.sweep.board import leaderboard, show_board, winning
 from supervised_reptile.sweep.dimensions import Choices, Range
 from supervised_reptile.sweep.space import Space
 from supervised_reptile.sweep.standing import Standing, stored_standing
@@ -100,6 +102,17 @@ def test_the_winning_command_line_is_ready_to_paste(
     assert test[2:] == [
         "--checkpoint", str(standings[3].trial.path), "--pretrained", "--eval-splits", "test",
     ]  # fmt: skip
+
+
+def test_own_images_have_their_folder_as_an_argument(plan: Plan) -> None:
+    space = dataclasses.replace(SPACE, command="train", fixed={"meta-iters": 80})
+    own = plan._replace(space=space)
+    trial = make_trial(own, 0, {"learning-rate": 1e-3, "meta-step": 1.0})
+    assert trial.config.data_dir == plan.data_dir
+    for line in winning(own, trial):
+        words = shlex.split(line)
+        assert words[:3] == ["reptile", "train", plan.data_dir]
+        assert train.make_context("train", words[2:]).params["data_dir"] == plan.data_dir
 
 
 def test_a_sweep_is_a_study_for_the_report(plan: Plan, standings: list[Standing]) -> None:
