@@ -28,7 +28,7 @@ SUBCOMMANDS: Subcommands = {
     "sine": (
         "supervised_reptile.sine.cli",
         "sine",
-        "Few-shot regression of sine waves: the smallest example, in a minute, with pictures.",
+        "Few-shot regression of sine waves: the smallest example, with pictures.",
     ),
     "launch": (
         "supervised_reptile.cli_launch",

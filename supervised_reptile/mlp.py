@@ -46,8 +46,8 @@ def initial_mlp_weights(net: MLP, seed: int) -> np.ndarray:
     """Float32 [net.size]: uniform within 1 / sqrt(inputs of the layer), kernels and biases alike.
 
     As in the published script, but that the first biases are `net.reach` times as large: its units
-    then bend all over the inputs' range instead of near 0, and what is learnt fits new waves with
-    two thirds of the error.
+    then bend all over the inputs' range instead of near 0. What `reptile sine` learnt had a loss on
+    new waves of 0.088, 0.083 and 0.110 with it (seeds 0 to 2), of 0.161, 0.116 and 0.158 without.
     """
     draw, parts = initial_draws(seed), []
     for name, shape in net.shapes:

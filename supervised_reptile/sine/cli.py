@@ -11,7 +11,7 @@ EPILOG = """\b
 Examples:
   {script} --out runs/sine
   {script} --out runs/relu --activation relu --no-compare
-  {script} --out runs/foml --algorithm foml --meta-step 0.5
+  {script} --out runs/foml --algorithm foml
   {script} --out runs/sine --resume
 """
 
@@ -29,7 +29,7 @@ def waves_of(config: SineConfig) -> Waves:
 sine = run_command(
     "reptile sine",
     "Learn an initial network from which a few gradient steps on 10 points fit a new sine wave "
-    "(section 2 of the paper's blog post; the setting of its published script). Prints the loss "
+    "(the paper's example, in the setting of its published script). Prints the loss "
     "on one wave as training goes and on new waves at the end, and draws both.",
     Source("MLP", waves_of, SineConfig, "supervised_reptile.sine.program"),
     omit=(

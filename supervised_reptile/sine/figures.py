@@ -21,7 +21,8 @@ FIT, LOSSES, ANIMATION = "fit.png", "gradient_steps.png", "training.gif"
 HEIGHT = 4.0  # of the axes' upper and lower end
 GREY = "0.35"
 FRAME_DPI, FRAME_MS, LAST_FRAME_MS = 72, 110, 2500
-FRAME_COLORS = 64
+FRAME_COLORS, NEARLY_WHITE = 64, 245
+FAST_OCTREE = 2  # Pillow's number of that way to choose colours
 
 
 class Plotted(NamedTuple):
@@ -74,8 +75,13 @@ def _grades(count: int) -> list[tuple[float, float, float, float]]:
 
 def draw_animation(wave: Plotted, outer_steps: Sequence[int], fits: np.ndarray, path: Path) -> None:
     """A GIF of fits, float [frames, shown, points], each after one of `outer_steps`."""
-    frames = list(_frames(wave, outer_steps, fits))
-    palette = _with_white(frames[-1].quantize(FRAME_COLORS))
+    _write_gif(list(_frames(wave, outer_steps, fits)), path)
+
+
+def _write_gif(frames: Sequence[Image], path: Path) -> None:
+    """All frames in the colours of the last one."""
+    # An octree keeps the colours of thin lines, of which a median cut makes a mean.
+    palette = _with_white(frames[-1].quantize(FRAME_COLORS, method=FAST_OCTREE))
     first, *rest = (frame.quantize(palette=palette, dither=0) for frame in frames)
     times = [FRAME_MS] * len(rest) + [LAST_FRAME_MS]
     with replacing(path) as temporary:
@@ -83,9 +89,9 @@ def draw_animation(wave: Plotted, outer_steps: Sequence[int], fits: np.ndarray, 
 
 
 def _with_white(picture: Image) -> Image:
-    """`picture` with the lightest colour of its palette made white: it is a mean of near ones."""
+    """`picture` with what is nearly white in its palette made white: it is a mean of near ones."""
     palette = np.array(picture.getpalette()).reshape(-1, 3)
-    palette[palette.sum(axis=1).argmax()] = 255
+    palette[palette.min(axis=1) > NEARLY_WHITE] = 255
     picture.putpalette(palette.ravel().tolist())
     return picture
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 
 import numpy as np
 
 from supervised_reptile import environment
-from supervised_reptile.command_lines import command_line
+from supervised_reptile.command_lines import flags
 from supervised_reptile.files import writing
 from supervised_reptile.reproduce.study import Figure, Study, write_study
 from supervised_reptile.request import Request
@@ -105,7 +106,7 @@ def study_of(experiment: Experiment, losses: Mapping[str, np.ndarray], seconds: 
             f"{run.training_seconds:.1f} s of training. Losses are mean squared errors over all "
             f"{config.train_shots} points of a wave; fitted to {config.shots} of them."
         ),
-        commands=(command_line("-m supervised_reptile sine", config),),
+        commands=(shlex.join(["reptile", "sine", *flags(config)]),),
         seconds=seconds,
         environment=environment.describe(),
         tables=(table(config, losses),),

@@ -140,6 +140,7 @@ def test_figures(compared: tuple[Path, Outcome]) -> None:
             assert max(colors)[1] == (255, 255, 255)  # a light background
     study = json.loads((run / "study.json").read_text())
     assert [figure["file"] for figure in study["figures"]] == list(FIGURES[:2])
+    assert study["commands"] == [f"reptile sine --out {run} --meta-iters 5000 --eval-samples 400"]
     rows = [row[0] for row in study["tables"][0]["rows"]]
     assert rows == ["Reptile", "FOML", "MAML", "joint training", "random initialization"]
 
