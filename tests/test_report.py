@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 from html.parser import HTMLParser
@@ -212,6 +213,13 @@ def test_nothing_in_a_study_is_taken_for_html(tmp_path: Path) -> None:
     markdown = (tmp_path / "out" / "report.md").read_text()
     outside_code = re.sub(r"```.*?```|`[^`]*`", "", markdown, flags=re.DOTALL)
     assert not re.findall(r"(?<!\\)<(?!a id=|/a>)\w", outside_code)
+
+
+def test_headings_of_several_lines_stay_so(tmp_path: Path) -> None:
+    table = TABLE._replace(columns=("what\n<b>", "here"))
+    put_study(tmp_path / "study", dataclasses.replace(STUDY, tables=(table,)))
+    assert report(tmp_path / "study", "--out", tmp_path / "out").code == 0
+    assert "| what<br>\\<b> | here |" in (tmp_path / "out" / "report.md").read_text()
 
 
 def test_commands_with_backticks_stay_in_their_fence(tmp_path: Path) -> None:

@@ -46,7 +46,9 @@ def _study(entry: Entry, out: Path) -> Iterator[str]:
 def _table(table: Table, caveat: str = "") -> str:
     """The table, with lines of notes as lines of their own and the caveat below."""
     note = "\n\n".join(part for part in (*table.note.splitlines(), caveat) if part)
-    return _safe(table._replace(note=note).markdown())
+    rows = tuple(tuple(map(_safe, row)) for row in table.rows)
+    # First the texts, then the table: its line breaks are HTML.
+    return Table(_safe(table.title), tuple(map(_safe, table.columns)), rows, _safe(note)).markdown()
 
 
 def _picture(picture: Picture, out: Path) -> str:
