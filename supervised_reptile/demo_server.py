@@ -140,6 +140,15 @@ def make_server(site: Site, port: int) -> LocalServer:
         ) from error
 
 
+def own_names(port: int) -> set[str]:
+    """What a browser on this machine calls the server.
+
+    Under any other name a request comes from a page elsewhere that had its own name pointed here.
+    """
+    hosts = {HOST, "localhost"}
+    return {f"{host}:{port}" for host in hosts} | (hosts if port == 80 else set())
+
+
 class _Patient(io.RawIOBase):
     """Reads a connection until a moment that `wait` sets: drop by drop nobody holds it for ever."""
 
@@ -193,10 +202,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _found(self) -> bytes | None:
         """Send the head of the answer; returns the content, None after an error."""
-        # Under any other name the request comes from a page elsewhere that had its own name
-        # pointed at this machine.
-        port = self.server.server_address[1]
-        if self.headers.get("Host") not in (f"{HOST}:{port}", f"localhost:{port}"):
+        if self.headers.get("Host") not in own_names(self.server.server_address[1]):
             return self.send_error(HTTPStatus.FORBIDDEN)
         entry = self.server.site.get(self.path.partition("?")[0])
         if entry is None:

@@ -232,6 +232,11 @@ def test_many_silent_connections_are_not_kept(hasty: int) -> None:
     pytest.fail("silent connections kept others out for ten seconds")
 
 
+def test_browsers_leave_out_the_port_that_is_usual() -> None:
+    assert "127.0.0.1" in demo_server.own_names(80)
+    assert "127.0.0.1" not in demo_server.own_names(8765)
+
+
 @pytest.mark.parametrize(("path", "status"), [("/", 200), ("/nothing", 404)])
 def test_a_strict_policy_goes_along(port: int, path: str, status: int) -> None:
     answer, _ = ask(port, path)
