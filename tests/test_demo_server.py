@@ -282,7 +282,7 @@ def test_refusals_of_the_command(
     assert_refused(call("demo", command=reptile), "not built")
     monkeypatch.setattr(resources, "web_folder", lambda: built)
     outcome = call("demo", "--checkpoint", tmp_path / "none", command=reptile)
-    assert_refused(outcome, "config.json is missing")
+    assert_refused(outcome, "no such run directory")
     assert_refused(call("demo", "--port", "70000", command=reptile), "--port", code=2)
 
 
