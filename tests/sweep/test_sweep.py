@@ -147,9 +147,8 @@ def test_a_sweep_killed_then_interrupted(data: Path, tmp_path: Path) -> None:
     assert trainings(out, 0) == 1  # not run again
     assert trainings(out, 1) == 3
     assert [row["state"] for row in board(out)] == ["finished", "finished"]
-    assert_same_state(
-        long, run_alone(data, tmp_path / "alone", learning_rate=0.003, meta_iters=900)
-    )
+    alone = run_alone(data, tmp_path / "alone", learning_rate=0.003, meta_iters=1500)
+    assert_same_state(long, alone)
     assert not (out / "ray").exists()
 
 
@@ -203,10 +202,8 @@ def test_a_node_dies_and_a_trial_fails(data: Path, tmp_path: Path, cluster) -> N
     assert sorted(row["state"] for row in board(out)) == ["failed", "finished", "finished"]
     assert (out / "objective.png").exists()
     for number, rate in enumerate((0.001, 0.003)):
-        alone = run_alone(
-            data, tmp_path / str(number), learning_rate=rate, sgd=True, meta_iters=900
-        )
-        assert_same_state(runs[number], alone)
+        values = {"learning_rate": rate, "sgd": True, "meta_iters": 600}
+        assert_same_state(runs[number], run_alone(data, tmp_path / str(number), **values))
 
 
 def test_early_stopping_spares_what_is_worse(data: Path, tmp_path: Path) -> None:

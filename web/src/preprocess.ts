@@ -5,11 +5,6 @@
  * pixel. Measured on 3,856 of them: the longer side of a drawing takes 69 pixels (median; nine in
  * ten between 44 and 88), its middle lies at pixel 50.6 both ways, and its pen is 5.2 pixels wide
  * (by the mean distance of ink to paper, 1.79 pixels).
- *
- * To bring drawings to one place and size makes them easier as well: Omniglot's own test drawings
- * were classified 5-way 1-shot at 84.0 +- 1.4 % as they are, 92.8 +- 1.0 % with the middle of
- * each moved to that of the paper and 93.4 +- 1.0 % also scaled (500 episodes, non-transductive,
- * weights after 8,000 outer steps).
  */
 
 import type { Stroke } from './strokes';
