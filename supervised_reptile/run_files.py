@@ -103,7 +103,7 @@ def read_stored(path: Path, kind: type[Config] = Config) -> Stored:
         config = kind.from_json(json.dumps(content["config"]))
         classes = json.loads((path / CLASSES).read_text(encoding="utf8"))
         return Stored(config, content["net"], content["data"], classes)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path / CONFIG}: not a readable configuration ({error})") from error
 
 

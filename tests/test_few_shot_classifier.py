@@ -108,7 +108,7 @@ def test_parameters_matter(weights: Path) -> None:
     default = FewShotClassifier(weights).fit(IMAGES, LABELS).predict_proba(IMAGES)
     for parameters in ({"steps": 1}, {"transductive": True}):
         other = FewShotClassifier(weights, **parameters).fit(IMAGES, LABELS)
-        assert np.abs(other.predict_proba(IMAGES) - default).max() > 1e-3
+        assert np.abs(other.predict_proba(IMAGES) - default).max() > 1e-4  # rounding: 1e-6
     as_evaluated = small_snapshot().config.eval_steps
     same = FewShotClassifier(weights, steps=as_evaluated).fit(IMAGES, LABELS)
     np.testing.assert_array_equal(same.predict_proba(IMAGES), default)
