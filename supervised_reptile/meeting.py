@@ -69,8 +69,9 @@ class _Listener:
             # On every interface, as TensorFlow: the own name may be one that others gave.
             self._server = socket.create_server(("", port), family=family, dualstack_ipv6=both)
         except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else error
             raise UserError(
-                f"{cluster.name(cluster.rank)} cannot listen on its port ({error.strerror})"
+                f"{cluster.name(cluster.rank)} cannot listen on its port ({reason})"
             ) from error
         self._server.settimeout(PAUSE_SECONDS)
         self._closing = False

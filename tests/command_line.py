@@ -148,7 +148,11 @@ def started(
     """
     words = [sys.executable, *(launcher(workers) if workers else ()), *program]
     words += map(str, arguments)
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # What TensorFlow in this process was told to be silent about is not what people's shells hold.
+    own = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    process = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=own
+    )
     process.messages = []
     process.collector = threading.Thread(target=lambda: process.messages.extend(process.stderr))
     process.collector.start()

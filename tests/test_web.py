@@ -231,7 +231,9 @@ def assert_solved_as_in_python(page: str, chromium: str, cases: list[dict], fold
 def test_the_page_computes_as_python_does(
     page: str, chromium: str, snapshot: Snapshot, data: Path, tmp_path: Path
 ) -> None:
-    cases = browser_cases().make_cases(snapshot, data, EPISODES, 1, STEPS)
+    # Three steps: on characters unlike Omniglot's the loss is large, and rounding grows fast (to
+    # 2e-3 in ten steps, where on Omniglot's, below, it stays under 1e-3).
+    cases = browser_cases().make_cases(snapshot, data, EPISODES, 1, 3)
     assert_solved_as_in_python(page, chromium, cases, tmp_path)
 
 
