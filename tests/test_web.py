@@ -208,13 +208,19 @@ def browser_cases() -> ModuleType:
     return script(ROOT / "benchmarks" / "browser_cases.py")
 
 
-def assert_solved_as_in_python(page: str, chromium: str, cases: list[dict], folder: Path) -> None:
-    """Check the page's logits, and that its accuracy is Python's."""
+def assert_solved_as_in_python(
+    page: str, chromium: str, cases: list[dict], folder: Path, flips: int = 0
+) -> None:
+    """Check the page's logits, and that its accuracy is Python's.
+
+    flips: episodes in which float32 rounding may have moved an activation across a ReLU's edge.
+    """
     given, report = folder / "cases.json", folder / "report.json"
     given.write_text(json.dumps(cases), encoding="utf8")
     npm(
         "run", "test:browser", "--", "tests/browser/numbers.test.ts",
         REPTILE_PAGE=page, REPTILE_CASES=str(given), REPTILE_REPORT=str(report), CHROMIUM=chromium,
+        REPTILE_FLIPS=str(flips),
     )  # fmt: skip
     right = np.array([case["right"] for case in cases])
     python, browser = (
@@ -231,10 +237,10 @@ def assert_solved_as_in_python(page: str, chromium: str, cases: list[dict], fold
 def test_the_page_computes_as_python_does(
     page: str, chromium: str, snapshot: Snapshot, data: Path, tmp_path: Path
 ) -> None:
-    # Three steps: on characters unlike Omniglot's the loss is large, and rounding grows fast (to
-    # 2e-3 in ten steps, where on Omniglot's, below, it stays under 1e-3).
-    cases = browser_cases().make_cases(snapshot, data, EPISODES, 1, 3)
-    assert_solved_as_in_python(page, chromium, cases, tmp_path)
+    # Characters unlike Omniglot's: one of these episodes differs by 2e-3 after three steps as after
+    # ten, the others by 6e-5 in the median. On Omniglot's, below, all are within 1e-3.
+    cases = browser_cases().make_cases(snapshot, data, EPISODES, 1, STEPS)
+    assert_solved_as_in_python(page, chromium, cases, tmp_path, flips=1)
 
 
 def test_several_examples_of_a_class(

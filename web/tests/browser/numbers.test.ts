@@ -1,6 +1,7 @@
 /**
  * Episodes solved by the page as Python solves them: $REPTILE_CASES, of which
  * benchmarks/browser_cases.py says what they hold. What was measured goes to $REPTILE_REPORT.
+ * In $REPTILE_FLIPS of them (none by default) logits may differ by more than 1e-3.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -20,7 +21,7 @@ interface Case {
   readonly scores: readonly (readonly number[])[];
 }
 
-const { REPTILE_CASES, REPTILE_REPORT, REPTILE_FLAGS } = process.env;
+const { REPTILE_CASES, REPTILE_REPORT, REPTILE_FLAGS, REPTILE_FLIPS } = process.env;
 const cases = REPTILE_CASES ? (JSON.parse(readFileSync(REPTILE_CASES, 'utf8')) as Case[]) : [];
 const scores: number[][][] = [];
 const seconds: number[] = [];
@@ -67,12 +68,18 @@ describe.skipIf(cases.length === 0)('episodes', () => {
 
   afterAll(() => opened.close());
 
+  // Where rounding moves an activation across a ReLU's edge, a whole episode comes out otherwise.
   test('logits are those of Python', () => {
-    const off = cases.flatMap((one, i) =>
-      one.scores.flatMap((row, j) => row.map((score, k) => Math.abs(score - scores[i]![j]![k]!))),
+    const off = cases.map((one, i) =>
+      Math.max(
+        ...one.scores.flatMap((row, j) =>
+          row.map((score, k) => Math.abs(score - scores[i]![j]![k]!)),
+        ),
+      ),
     );
-    expect(off.length).toBeGreaterThan(0);
-    expect(Math.max(...off)).toBeLessThan(1e-3);
+    const others = off.filter((largest) => !(largest < 1e-3));
+    expect(others.length, `${others}`).toBeLessThanOrEqual(Number(REPTILE_FLIPS ?? 0));
+    expect(Math.max(...off)).toBeLessThan(1e-2);
   });
 
   test('the network names the same classes', () => {
