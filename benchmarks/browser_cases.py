@@ -17,12 +17,13 @@ from supervised_reptile.data.dataset import Dataset
 from supervised_reptile.data.omniglot import load_omniglot, sorted_drawings
 from supervised_reptile.episodes import Purpose, Stream, Tasks, sample_tasks
 from supervised_reptile.evaluate import NON_TRANSDUCTIVE, Episodes, query_scores
-from supervised_reptile.inner import Examples, InnerRule, InnerState, Problem, adapt
-from supervised_reptile.inner import summed_cross_entropy as loss
-from supervised_reptile.models import Reading, encoder, grouping, logits, unpack
+from supervised_reptile.experiment import make_learner
+from supervised_reptile.inner import Examples, adapt
+from supervised_reptile.models import encoder
+from supervised_reptile.named_weights import load_snapshot
 from supervised_reptile.run_snapshot import stored_net
 from supervised_reptile.scoring import SPLIT_NAMES, evaluation_shape
-from supervised_reptile.snapshot import Snapshot, flat
+from supervised_reptile.snapshot import Snapshot
 
 SIDE = 105  # pixels of the drawings before they are made smaller
 
@@ -91,18 +92,9 @@ def query_scores_of(
 ) -> np.ndarray:
     """Scores of every query after adapting to its episode, float32 [episodes, way, way]."""
     net = stored_net(dict(snapshot.net))
-    split = grouping(net).split
-    problem = Problem(
-        lambda weights, inputs: logits(net, unpack(net, weights), inputs, Reading()),
-        loss,
-        InnerRule(config.inner_rate, config.sgd, config.weight_decay),
-        grouping(net),
-    )
-    start = InnerState(
-        split(tf.constant(flat(snapshot.weights))),
-        split(tf.constant(flat(snapshot.second_moment))),
-        tf.constant(snapshot.time, tf.int64),
-    )
+    learner = make_learner(config, net, max_value=1)
+    load_snapshot(learner, snapshot)
+    problem, start = learner.problem, learner.state
     used, numbers = np.unique(used_rows(tasks), return_inverse=True)
     table = tuple(map(tf.constant, encoder(net, len(used))(images[used], used)))
     renumber = dict(zip(used_rows(tasks).tolist(), numbers.tolist(), strict=True))

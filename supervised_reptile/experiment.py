@@ -31,7 +31,13 @@ from supervised_reptile.request import Request
 from supervised_reptile.run_dir import writing
 from supervised_reptile.run_files import Stored
 from supervised_reptile.runtime import on_accelerator
-from supervised_reptile.scoring import Monitor, Scorer, check_evaluation, evaluate_splits
+from supervised_reptile.scoring import (
+    AlignmentMonitor,
+    Monitor,
+    Scorer,
+    check_evaluation,
+    evaluate_splits,
+)
 from supervised_reptile.shadow_run import AnyRun
 from supervised_reptile.together import check_chiefs_data, silenced, take_chiefs, tell
 from supervised_reptile.train import check_training, image_supply, train
@@ -90,7 +96,8 @@ def train_run(experiment: Experiment) -> None:
     """Outer steps to the end of the run, then its learning curve."""
     config, dataset, feed, learner, run = experiment
     print("Training...", flush=True)
-    with Monitor(Scorer(config, dataset, feed, learner), run) as monitor:
+    watching = AlignmentMonitor if config.log_alignment else Monitor
+    with watching(Scorer(config, dataset, feed, learner), run) as monitor:
         train(config, image_supply(config, dataset, feed, learner.group), learner, run, monitor)
     if not learner.group.is_chief:
         return

@@ -16,7 +16,7 @@ from supervised_reptile.learner import Learner
 from supervised_reptile.models import encoder
 from supervised_reptile.opening import check_architecture, settle_with
 from supervised_reptile.request import Request
-from supervised_reptile.scoring import Scorer, check_evaluation, evaluate_splits
+from supervised_reptile.scoring import Scorer, check_evaluation, measure_splits
 from supervised_reptile.snapshot import Snapshot, flat
 
 
@@ -40,11 +40,11 @@ def run_experiment(request: Request) -> None:
         message = f"these are not the images that {name} was trained on, nor are the classes"
         print(f"Note: {message}", file=sys.stderr)
     learner = make_learner(config, net, dataset.max_value)
-    _load(learner, snapshot)
+    load_snapshot(learner, snapshot)
     feed = ImageFeed(dataset, encoder(net, len(dataset.images)))
     print("Evaluating...", flush=True)
     scorer = Scorer(config, dataset, feed, learner)
-    evaluate_splits(scorer, None, tuple(scorer.splits))
+    measure_splits(scorer, scorer.final_splits)
 
 
 def _settle(request: Request, snapshot: Snapshot) -> Config:
@@ -53,8 +53,8 @@ def _settle(request: Request, snapshot: Snapshot) -> Config:
     return dataclasses.replace(config, data_dir=request.config.data_dir)
 
 
-def _load(learner: Learner, snapshot: Snapshot) -> None:
-    """Put the snapshot's numbers into the learner."""
+def load_snapshot(learner: Learner, snapshot: Snapshot) -> None:
+    """Put the snapshot's weights, second moments and time into a learner of its network."""
     learner.weights.assign(flat(snapshot.weights))
     learner.second_moment.assign(flat(snapshot.second_moment))
     learner.time.assign(np.int64(snapshot.time))

@@ -173,9 +173,6 @@ class Judge(Protocol):
     def look(self, step: int) -> dict[str, float]:
         """The numbers to be logged after outer step `step`."""
 
-    def align(self, step: int) -> dict[str, float]:
-        """How well gradients agree; asked for with --log-alignment only."""
-
 
 class Monitor:
     """Looks at the accuracies during training: progress bar, metrics, the original's lines."""
@@ -205,8 +202,6 @@ class Monitor:
         """Measure, log and show the accuracies after outer step `step`."""
         accuracies = self._scorer.look(step)
         self._run.log(step, accuracies)
-        if self._scorer.config.log_alignment and self._scorer.group.is_chief:
-            self._run.log_alignment(step, self._scorer.align(step))
         self.show(step, accuracies)
 
     def show(self, step: int, accuracies: Mapping[str, float]) -> None:
@@ -223,10 +218,39 @@ class Monitor:
         self._bar.set_postfix(shown, refresh=False)
 
 
-def evaluate_splits(scorer: Scorer, run: AnyRun | None, splits: tuple[str, ...]) -> None:
-    """Print the accuracy of each of `splits` as it comes, then store them in the run directory.
+class AlignmentMonitor(Monitor):
+    """Looks at how well gradients agree, too (--log-alignment)."""
 
-    Without one, as weights that come along have none, nothing is stored.
+    def __init__(self, scorer: Scorer, run: AnyRun) -> None:
+        super().__init__(scorer, run)
+        self._aligned = scorer
+
+    def look(self, step: int) -> None:
+        """Log the alignment beside the accuracies after outer step `step`."""
+        super().look(step)
+        if self._aligned.group.is_chief:
+            self._run.log_alignment(step, self._aligned.align(step))
+
+
+def evaluate_splits(scorer: Scorer, run: AnyRun, splits: tuple[str, ...]) -> None:
+    """Print the accuracy of each of `splits` as it comes, then store them in the run directory."""
+    accuracies, correct = measure_splits(scorer, splits)
+    evaluation = {
+        "settings": evaluation_settings(scorer.config, splits),
+        "accuracy": accuracies,
+        "outer_steps": run.step,
+        "training_seconds": round(run.training_seconds, 1),
+    }
+    run.write_results(evaluation, correct)
+
+
+def measure_splits(
+    scorer: Scorer, splits: tuple[str, ...]
+) -> tuple[dict[str, dict[str, Any]], dict[str, np.ndarray]]:
+    """Print the accuracy of each of `splits` as it comes.
+
+    Returns accuracies by transduction mode and split, and right answers per episode, int
+    [episodes], by "<mode>_<split>".
     """
     config = scorer.config
     modes = transduction_modes(config)
@@ -240,12 +264,4 @@ def evaluate_splits(scorer: Scorer, run: AnyRun | None, splits: tuple[str, ...])
             print(f"{SPLIT_NAMES[split]} accuracy{suffix}: {result}", flush=True)
             accuracies[mode][split] = result._asdict()
             correct[f"{mode}_{split}"] = counts[mode]
-    if run is None:
-        return
-    evaluation = {
-        "settings": evaluation_settings(config, splits),
-        "accuracy": accuracies,
-        "outer_steps": run.step,
-        "training_seconds": round(run.training_seconds, 1),
-    }
-    run.write_results(evaluation, correct)
+    return accuracies, correct

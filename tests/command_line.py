@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
@@ -138,11 +138,16 @@ def execute(
 
 @contextlib.contextmanager
 def started(
-    *arguments: object, program: Sequence[str] = (str(SCRIPT),), workers: int = 0
+    *arguments: object,
+    program: Sequence[str] = (str(SCRIPT),),
+    workers: int = 0,
+    **otherwise: Any,
 ) -> Iterator[subprocess.Popen]:
     """A running `run_omniglot.py` with its output to be read; ended with the block at the latest.
 
-    With `workers` it is `reptile launch` that runs as many of them.
+    program: what Python is to run instead of it.
+    workers: how many of them `reptile launch` runs; 0: without it.
+    otherwise: for subprocess.Popen.
 
     Messages to standard error are collected meanwhile; `finish` returns them.
     """
@@ -150,11 +155,10 @@ def started(
     words += map(str, arguments)
     # What TensorFlow in this process was told to be silent about is not what people's shells hold.
     own = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-    process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=own
-    )
-    process.messages = []
-    process.collector = threading.Thread(target=lambda: process.messages.extend(process.stderr))
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(words, **{**pipes, "text": True, "env": own, **otherwise})
+    process.messages, errors = [], process.stderr or ()  # none where they are among the output
+    process.collector = threading.Thread(target=lambda: process.messages.extend(errors))
     process.collector.start()
     watchdog = threading.Timer(PATIENCE, process.kill)
     watchdog.start()
@@ -165,8 +169,8 @@ def started(
         process.kill()
         process.wait()
         process.collector.join()
-        process.stdout.close()
-        process.stderr.close()
+        for pipe in filter(None, (process.stdout, process.stderr)):
+            pipe.close()
 
 
 def launcher(workers: int) -> tuple[str, ...]:

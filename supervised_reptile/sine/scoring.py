@@ -72,10 +72,6 @@ class WaveJudge:
         predictions = self.fitter(start_of(self._learner), self._shown)
         return {"loss": float(losses(predictions, self._shown)[0, -1])}
 
-    def align(self, step: int) -> dict[str, float]:
-        """Nothing: `reptile sine` has no --log-alignment."""
-        raise NotImplementedError("reptile sine has no --log-alignment")
-
     def fit_new(self, start: Start | None = None) -> np.ndarray:
         """Losses on config.eval_episodes new waves, float64 [waves, inner steps + 1].
 

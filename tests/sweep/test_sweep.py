@@ -9,12 +9,11 @@ import re
 import signal
 import socket
 import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import command_line
 import pytest
 from command_line import (
     PATIENCE,
@@ -61,23 +60,12 @@ def environment() -> dict[str, str]:
     return {**os.environ, **OWN}
 
 
-@contextlib.contextmanager
-def started(*words: object) -> Iterator[subprocess.Popen]:
+def started(*words: object) -> contextlib.AbstractContextManager[subprocess.Popen]:
     """A running `reptile sweep` in a process group of its own; ended with the block."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "supervised_reptile", "sweep", *map(str, words)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=environment(),
-        start_new_session=True,
+    return command_line.started(
+        *words, program=("-m", "supervised_reptile", "sweep"), stderr=subprocess.STDOUT,
+        cwd=ROOT, env=environment(), start_new_session=True,
     )  # fmt: skip
-    watchdog = threading.Timer(PATIENCE, process.kill)
-    watchdog.start()
-    try:
-        yield process
-    finally:
-        watchdog.cancel()
-        process.kill()
-        process.wait()
-        process.stdout.close()
 
 
 def execute(*words: object) -> Outcome:

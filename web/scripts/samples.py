@@ -8,7 +8,6 @@ Invented characters, so that nobody has seen them before, each by several invent
 from __future__ import annotations
 
 import json
-import sys
 from itertools import islice
 
 import numpy as np
@@ -17,7 +16,7 @@ from supervised_reptile.data.chance import Chance
 from supervised_reptile.data.glyph_drawing import SIDE, invent_drawer, pen_paths
 from supervised_reptile.data.glyphs import GlyphSet, invent_alphabets
 
-SEED = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+SEED = 5
 ALPHABETS, CHARACTERS, DRAWINGS = 4, 5, 4
 UNITS = 1000  # a side of the pad
 
@@ -47,4 +46,5 @@ def sets() -> list[list[list[list[list[int]]]]]:
     return result
 
 
-print(json.dumps(sets(), separators=(",", ":")))
+if __name__ == "__main__":
+    print(json.dumps(sets(), separators=(",", ":")))
