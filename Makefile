@@ -4,6 +4,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Test files at a time.
+JOBS ?= 2
 SOURCES := supervised_reptile tests benchmarks setup.py run_omniglot.py run_miniimagenet.py
 
 .PHONY: install quickstart demo test lint
@@ -49,7 +51,7 @@ demo: .venv/installed web/dist/index.html
 	$(BIN)/reptile demo $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

@@ -47,6 +47,7 @@ setup(
         ],
         "test": [
             "pytest>=8.0",
+            "pytest-xdist>=3.6",
             "hypothesis>=6.100",
             "scipy>=1.11",
             "scikit-learn>=1.4",

@@ -7,7 +7,7 @@ a second by one thread, two threads and two workers of one core each. Then fits 
 of the ring to the first, checks the model's outer steps against the last, and tabulates its
 efficiency for clusters.
 
-    python benchmarks/workers.py                  ten minutes on two idle cores
+    python benchmarks/workers.py                  20 minutes on two idle cores
     python benchmarks/workers.py --short          a minute, to see that it works
     python benchmarks/workers.py --json OUT.json  keeps the measurements
 """
@@ -213,8 +213,8 @@ def training_table(figures: Figures, hop: Hop) -> Table:
     return Table(title, columns, tuple(rows))
 
 
-def report(figures: Figures) -> str:
-    """Everything as Markdown."""
+def report(figures: Figures, network: tuple[int, float] | None = None) -> str:
+    """Everything as Markdown; the efficiency for the measured network, or (weights, ms a task)."""
     sizes = {
         4.0 * int(name.split()[2]): seconds
         for name, (seconds, _) in figures.items()
@@ -228,10 +228,11 @@ def report(figures: Figures) -> str:
         f"byte ({1e-9 / hop.per_byte:.2f} GB/s). A task takes a worker of two cores "
         f"{1e3 * task:.1f} ms (meta-batch {batch}, two threads)."
     )
+    weights, milliseconds = network or (WEIGHTS, 1e3 * task)
     tables = (
         ring_table(figures, hop),
         training_table(figures, hop),
-        efficiency_table(hop, 4 * STEP_FLOATS, task),
+        efficiency_table(hop, 4 * 2 * weights, milliseconds / 1e3),
     )
     lines = [f"{name}: {value}" for name, value in describe().items()]
     return "\n\n".join([", ".join(lines), note, *(table.markdown() for table in tables)])
@@ -247,14 +248,27 @@ def report(figures: Figures) -> str:
     type=click.Path(exists=True, path_type=Path),
     help="Tables of a --json.",
 )
-def main(short: bool, rounds: int, out: Path | None, stored: Path | None) -> None:
+@click.option(
+    "--network",
+    type=(click.IntRange(min=1), click.FloatRange(min=0, min_open=True)),
+    metavar="WEIGHTS MS",
+    help="Efficiency for another network than Omniglot 5-way's: its number of weights and the "
+    "milliseconds a worker takes for a task.",
+)
+def main(
+    short: bool,
+    rounds: int,
+    out: Path | None,
+    stored: Path | None,
+    network: tuple[int, float] | None,
+) -> None:
     if stored:
         figures = json.loads(stored.read_text())
     else:
         figures = measure_all(plan(short), 1 if short else rounds)
     if out:
         out.write_text(json.dumps(figures, indent=1) + "\n")
-    click.echo(report(figures))
+    click.echo(report(figures, network))
 
 
 if __name__ == "__main__":

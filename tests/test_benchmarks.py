@@ -93,3 +93,12 @@ def test_the_model_of_workers_finds_what_it_was_made_of(tmp_path: Path) -> None:
     assert cells[2] == f"{1e3 * exchange:.1f}"
     assert cells[3] == f"{100 * task / (task + exchange):.0f}"
     assert cells[-1] == f"{enough:,}"
+
+
+@pytest.mark.parametrize("more", [(), ("--network", "32901", "83")])
+def test_the_page_shows_the_figures_that_are_kept(more: tuple[str, ...]) -> None:
+    page = (BENCHMARKS.parent / "docs" / "scaling.md").read_text(encoding="utf8")
+    printed = run("workers.py", "--from-json", "../docs/workers.json", *more)
+    rows = [line for line in printed.splitlines() if line.startswith("|")]
+    assert len(rows) > 20
+    assert [row for row in rows if row not in page] == []
