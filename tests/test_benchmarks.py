@@ -50,7 +50,15 @@ def test_a_store_that_is_not_resident(gigabytes: str) -> None:
 
 
 def test_every_benchmark_says_what_it_does() -> None:
-    for script in ("run.py", "scaling.py", "looks.py", "large_store.py", "sine.py", "workers.py"):
+    for script in (
+        "run.py",
+        "scaling.py",
+        "looks.py",
+        "large_store.py",
+        "sine.py",
+        "workers.py",
+        "long_run.py",
+    ):
         assert f"python benchmarks/{script}" in run(script, "--help")
 
 
@@ -102,3 +110,12 @@ def test_the_page_shows_the_figures_that_are_kept(more: tuple[str, ...]) -> None
     rows = [line for line in printed.splitlines() if line.startswith("|")]
     assert len(rows) > 20
     assert [row for row in rows if row not in page] == []
+
+
+def test_a_long_run_is_watched_from_beginning_to_end() -> None:
+    lines = run("long_run.py", "--outer-steps", "1000").splitlines()
+    rows = [line.split(" | ") for line in lines if re.match(r"\| [\d,]+ \|", line)]
+    steps = [int(row[0].removeprefix("| ").replace(",", "")) for row in rows]
+    assert len(steps) >= 2
+    assert steps == sorted(steps)
+    assert all(float(row[2]) > 100 for row in rows)
