@@ -210,6 +210,14 @@ def drawn_alphabets(factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def importable(alphabets: Path, folder: Path) -> Path:
+    """Drawn characters as classes in train/, val/ and test/: for `reptile data import`."""
+    for number, character in enumerate(sorted(alphabets.glob("*/*"))):
+        split = ("train", "val", "test")[number % 3]
+        shutil.copytree(character, folder / split / f"{character.parent.name} {character.name}")
+    return folder
+
+
 def reference(factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
     """The run directory of EXACT on the drawn alphabets, never interrupted, and its output.
 

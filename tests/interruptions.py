@@ -36,10 +36,12 @@ class Kill(NamedTuple):
     delay: float | None  # seconds after the start; None: while something is half written
 
 
-def random_kills(name: str, longest: float, count: int, in_saves: int = 0) -> Iterator[Kill]:
+def random_kills(
+    name: str, longest: float, count: int, in_saves: int = 0, earliest: float = EARLIEST
+) -> Iterator[Kill]:
     """`count` of them, `in_saves` of which while something is half written; signals take turns.
 
-    longest: delays are up to so many seconds.
+    Delays are from `earliest` to `longest`, in seconds.
 
     Prints what draws the same again; pytest shows it if the test fails.
     """
@@ -47,7 +49,7 @@ def random_kills(name: str, longest: float, count: int, in_saves: int = 0) -> It
     chance = random.Random(f"{SEED} {name}")
     saving = set(chance.sample(range(count), in_saves))
     for number in range(count):
-        delay = None if number in saving else chance.uniform(EARLIEST, longest)
+        delay = None if number in saving else chance.uniform(earliest, longest)
         yield Kill(SIGNALS[number % len(SIGNALS)], delay)
 
 

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 from command_line import (
     EXACT,
@@ -23,6 +22,7 @@ from command_line import (
     drawn_alphabets,
     execute,
     flags,
+    importable,
     reference,
     saved_steps,
     tree,
@@ -166,24 +166,6 @@ def assert_same_study(out: Path, wanted: Path) -> None:
 
 # ---- data
 
-PICTURES = 400  # of each class: a second or two of decoding
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders of pictures as Mini-ImageNet has them."""
-    from PIL import Image
-
-    root, chance = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
-    for split in ("train", "val", "test"):
-        for label in ("a", "b"):
-            folder = root / split / f"{split}-{label}"
-            folder.mkdir(parents=True)
-            for number in range(PICTURES):
-                pixels = chance.integers(0, 256, (84, 84, 3), np.uint8)
-                Image.fromarray(pixels).save(folder / f"{number:03d}.jpg")
-    return root
-
 
 def unfinished_stores(folder: Path) -> set[str]:
     """What imports into `folder` have not finished."""
@@ -191,14 +173,14 @@ def unfinished_stores(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("count", [3, pytest.param(30, marks=pytest.mark.soak)])
-def test_an_import_killed_anywhere(count: int, pictures: Path, tmp_path: Path) -> None:
+def test_an_import_killed_anywhere(count: int, data: Path, tmp_path: Path) -> None:
     """Whole or not at all; nothing is left of what was given up."""
     folders = {name: tmp_path / name for name in ("whole", "killed")}
-    program = (*REPTILE, "data", "import")
+    source, program = importable(data, tmp_path / "source"), (*REPTILE, "data", "import")
 
     def words(folder: Path) -> list[str]:
         folder.mkdir(exist_ok=True)
-        return [str(pictures), *flags(out=folder / "store")]
+        return [str(source), *flags(out=folder / "store")]
 
     whole = execute(*words(folders["whole"]), program=program)
     assert whole.code == 0, whole.err

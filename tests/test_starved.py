@@ -23,6 +23,7 @@ from command_line import (
     fill,
     finish,
     flags,
+    importable,
     reference,
     saved_state,
     saved_steps,
@@ -30,7 +31,6 @@ from command_line import (
     started,
     tree,
 )
-from data.made_images import pictures, write_folders
 
 from supervised_reptile.cli import reptile
 
@@ -285,10 +285,10 @@ def test_a_full_disk_for_results(writer: Callable, finished: Path, tmp_path: Pat
         assert {path.name for path in disk.rglob("*") if path.is_file()} == {"other"}
 
 
-def test_a_full_disk_for_an_import(tmp_path: Path) -> None:
+def test_a_full_disk_for_an_import(data: Path, tmp_path: Path) -> None:
     """Which maps its file into memory: writing to a map without room behind it kills."""
-    source = write_folders(tmp_path / "source", pictures())
-    with small_disk(tmp_path / "disk", kilobytes=200) as disk:
+    source = importable(data, tmp_path / "source")
+    with small_disk(tmp_path / "disk", kilobytes=2000) as disk:
         words = ["data", "import", source, *flags(out=disk / "store")]
         with started(*words, program=REPTILE) as process:
             assert not process.stdout.read()
