@@ -1,6 +1,7 @@
 # make quickstart: from nothing to a trained few-shot classifier in a few minutes.
 # make demo: the browser demo (needs Node); CHECKPOINT=runs/mine for weights of your own.
 # make test: everything the tests need, and all of them.
+# make soak: kill the programs again and again, and continue them; about twenty minutes.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,7 +9,7 @@ BIN := .venv/bin
 JOBS ?= 2
 SOURCES := supervised_reptile tests benchmarks setup.py run_omniglot.py run_miniimagenet.py
 
-.PHONY: install quickstart demo test lint
+.PHONY: install quickstart demo test soak lint
 
 install: .venv/installed
 
@@ -52,6 +53,9 @@ demo: .venv/installed web/dist/index.html
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
+
+soak: .venv/installed-test
+	$(BIN)/python -m pytest -m soak
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

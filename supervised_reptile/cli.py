@@ -8,6 +8,7 @@ import click
 
 from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.lazy import LazyGroup, Subcommands
+from supervised_reptile.shortage import shortage
 
 SUBCOMMANDS: Subcommands = {
     "omniglot": (
@@ -94,6 +95,7 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
     """Run a click command as a program: exit 0, 2 for usage, 1 for failure, 130 for Ctrl-C."""
     try:
         status = command.main(args=arguments, standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:  # usage errors exit with 2
         error.show()
         sys.exit(error.exit_code)
@@ -106,6 +108,11 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted.", err=True)
         sys.exit(130)
+    except Exception as error:
+        if not (message := shortage(error)):
+            raise
+        click.echo(f"Error: {message}", err=True)
+        sys.exit(1)
     if isinstance(status, int) and status:  # click returns what ctx.exit was given
         sys.exit(status)
 

@@ -21,6 +21,9 @@ from supervised_reptile.snapshot import Snapshot
 
 
 def write_savedmodel(folder: Path, snapshot: Snapshot) -> None:
-    """Write the model's files into `folder`, which exists."""
+    """Write the model's files into `folder`, which exists (OSError where that is refused)."""
     model = FewShotModel(snapshot)
-    tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
+    try:
+        tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
+    except tf.errors.OpError as error:
+        raise OSError(error.message) from error

@@ -3,24 +3,53 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from supervised_reptile.errors import UserError
 
+# What to do about the system's refusals.
+ADVICE = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: "name a place that can be written",
+    errno.EACCES: "name a place that you may write to",
+    errno.EPERM: "name a place that you may write to",
+}
+
+
+class CannotWriteError(UserError):
+    """The system refused to write."""
+
 
 @contextlib.contextmanager
 def writing(path: Path, *further: type[Exception]) -> Iterator[None]:
-    """Turns a refusal to write at `path` (permission, full disk) into one sentence (UserError).
+    """Turns a refusal to write at `path` (permission, full disk) into one sentence.
 
     `further`: exceptions that a library raises for the same reasons as OSError.
+
+    Raises:
+      CannotWriteError: it was refused.
     """
     try:
         yield
     except (OSError, *further) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise UserError(f"{path}: cannot write there ({reason})") from error
+        raise CannotWriteError(f"{path}: cannot write there ({reason(error)})") from error
+
+
+def reason(error: Exception) -> str:
+    """Why the system refused, with what to do about it where that is known.
+
+    Libraries that have no number for it have the system's words somewhere in their own.
+    """
+    for number, advice in ADVICE.items():
+        if (words := os.strerror(number)) in str(error):
+            return f"{words}: {advice}"
+    return getattr(error, "strerror", None) or str(error).splitlines()[0]
 
 
 @contextlib.contextmanager
@@ -33,6 +62,13 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete what `replacing` left in `folder` when its process was killed."""
+    for path in folder.glob(".*"):
+        if re.fullmatch(r"\.\d+\..+", path.name):
+            path.unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:

@@ -23,7 +23,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,12 @@ import tensorflow as tf
 
 from supervised_reptile import files
 from supervised_reptile.alignment import MEASURES, PAIRS
+from supervised_reptile.config import flag_of
 from supervised_reptile.errors import UserError
 from supervised_reptile.events import Events
-from supervised_reptile.files import replacing, sync
+from supervised_reptile.files import CannotWriteError, remove_unfinished, replacing, sync
 from supervised_reptile.learner import Learner
+from supervised_reptile.locks import lock
 from supervised_reptile.run_files import (
     ALIGNMENT,
     CHECKPOINTS,
@@ -46,10 +48,10 @@ from supervised_reptile.run_files import (
     METRICS,
     RESULTS,
     Stored,
+    checkpoint_step,
     checkpoints,
     has_checkpoint,
     holds_run,
-    lock,
     read_evaluations,
 )
 from supervised_reptile.side_log import SideLog
@@ -90,9 +92,9 @@ class RunDir:
         """
         self.path = path
         self.training_seconds = 0.0
+        self._lock = lock(path)
+        self._flag = flag_of("checkpoint", type(stored.config))
         with writing(path):
-            path.mkdir(parents=True, exist_ok=True)
-            self._lock = lock(path)
             if overwrite:
                 _remove_run(path)
             if not holds_run(path):
@@ -149,7 +151,7 @@ class RunDir:
         Raises:
           UserError: the disk is full or cannot be written.
         """
-        with writing(self.path):
+        with self._resumable():
             self._metrics.flush()
             os.fsync(self._metrics.fileno())
             self._alignment.sync()
@@ -159,6 +161,7 @@ class RunDir:
             self._seconds.assign(self.training_seconds)
             for part in Path(self._manager.save(checkpoint_number=step)).parent.iterdir():
                 sync(part)
+            self._remove_unneeded()
 
     def restore(self) -> int:
         """Load the newest readable checkpoint into the learner; returns its outer step.
@@ -189,24 +192,27 @@ class RunDir:
             for entry in self._alignment.cut(self.step):
                 self._summarize_alignment(entry.pop("step"), entry)
             self._fits.cut(self.step)
+            self._remove_unneeded()
+            remove_unfinished(self.path)
+            remove_unfinished(self.path / EPISODES)
         return self.step
 
     def log(self, step: int, accuracies: Mapping[str, float]) -> None:
         """Append one line of metrics and the same to TensorBoard."""
-        with writing(self.path):
+        with self._resumable():
             self._metrics.write(json.dumps({"step": step, **accuracies}) + "\n")
             self._metrics.flush()
             self._summarize(step, accuracies)
 
     def log_alignment(self, step: int, alignment: Mapping[str, float]) -> None:
         """Append one line of `alignment.summary` to its own file, and the same to TensorBoard."""
-        with writing(self.path):
+        with self._resumable():
             self._alignment.append({"step": step, **alignment})
             self._summarize_alignment(step, alignment)
 
     def log_fit(self, step: int, predictions: np.ndarray) -> None:
         """Append one line of a regression's predictions, float [inner steps shown, points]."""
-        with writing(self.path):
+        with self._resumable():
             rounded = predictions.astype(np.float64).round(4)
             self._fits.append({"step": step, "predictions": rounded.tolist()})
 
@@ -218,7 +224,7 @@ class RunDir:
         `correct` holds right answers per episode, int [episodes], kept beside it.
         """
         path = self.path / RESULTS
-        with writing(path):
+        with self._resumable():
             kept: list[dict[str, Any]] = []
             with contextlib.suppress(UserError):  # what cannot be read is replaced
                 kept = read_evaluations(self.path)
@@ -231,6 +237,29 @@ class RunDir:
             content = {"evaluations": [*kept, {**evaluation, "episodes": episodes}]}
             with replacing(path) as temporary:
                 temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf8")
+
+    @contextlib.contextmanager
+    def _resumable(self) -> Iterator[None]:
+        """As `writing`, and says how the run goes on."""
+        try:
+            with writing(self.path):
+                yield
+        except CannotWriteError as error:
+            raise UserError(
+                f"{error}. Then continue with {self._flag} {self.path} --resume"
+            ) from error
+
+    def _remove_unneeded(self) -> None:
+        """Delete halves of checkpoints, and old ones, whether TensorFlow has noted them or not.
+
+        Those later than the learner's state could not be read, and will be written anew.
+        """
+        found = checkpoints(self.path)
+        old = [p for p in found if checkpoint_step(p) <= self.step][KEPT_CHECKPOINTS:]
+        kept = {Path(prefix).name for prefix in found if prefix not in old}
+        for part in (self.path / CHECKPOINTS).glob("ckpt-*"):
+            if part.name.partition(".")[0] not in kept:
+                _remove(part)
 
     def _start(self, stored: Stored) -> None:
         content = {
@@ -268,8 +297,12 @@ class RunDir:
 def _remove_run(path: Path) -> None:
     """Delete a run's own files and nothing else that may lie in its directory."""
     for name in OWN:
-        target = path / name
-        if target.is_dir():
-            shutil.rmtree(target)
-        else:
-            target.unlink(missing_ok=True)
+        _remove(path / name)
+
+
+def _remove(path: Path) -> None:
+    """Delete a file, or a folder with all that is in it, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

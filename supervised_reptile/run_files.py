@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -62,21 +61,6 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     return [Path(os.path.relpath(path, folder)).as_posix() for path in whole]
 
 
-def lock(path: Path) -> TextIO:
-    """An exclusive lock on a run's directory, held until the returned file is closed.
-
-    Raises:
-      UserError: another process holds it.
-    """
-    file = (path / "lock").open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise UserError(f"{path}: another process is working on this run") from None
-    return file
-
-
 def has_checkpoint(path: Path) -> bool:
     """Whether the run in `path` has a checkpoint (readable or not)."""
     return bool(checkpoints(path))
@@ -85,8 +69,13 @@ def has_checkpoint(path: Path) -> bool:
 def checkpoints(path: Path) -> list[str]:
     """Prefixes of a run's checkpoints, newest first, whatever TensorFlow's index file says."""
     folder = path / CHECKPOINTS
-    steps = sorted((int(p.stem.split("-")[1]) for p in folder.glob("ckpt-*.index")), reverse=True)
-    return [str(folder / f"ckpt-{step}") for step in steps]
+    prefixes = (str(path.with_suffix("")) for path in folder.glob("ckpt-*.index"))
+    return sorted(prefixes, key=checkpoint_step, reverse=True)
+
+
+def checkpoint_step(prefix: str) -> int:
+    """Outer steps behind a checkpoint of `checkpoints`."""
+    return int(prefix.rpartition("-")[2])
 
 
 def read_stored(path: Path, kind: type[Config] = Config) -> Stored:

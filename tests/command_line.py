@@ -6,11 +6,13 @@ import contextlib
 import functools
 import importlib.util
 import io
+import json
 import os
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -37,6 +39,7 @@ class Outcome(NamedTuple):
     code: int  # minus the signal's number if a signal killed it
     out: str
     err: str
+    seconds: float = 0.0  # from its start to its end, where it was a process of its own
 
     @property
     def looks(self) -> list[str]:
@@ -124,7 +127,7 @@ def execute(
     program: what Python is to run instead of it.
     workers: how many of them `reptile launch` runs, which then gets the signal; 0: without it.
     """
-    lines, seen = [], 0
+    lines, seen, began = [], 0, time.monotonic()
     with started(*arguments, program=program, workers=workers) as process:
         for line in process.stdout:
             lines.append(line)
@@ -133,7 +136,7 @@ def execute(
                 if seen == cue.count:
                     process.send_signal(cue.signal)
         code, errors = finish(process)
-    return Outcome(code, "".join(lines), errors)
+    return Outcome(code, "".join(lines), errors, time.monotonic() - began)
 
 
 @contextlib.contextmanager
@@ -204,6 +207,14 @@ def drawn_alphabets(factory: pytest.TempPathFactory) -> Path:
     folder = factory.getbasetemp() / "drawn" / "alphabets"
     if not folder.exists():
         write_glyphs(folder, DRAWN, workers=1)
+    return folder
+
+
+def importable(alphabets: Path, folder: Path) -> Path:
+    """Drawn characters as classes in train/, val/ and test/: for `reptile data import`."""
+    for number, character in enumerate(sorted(alphabets.glob("*/*"))):
+        split = ("train", "val", "test")[number % 3]
+        shutil.copytree(character, folder / split / f"{character.parent.name} {character.name}")
     return folder
 
 
@@ -280,3 +291,17 @@ def assert_same_state(one: Path, other: Path) -> None:
     first, second = saved_state(one), saved_state(other)
     for name in first:
         assert np.array_equal(first[name], second[name]), name
+
+
+def assert_same_end(run: Path, last: Outcome, wanted: Path, whole: Outcome) -> None:
+    """Two runs ended in the same weights, Adam state, metrics and results."""
+    assert last.code == whole.code == 0, last.err
+    assert_same_state(run, wanted)
+    assert (run / "metrics.jsonl").read_bytes() == (wanted / "metrics.jsonl").read_bytes()
+    assert last.accuracies == whole.accuracies
+    assert judged(run) == judged(wanted)
+
+
+def judged(run: Path) -> object:
+    evaluations = json.loads((run / "results.json").read_text())["evaluations"]
+    return [(e["settings"], e["accuracy"], e["outer_steps"]) for e in evaluations]

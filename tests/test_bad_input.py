@@ -6,9 +6,8 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +17,9 @@ from command_line import (
     Outcome,
     assert_refused,
     call,
-    fill,
-    finish,
     flags,
     saved_state,
     saved_steps,
-    small_disk,
-    started,
     tree,
 )
 
@@ -245,63 +240,6 @@ def test_a_run_directory_that_cannot_be_made(data: Path, tmp_path: Path, place: 
     assert not outcome.out
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_text() == "mine"
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """Room for two checkpoints and not for three."""
-    with small_disk(tmp_path / "disk", kilobytes=2500) as folder:
-        yield folder
-
-
-def enlarge(disk: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
-
-
-def test_a_full_disk_while_saving_keeps_the_checkpoint_before(data: Path, disk: Path) -> None:
-    place = flags(data_dir=data, checkpoint=disk / "run", save_interval=10)
-    outcome = call(*TINY, *place)
-    assert_refused(outcome, str(disk / "run"), "cannot write there")
-    assert outcome.looks[0].startswith("batch 0:")
-    assert saved_steps(disk / "run")[:2] == [10, 20]
-    assert np.isfinite(saved_state(disk / "run", 20)["weights"]).all()
-    enlarge(disk)
-    outcome = call(*place, "--resume")
-    assert outcome.code == 0, outcome.err
-    assert int(outcome.looks[0].split()[1].rstrip(":")) >= 20
-    steps = [json.loads(line)["step"] for line in (disk / "run/metrics.jsonl").open()]
-    assert steps == list(range(0, 60, 5))
-    assert saved_steps(disk / "run")[-1] == 60
-
-
-def test_a_disk_that_fills_up_while_logging(data: Path, disk: Path) -> None:
-    tiny = [*TINY, *flags(meta_iters=2000, eval_interval=1)]
-    place = flags(data_dir=data, checkpoint=disk / "run")
-    with started(*tiny, *place) as process:
-        lines = 0
-        for line in process.stdout:
-            lines += line.startswith("batch")
-            if lines == 5 and not (disk / "other").exists():
-                fill(disk)
-        code, errors = finish(process)
-    assert code == 1, errors
-    assert "Traceback" not in errors
-    message = errors.strip().splitlines()[-1]
-    assert message.startswith(f"Error: {disk / 'run'}: cannot write there")
-
-
-def test_a_full_disk_for_the_figure(data: Path, tmp_path: Path) -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("there is no /dev/full here")
-    run = tmp_path / "run"
-    run.mkdir()
-    (run / "learning_curve.png").symlink_to("/dev/full")
-    place = flags(data_dir=data, checkpoint=run, meta_iters=1, eval_samples=1)
-    outcome = call(*TINY, *place)
-    assert "Traceback" not in outcome.err
-    assert saved_steps(run) == [1]
-    if outcome.code:
-        assert_refused(outcome, str(run), "cannot write there")
 
 
 # ---- divergence

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interruptions import random_kills
 from PIL import Image
 
 SCRIPT = Path(__file__).parents[1] / "fetch_data.sh"
@@ -666,6 +667,27 @@ def test_kill_while_unpacking(fetch: Fetcher, server: Server) -> None:
     again = [request.status for request in server.requests_of(path)[1:]]
     assert again == ([] if found else [416])  # nothing is sent a second time
     assert files_below(fetch.omniglot) == members | omniglot_members(EVALUATION, 1)
+
+
+@pytest.mark.parametrize("count", [5, pytest.param(60, marks=pytest.mark.soak)])
+def test_killed_anywhere(fetch: Fetcher, count: int) -> None:
+    began = time.monotonic()
+    assert fetch().returncode == 0
+    seconds, wanted = time.monotonic() - began, files_below(fetch.data)
+    shutil.rmtree(fetch.data)
+    for number, delay in random_kills(f"fetch {count}", seconds, count, earliest=0):
+        process = fetch.start([str(fetch.script)])
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(delay)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        process.communicate(timeout=20)
+        assert process.returncode in (0, -number, 128 + number)
+        if process.returncode == 0:
+            assert files_below(fetch.data) == wanted
+            shutil.rmtree(fetch.data)
+    assert fetch().returncode == 0
+    assert files_below(fetch.data) == wanted
 
 
 def test_kill_before_the_last_sweep(fetch: Fetcher, server: Server) -> None:

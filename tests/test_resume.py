@@ -18,7 +18,7 @@ from command_line import (
     TINY,
     Cue,
     Outcome,
-    assert_same_state,
+    assert_same_end,
     call,
     drawn_alphabets,
     execute,
@@ -110,20 +110,6 @@ def test_the_save_interval_does_not_matter(
     run, stages = told(newest_damaged)
     assert_same_end(undamaged(run), stages[0], *reference(tmp_path_factory))
     assert saved_steps(undamaged(run)) == [270, 360, 400]
-
-
-def assert_same_end(run: Path, last: Outcome, wanted: Path, whole: Outcome) -> None:
-    """Two runs ended in the same weights, Adam state, metrics and results."""
-    assert last.code == whole.code == 0, last.err
-    assert_same_state(run, wanted)
-    assert (run / "metrics.jsonl").read_bytes() == (wanted / "metrics.jsonl").read_bytes()
-    assert last.accuracies == whole.accuracies
-    assert judged(run) == judged(wanted)
-
-
-def judged(run: Path) -> object:
-    evaluations = json.loads((run / "results.json").read_text())["evaluations"]
-    return [(e["settings"], e["accuracy"], e["outer_steps"]) for e in evaluations]
 
 
 @pytest.mark.parametrize("story", [killed_early_then_ctrl_c, terminated_then_killed])

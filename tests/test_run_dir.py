@@ -249,6 +249,26 @@ def log_until_full(disk: Path) -> None:
         run.log(3, {"a split with a name longer than what is left of the disk" * 100: 0.5})
 
 
+def test_what_killed_saves_left_is_removed(run: Path) -> None:
+    """Also whole checkpoints that TensorFlow had not noted: three remain."""
+    folder = run / "checkpoints"
+    noted = (folder / "checkpoint").read_bytes()
+    with opened(run) as (again, learner):
+        again.restore()
+        advance(again, learner, range(6, 7))
+    (folder / "checkpoint").write_bytes(noted)
+    (folder / "ckpt-7_temp").mkdir()
+    (folder / "ckpt-7.data-00000-of-00001").write_bytes(b"half")
+    (run / ".123.results.json").write_text("half")
+    with opened(run) as (again, learner):
+        assert again.restore() == 6
+        assert not list(folder.glob("ckpt-7*"))
+        assert not (run / ".123.results.json").exists()
+        for step in range(7, 11):
+            advance(again, learner, range(step, step + 1))
+            assert saved_steps(run) == [step - 2, step - 1, step]
+
+
 # ---- through the command line
 
 

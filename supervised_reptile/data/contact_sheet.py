@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from supervised_reptile.data.official import readable_name
-from supervised_reptile.data.store import ImageStore, user_errors_of_writing
+from supervised_reptile.data.store import ImageStore
 from supervised_reptile.data.summary import parts_of
+from supervised_reptile.files import writing
 
 CLASSES = 6  # of each split, evenly spaced
 IMAGES = 8  # of each class, evenly spaced
@@ -25,7 +26,7 @@ def write_contact_sheet(store: ImageStore, path: Path) -> None:
     Raises:
       UserError: `path` cannot be written.
     """
-    with user_errors_of_writing(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         contact_sheet(store).save(path, format="PNG")
 

@@ -28,8 +28,9 @@ from tqdm import tqdm
 from supervised_reptile.data.chance import Chance
 from supervised_reptile.data.glyph_drawing import IDEAL, SIDE, draw, invent_drawer
 from supervised_reptile.data.glyph_programs import Character, Style, invent_character, invent_style
-from supervised_reptile.data.store import appearing_whole, user_errors_of_writing
+from supervised_reptile.data.store import appearing_whole
 from supervised_reptile.errors import UserError
+from supervised_reptile.files import writing
 from supervised_reptile.workers import cores, map_ahead
 
 FORMAT = "supervised-reptile drawn alphabets"
@@ -83,7 +84,7 @@ def write_glyphs(
       UserError: `out` holds something else, or cannot be written.
     """
     check = partial(_refuse_to_harm, overwrite=overwrite)
-    with user_errors_of_writing(out), appearing_whole(out, check) as folder:
+    with writing(out), appearing_whole(out, check) as folder:
         names = _write_images(folder, glyphs, workers or cores())
         mark = {"format": FORMAT, "version": VERSION, **asdict(glyphs), "names": names}
         (folder / MARK_FILE).write_text(json.dumps(mark, indent=1), encoding="utf8")

@@ -13,6 +13,7 @@ exists whole or does not exist. Nothing in this package's `data` knows about Ten
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import mmap
@@ -28,11 +29,14 @@ from typing import Any
 import numpy as np
 
 from supervised_reptile.errors import UserError
+from supervised_reptile.files import CannotWriteError, writing
+from supervised_reptile.locks import LOCK, lock
 
 FORMAT = "supervised-reptile image store 1"
 IMAGES_FILE = "images.npy"
 INDEX_FILE = "store.json"
 FILES_FILE = "files.json"
+NEW, OLD = "new", "old"  # in the folder where a store grows beside its place
 BLOCK = 4096  # images looked at together where a whole store is read or written
 
 
@@ -105,10 +109,11 @@ def write_store(folder: Path, index: StoreIndex, fill: Callable[[Path, np.ndarra
     Raises:
       UserError: the folder cannot be written, or holds something other than a store.
     """
-    with user_errors_of_writing(folder), appearing_whole(folder, _refuse_foreign) as temporary:
+    with writing(folder), appearing_whole(folder, _refuse_foreign) as temporary:
         path = temporary / IMAGES_FILE
         shape = (sum(index.counts), *index.image_shape)
         pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+        _reserve(path)
         fill(path, pixels)
         pixels.flush()
         described = _describe(index, pixels)
@@ -174,7 +179,12 @@ def cached_store(key: str, build: Callable[[Path], None]) -> ImageStore:
     if is_store(folder):
         with contextlib.suppress(UserError):
             return open_store(folder)
-    build(folder)
+    try:
+        build(folder)
+    except CannotWriteError as error:
+        raise UserError(
+            f"{error}. Decoded images are kept there: REPTILE_CACHE=FOLDER names another place"
+        ) from error
     return open_store(folder)
 
 
@@ -212,13 +222,11 @@ def release_pages(images: np.ndarray) -> None:
         images.base.madvise(mmap.MADV_DONTNEED)
 
 
-@contextlib.contextmanager
-def user_errors_of_writing(folder: Path) -> Iterator[None]:
-    """Turns the operating system's refusals while writing below `folder` into one sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"{folder}: cannot write there ({error.strerror or error})") from error
+def _reserve(path: Path) -> None:
+    """Take the room for all of a file: where it is missing later, writing to a map kills."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _refuse_foreign(folder: Path) -> None:
@@ -238,17 +246,28 @@ def appearing_whole(folder: Path, check: Callable[[Path], None]) -> Iterator[Pat
     check(folder)
     place = folder.resolve()  # of a link, what it points to is replaced
     place.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(place)
     scratch = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
     try:
-        new = scratch / "new"
-        new.mkdir()
-        yield new
-        check(folder)
-        if place.exists():
-            place.rename(scratch / "old")
-        new.rename(place)
+        with lock(scratch):
+            new = scratch / NEW
+            new.mkdir()
+            yield new
+            check(folder)
+            if place.exists():
+                place.rename(scratch / OLD)
+            new.rename(place)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _remove_abandoned(place: Path) -> None:
+    """Delete what killed processes left of `place`, which may be gigabytes."""
+    for scratch in place.parent.glob(f".{glob.escape(place.name)}.????????"):
+        found = {path.name for path in scratch.iterdir()}
+        if LOCK in found <= {LOCK, NEW, OLD}:
+            with contextlib.suppress(UserError), lock(scratch):  # else its process is at work
+                shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _describe(index: StoreIndex, pixels: np.ndarray) -> dict[str, Any]:

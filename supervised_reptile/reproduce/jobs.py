@@ -17,6 +17,7 @@ from tqdm import tqdm
 from supervised_reptile.command_lines import flags
 from supervised_reptile.config import Config
 from supervised_reptile.errors import Interrupted, UserError
+from supervised_reptile.locks import lock, wait_until_free
 from supervised_reptile.processes import last_lines, start_run
 from supervised_reptile.run_files import METRICS, holds_run, read_evaluations
 from supervised_reptile.signals import StopSignals
@@ -69,8 +70,10 @@ class _Running(NamedTuple):
 def run_jobs(jobs: Sequence[Job], at_once: int) -> None:
     """Run what is not finished, `at_once` at a time, with a progress bar over all outer steps.
 
+    All of `jobs` have their run directories in the same folder.
+
     Raises:
-      UserError: some failed; the others were run.
+      UserError: some failed (the others were run), or another process is at work on them.
       Interrupted: SIGINT or SIGTERM came; the running ones have saved and continue next time.
     """
     waiting = [job for job in jobs if not job.finished]
@@ -78,7 +81,7 @@ def run_jobs(jobs: Sequence[Job], at_once: int) -> None:
     failed: list[str] = []
     total = sum(job.config.outer_steps for job in jobs)
     bar = tqdm(total=total, unit="step", disable=None, smoothing=0.05)
-    with bar, StopSignals() as stop:
+    with lock(jobs[0].path.parent), bar, StopSignals() as stop:
         while (waiting or running) and not stop.received:
             while waiting and len(running) < at_once:
                 running.append(_start(waiting.pop(0)))
@@ -94,6 +97,7 @@ def run_jobs(jobs: Sequence[Job], at_once: int) -> None:
 
 
 def _start(job: Job) -> _Running:
+    wait_until_free(job.path)  # of an earlier process that was killed, it may be about to save
     words = ["omniglot", *flags(job.config), *["--resume"] * holds_run(job.path)]
     return _Running(job, *start_run(words, job.log))
 

@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from supervised_reptile.errors import Interrupted, UserError
+from supervised_reptile.locks import lock, wait_until_free
 from supervised_reptile.signals import StopSignals
 from supervised_reptile.sweep.board import show_board
 from supervised_reptile.sweep.cluster import connected, quiet
@@ -13,7 +14,7 @@ from supervised_reptile.sweep.live import LiveTable
 from supervised_reptile.sweep.space import COMMANDS, extremes, parsed
 from supervised_reptile.sweep.standing import FAILED, Standing, stored_standing
 from supervised_reptile.sweep.study import Study
-from supervised_reptile.sweep.trials import SPLIT, Plan, make_trial, wait_until_free
+from supervised_reptile.sweep.trials import SPLIT, Plan, make_trial
 
 if TYPE_CHECKING:
     from ray.tune.schedulers import TrialScheduler
@@ -54,6 +55,11 @@ def _check_data(plan: Plan) -> None:
 
 def conduct(plan: Plan) -> None:
     """`run_sweep` where Ray is connected to already."""
+    with lock(plan.out):
+        _conduct(plan)
+
+
+def _conduct(plan: Plan) -> None:
     from supervised_reptile.sweep.search import StudySearch, replay, scheduler_of
 
     study = Study(plan.out, plan.space)

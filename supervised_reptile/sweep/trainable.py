@@ -9,18 +9,16 @@ from typing import Any
 
 from ray import tune
 
+from supervised_reptile.locks import PATIENCE, POLL_SECONDS, wait_until_free
 from supervised_reptile.processes import last_lines, start_run
 from supervised_reptile.run_files import holds_run
 from supervised_reptile.sweep.trials import (
-    PATIENCE,
-    POLL_SECONDS,
     Look,
     Plan,
     final_accuracy,
     holds_sweep,
     make_trial,
     read_looks,
-    wait_until_free,
 )
 
 LONGEST_STEP = 1.0  # seconds without news after which Tune is told the old: it may want to stop

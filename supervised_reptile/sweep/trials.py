@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from supervised_reptile.config import Config
-from supervised_reptile.errors import UserError
-from supervised_reptile.run_files import METRICS, lock, read_evaluations, read_metrics
+from supervised_reptile.run_files import METRICS, read_evaluations, read_metrics
 from supervised_reptile.statistics import Accuracy
 from supervised_reptile.sweep.space import Point, Space, configuration, data_words
 
@@ -19,8 +17,6 @@ SPLIT = "val"  # whose accuracy chooses
 # What of the looks so far the accuracy during training is a mean of: single ones are a few
 # episodes, early ones are of other weights.
 RECENT = 0.5
-POLL_SECONDS = 0.2
-PATIENCE = 120.0  # seconds in which a process that was told to stop has saved
 
 
 class Plan(NamedTuple):
@@ -71,19 +67,6 @@ def make_trial(plan: Plan, number: int, point: Point) -> Trial:
     config = configuration(space.command, flags, plan.data_dir)
     words = (space.command, *data_words(space.command, plan.data_dir), *flags)
     return Trial(number, point, path, words, config)
-
-
-def wait_until_free(path: Path) -> None:
-    """Wait until no process works on the run at `path` (UserError after PATIENCE)."""
-    deadline = time.monotonic() + PATIENCE
-    while path.exists():
-        try:
-            lock(path).close()
-            return
-        except UserError:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(POLL_SECONDS)
 
 
 def read_looks(path: Path) -> list[Look]:

@@ -1,0 +1,49 @@
+"""One process at a time in a folder."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from pathlib import Path
+from typing import TextIO
+
+from supervised_reptile.errors import UserError
+from supervised_reptile.files import writing
+
+LOCK = "lock"  # the file that is locked; it stays, and says nothing
+POLL_SECONDS = 0.2
+PATIENCE = 120.0  # seconds in which a process that was told to stop has saved
+
+
+def lock(folder: Path) -> TextIO:
+    """An exclusive lock on a folder, which is made; held until the returned file is closed.
+
+    The system lets go of it when the process ends, in whatever way.
+
+    Raises:
+      UserError: another process holds it, or the folder cannot be written.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise UserError(
+            f"{folder}: another process is at work there; wait for it, or name another folder"
+        ) from None
+    return file
+
+
+def wait_until_free(folder: Path) -> None:
+    """Wait until no process holds the lock on a folder (UserError after PATIENCE)."""
+    deadline = time.monotonic() + PATIENCE
+    while folder.exists():
+        try:
+            lock(folder).close()
+            return
+        except UserError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(POLL_SECONDS)

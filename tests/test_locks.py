@@ -1,0 +1,52 @@
+"""Two at once: whoever comes second is refused in one line, and changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command_line import assert_refused, call, flags, tree
+
+from supervised_reptile.cli import reptile
+from supervised_reptile.errors import UserError
+from supervised_reptile.locks import lock
+
+# what to run with an --out -> where below it the first one would be at work
+AT_WORK = {
+    "sine": ("sine", "."),
+    "a table": ("reproduce omniglot-5way --fraction 0.0001", "seed-0"),
+    "a study of many runs": ("reproduce gradients --fraction 0.0001", "runs"),
+}
+
+
+@pytest.mark.parametrize("case", AT_WORK)
+def test_what_is_at_work_is_left_alone(case: str, data: Path, tmp_path: Path) -> None:
+    words, place = AT_WORK[case]
+    out = tmp_path / "out"
+    images = [] if case == "sine" else flags(data_dir=data)
+    with lock(out / place):
+        outcome = call(*words.split(), *flags(out=out), *images, command=reptile)
+        assert_refused(outcome, f"{out / place}: another process is at work there")
+        assert not tree(out)
+
+
+def test_a_sweep_at_work_is_left_alone(tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="the extra [sweep] is not installed")
+    pytest.importorskip("ray", reason="the extra [sweep] is not installed")
+    from supervised_reptile.sweep.conduct import conduct
+    from supervised_reptile.sweep.space_file import read_space
+    from supervised_reptile.sweep.trials import Plan
+
+    file = tmp_path / "space.toml"
+    file.write_text('[search]\nmethod = "grid"\n[space]\nmeta-step = [0.5, 1.0]\n')
+    out = tmp_path / "out"
+    plan = Plan(read_space(file), "data", out, 2, 1, 1, 0.0, None)
+    with lock(out), pytest.raises(UserError, match="another process is at work there"):
+        conduct(plan)
+    assert not tree(out)
+
+
+def test_a_lock_ends_with_its_holder(tmp_path: Path) -> None:
+    with lock(tmp_path), pytest.raises(UserError, match="another process"):
+        lock(tmp_path)
+    lock(tmp_path).close()

@@ -1,0 +1,305 @@
+"""Where disk, memory, permission or data are missing: one line, and what was saved is kept."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import (
+    EXACT,
+    TINY,
+    Outcome,
+    assert_refused,
+    assert_same_end,
+    call,
+    fill,
+    finish,
+    flags,
+    importable,
+    reference,
+    saved_state,
+    saved_steps,
+    small_disk,
+    started,
+    tree,
+)
+
+from supervised_reptile.cli import reptile
+
+REPTILE = ("-m", "supervised_reptile")
+FULL = Path("/dev/full")
+
+needs_dev_full = pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
+needs_prlimit = pytest.mark.skipif(
+    not hasattr(resource, "prlimit"), reason="limits of other processes cannot be set here"
+)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Room for a few checkpoints."""
+    with small_disk(tmp_path / "disk", kilobytes=8000) as folder:
+        yield folder
+
+
+def reptile_call(*words: object) -> Outcome:
+    return call(*words, command=reptile)
+
+
+def deprived(words: list[str], looks: int, deprive: Callable, **how: object) -> Outcome:
+    """A run whose process, given to `deprive`, lacks something after so many looks."""
+    lines: list[str] = []
+    with started(*words, **how) as process:
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("batch"):
+                looks -= 1
+                if looks == 0:
+                    deprive(process)
+        code, errors = finish(process)
+    return Outcome(code, "".join(lines), errors)
+
+
+# ---- training runs out of disk
+
+
+def fill_disk(run: Path, _process: subprocess.Popen) -> None:
+    fill(run.parent)
+
+
+def free_disk(run: Path) -> None:
+    (run.parent / "other").unlink()
+
+
+def forbid_large_files(_run: Path, process: subprocess.Popen) -> None:
+    """Which a checkpoint is."""
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+
+
+def assert_kept_and_continued(run: Path, outcome: Outcome, words: list[str], factory) -> None:
+    """The last checkpoint is good, and the continuation ends as if nothing had been."""
+    assert_refused(outcome, f"{run}: cannot write there", f"--checkpoint {run} --resume")
+    step = saved_steps(run)[-1]
+    assert 0 < step < 400
+    assert np.isfinite(saved_state(run, step)["weights"]).all()
+    last = call(*words, "--resume")
+    assert int(last.looks[0].split()[1].rstrip(":")) <= step
+    assert_same_end(run, last, *reference(factory))
+
+
+def test_a_disk_that_fills_up(data: Path, disk: Path, tmp_path_factory) -> None:
+    run = disk / "run"
+    words = [*EXACT, *flags(data_dir=data, checkpoint=run, save_interval=20)]
+    outcome = deprived(words, 12, lambda process: fill_disk(run, process))
+    assert "No space left on device: free some space" in outcome.err
+    free_disk(run)
+    assert_kept_and_continued(run, outcome, words, tmp_path_factory)
+
+
+@needs_prlimit
+def test_a_limit_on_the_size_of_files(data: Path, tmp_path: Path, tmp_path_factory) -> None:
+    run = tmp_path / "run"
+    words = [*EXACT, *flags(data_dir=data, checkpoint=run, save_interval=20)]
+    outcome = deprived(words, 12, lambda process: forbid_large_files(run, process))
+    assert "File too large: raise the limit" in outcome.err
+    assert_kept_and_continued(run, outcome, words, tmp_path_factory)
+
+
+def test_a_disk_too_small_for_three_checkpoints(data: Path, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", kilobytes=2500) as disk:
+        words = [*TINY, *flags(data_dir=data, checkpoint=disk / "run", save_interval=10)]
+        outcome = call(*words)
+        assert_refused(outcome, str(disk / "run"), "No space left", "--resume")
+        assert saved_steps(disk / "run")[:2] == [10, 20]
+        subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
+        outcome = call(*words, "--resume")
+        assert outcome.code == 0, outcome.err
+        assert int(outcome.looks[0].split()[1].rstrip(":")) >= 20
+        assert saved_steps(disk / "run")[-1] == 60
+
+
+def test_a_full_disk_for_waves(tmp_path: Path) -> None:
+    """`reptile sine` and its pictures."""
+    short = flags(meta_iters=2100, save_interval=250, eval_samples=30, no_compare=True)
+    whole = reptile_call("sine", *short, *flags(out=tmp_path / "whole"))
+    assert whole.code == 0, whole.err
+    with small_disk(tmp_path / "disk", kilobytes=300) as disk:
+        words = ["sine", *short, *flags(out=disk / "run")]
+        assert_refused(reptile_call(*words), str(disk / "run"), "No space left")
+        subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
+        outcome = reptile_call(*words, "--resume")
+        assert_same_end(disk / "run", outcome, tmp_path / "whole", whole)
+
+
+@needs_dev_full
+def test_a_full_disk_for_the_figure(data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "learning_curve.png").symlink_to(FULL)
+    outcome = call(*TINY, *flags(data_dir=data, checkpoint=run, meta_iters=1, eval_samples=1))
+    assert "Traceback" not in outcome.err
+    assert saved_steps(run) == [1]
+    if outcome.code:
+        assert_refused(outcome, str(run), "cannot write there")
+
+
+@needs_dev_full
+def test_a_full_disk_for_what_is_printed(data: Path, tmp_path: Path) -> None:
+    words = [*TINY, *flags(data_dir=data, checkpoint=tmp_path / "run")]
+    with FULL.open("w") as full, started(*words, stdout=full) as process:
+        outcome = Outcome(finish(process)[0], "", "".join(process.messages))
+    assert_refused(outcome, "standard output", "No space left")
+
+
+# ---- places that cannot be written
+
+
+def test_a_read_only_disk(data: Path, finished: Path, disk: Path) -> None:
+    run = shutil.copytree(finished, disk / "run")
+    before = tree(run)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    place = flags(data_dir=data)
+    for words in (
+        [*TINY, *place, *flags(checkpoint=disk / "new")],
+        [*place, *flags(checkpoint=run, resume=True)],
+        [*place, *flags(checkpoint=run, pretrained=True)],
+    ):
+        assert_refused(call(*words), str(disk), "Read-only file system", "name a place")
+    assert tree(run) == before
+
+
+def obey_modes() -> None:
+    """In a child, before it starts: root, too, may write only where the modes allow it."""
+    drop_from_bounding_set, override = 24, 1
+    ctypes.CDLL(None).prctl(drop_from_bounding_set, override, 0, 0, 0)
+
+
+@pytest.fixture
+def forbidden(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which nothing may be made."""
+    if sys.platform != "linux" and os.geteuid() == 0:
+        pytest.skip("root may write anywhere here")
+    folder = tmp_path / "forbidden"
+    folder.mkdir(mode=0o555)
+    yield folder
+    folder.chmod(0o755)
+
+
+def obedient(*words: object, **environment: str) -> Outcome:
+    """`reptile` as somebody who is no superuser."""
+    variables = {**os.environ, **environment}
+    how = {"preexec_fn": obey_modes if sys.platform == "linux" else None, "env": variables}
+    with started(*words, program=REPTILE, **how) as process:
+        out = process.stdout.read()
+        code, errors = finish(process)
+    return Outcome(code, out, errors)
+
+
+def test_no_permission_for_the_run(data: Path, forbidden: Path) -> None:
+    words = ["omniglot", *TINY, *flags(data_dir=data, checkpoint=forbidden / "run")]
+    outcome = obedient(*words)
+    assert_refused(outcome, str(forbidden / "run"), "Permission denied", "may write")
+    assert not outcome.out
+
+
+def test_no_permission_for_decoded_images(data: Path, forbidden: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sheet.png"
+    words = ["data", "info", data, *flags(out=out)]
+    outcome = obedient(*words, REPTILE_CACHE=str(forbidden))
+    assert_refused(outcome, str(forbidden), "Permission denied", "REPTILE_CACHE")
+    assert not out.exists()
+
+
+# ---- data that go away
+
+
+def test_training_outlives_its_data(data: Path, tmp_path: Path, tmp_path_factory) -> None:
+    """Images are in memory, or in files that are open; who comes later is told what is missing."""
+    copy, run = shutil.copytree(data, tmp_path / "data"), tmp_path / "run"
+    cache = tmp_path / "cache"
+    words = [*EXACT, *flags(data_dir=copy, checkpoint=run)]
+
+    def remove(_process: subprocess.Popen) -> None:
+        shutil.rmtree(copy)
+        shutil.rmtree(cache)
+
+    outcome = deprived(words, 5, remove, env={**os.environ, "REPTILE_CACHE": str(cache)})
+    assert_same_end(run, outcome, *reference(tmp_path_factory))
+    before = tree(run)
+    for how in ("--resume", "--pretrained"):
+        refused = call(*flags(data_dir=copy, checkpoint=run), how)
+        assert_refused(refused, f"{copy}: no such folder")
+    assert tree(run) == before
+
+
+# ---- what only writes
+
+
+def write_export(run: Path, out: Path) -> list[object]:
+    return ["export", *flags(checkpoint=run, format="npz", out=out / "export")]
+
+
+def write_savedmodel(run: Path, out: Path) -> list[object]:
+    return ["export", *flags(checkpoint=run, format="savedmodel", out=out / "export")]
+
+
+def write_report(run: Path, out: Path) -> list[object]:
+    return ["report", run, *flags(out=out)]
+
+
+def write_plot(run: Path, out: Path) -> list[object]:
+    return ["plot", run, *flags(out=out / "curves.png")]
+
+
+def write_glyphs(_run: Path, out: Path) -> list[object]:
+    return ["data", "glyphs", *flags(out=out / "glyphs", alphabets=1, characters=2)]
+
+
+def write_theory(_run: Path, out: Path) -> list[object]:
+    return ["reproduce", "theory", *flags(out=out)]
+
+
+WRITERS = (
+    write_export,
+    write_savedmodel,
+    write_report,
+    write_plot,
+    write_glyphs,
+    write_theory,
+)
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_full_disk_for_results(writer: Callable, finished: Path, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", kilobytes=100) as disk:
+        fill(disk)
+        assert_refused(reptile_call(*writer(finished, disk)), str(disk), "No space left")
+        assert {path.name for path in disk.rglob("*") if path.is_file()} == {"other"}
+
+
+def test_a_full_disk_for_an_import(data: Path, tmp_path: Path) -> None:
+    """Which maps its file into memory: writing to a map without room behind it kills."""
+    source = importable(data, tmp_path / "source")
+    with small_disk(tmp_path / "disk", kilobytes=2000) as disk:
+        words = ["data", "import", source, *flags(out=disk / "store")]
+        with started(*words, program=REPTILE) as process:
+            assert not process.stdout.read()
+            code, errors = finish(process)
+        assert_refused(Outcome(code, "", errors), str(disk / "store"), "No space left")
+        assert not list(disk.iterdir())
+
+
+@needs_dev_full
+def test_a_full_disk_for_a_table(finished: Path) -> None:
+    words = ["compare", finished, "--csv"]
+    with FULL.open("w") as full, started(*words, program=REPTILE, stdout=full) as process:
+        code, errors = finish(process)
+    assert_refused(Outcome(code, "", errors), "standard output", "No space left")
