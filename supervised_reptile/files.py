@@ -1,9 +1,12 @@
-"""Files that appear whole or not at all, and one sentence where writing fails."""
+"""Files that appear whole or not at all, and one sentence where writing or reading fails."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +24,38 @@ def writing(path: Path, *further: type[Exception]) -> Iterator[None]:
     except (OSError, *further) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise UserError(f"{path}: cannot write there ({reason})") from error
+
+
+# What the readers of JSON, NumPy's arrays and zip archives raise on damaged content.
+UNREADABLE = (
+    OSError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+@contextlib.contextmanager
+def reading(path: Path, remedy: str, what: str = "not readable") -> Iterator[None]:
+    """Turns whatever is wrong with the content of `path` into one sentence (UserError).
+
+    what: what `path` then is called; remedy: what to do.
+    """
+    try:
+        yield
+    except UNREADABLE as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = f"{error} is missing" if isinstance(error, KeyError) else reason.splitlines()[0]
+        raise UserError(f"{path}: {what} ({reason}); {remedy}") from error
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from command_line import (
     Outcome,
     assert_refused,
     call,
+    edit_document,
     fill,
     finish,
     flags,
@@ -199,10 +200,7 @@ def test_wrong_usage(data: Path, tmp_path: Path, case: str) -> None:
 
 
 def test_a_stored_network_of_another_architecture(data: Path, finished: Path) -> None:
-    path = finished / "config.json"
-    stored = json.loads(path.read_text())
-    stored["net"]["filters"] = 32
-    path.write_text(json.dumps(stored))
+    edit_document(finished / "config.json", lambda stored: stored["net"].update(filters=32))
     before = tree(finished)
     for how in ("--resume", "--pretrained"):
         outcome = call(*flags(data_dir=data, checkpoint=finished), how)
@@ -212,10 +210,11 @@ def test_a_stored_network_of_another_architecture(data: Path, finished: Path) ->
 
 def test_checkpoints_of_another_architecture(data: Path, finished: Path) -> None:
     """Weights that do not fit are not taken, whatever the configuration says."""
-    path = finished / "config.json"
-    stored = json.loads(path.read_text())
-    stored["config"]["way"] = stored["net"]["way"] = 4
-    path.write_text(json.dumps(stored))
+
+    def otherwise(stored: dict) -> None:
+        stored["config"]["way"] = stored["net"]["way"] = 4
+
+    edit_document(finished / "config.json", otherwise)
     before = tree(finished)
     for how in ("--resume", "--pretrained"):
         outcome = call(*flags(data_dir=data, checkpoint=finished), how)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small_problem as small
-from command_line import assert_refused, call, saved_state, tree
+from command_line import assert_refused, call, edit_document, saved_state, tree
 from small_problem import RATE, small_snapshot
 
 from supervised_reptile import export, resources
@@ -97,9 +97,7 @@ def test_a_checkpoint_that_cannot_be_read_is_passed_over(
 
 
 def test_weights_of_another_size_are_refused(finished: Path) -> None:
-    content = json.loads((finished / "config.json").read_text())
-    content["net"]["filters"] = 32
-    (finished / "config.json").write_text(json.dumps(content))
+    edit_document(finished / "config.json", lambda content: content["net"].update(filters=32))
     with pytest.raises(UserError, match="none of its checkpoints can be read"):
         open_snapshot(finished)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,7 @@ def test_killed_while_asking(tmp_path: Path, method: str) -> None:
     study.ask()
     lines = (tmp_path / "b" / "study.journal").read_bytes().splitlines(keepends=True)
     (tmp_path / "b" / "study.journal").write_bytes(b"".join(lines[: before + 2]))
+    os.truncate(tmp_path / "b" / "study.crc", 9 * (before + 2))
     study = Study(tmp_path / "b", space(method))
     assert len(study.trials) == 1
     for _ in range(5):
