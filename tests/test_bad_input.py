@@ -235,6 +235,28 @@ def test_an_unreadable_configuration(data: Path, finished: Path, content: str) -
     assert tree(finished) == before
 
 
+def test_a_changed_configuration(data: Path, finished: Path) -> None:
+    """A digit that is another one would train otherwise."""
+    path = finished / "config.json"
+    path.write_text(path.read_text().replace('"inner_rate": 0.001', '"inner_rate": 0.003'))
+    for how in ("--resume", "--pretrained"):
+        outcome = call(*flags(data_dir=data, checkpoint=finished), how)
+        assert_refused(outcome, str(path), "not as it was written", "take out its crc32")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("inner_rate", "fast"), ("inner_rate", -1), ("way", 2.5), ("sgd", 1), ("algorithm", "magic"),
+     ("shots", None), ("seed", []), ("meta_batch", True), ("eval_steps", 1e400)],
+)  # fmt: skip
+def test_values_that_no_flag_would_take(
+    data: Path, finished: Path, field: str, value: object
+) -> None:
+    edit_document(finished / "config.json", lambda stored: stored["config"].update({field: value}))
+    outcome = call(*flags(data_dir=data, checkpoint=finished), "--resume")
+    assert_refused(outcome, str(finished / "config.json"), field)
+
+
 @pytest.mark.parametrize("place", ["file", "file/run", "file/deeper/run", "/proc/reptile/run"])
 def test_a_run_directory_that_cannot_be_made(data: Path, tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("mine")

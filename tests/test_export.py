@@ -145,6 +145,29 @@ def test_numbers_put_into_an_npz_by_hand_are_noticed(exported: Path) -> None:
         read_npz(path)
 
 
+def test_objects_in_an_npz_are_refused(exported: Path) -> None:
+    path = exported / "weights.npz"
+    with np.load(path) as arrays:
+        content = dict(arrays)
+    content["weights/dense/bias"] = np.array([{}], object)
+    np.savez(path, **content)
+    with pytest.raises(UserError, match="not readable weights .*Object arrays cannot be loaded"):
+        read_npz(path)
+
+
+def test_a_changed_description_is_noticed(exported: Path) -> None:
+    manifest = exported / "export.json"
+    manifest.write_text(manifest.read_text().replace('"time": 7', '"time": 5'))
+    with pytest.raises(UserError, match="not as it was written"):
+        verify_export(exported)
+
+
+def test_an_export_that_lost_its_weights_is_no_run(exported: Path) -> None:
+    (exported / "weights.npz").unlink()
+    with pytest.raises(UserError, match="not a readable export"):
+        open_snapshot(exported)
+
+
 def test_the_browser_gets_weights_then_second_moments(tmp_path: Path) -> None:
     snapshot = small_snapshot()
     write_export(tmp_path / "web", snapshot, "web")
