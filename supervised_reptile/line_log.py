@@ -18,6 +18,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from supervised_reptile.files import reading
+
 SUFFIX = ".crc"
 
 
@@ -42,7 +44,7 @@ def read_lines(path: Path) -> Lines:
         try:
             entry = json.loads(line)
             step = int(entry["step"])
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             fault = f"line {len(entries) + 1} is no JSON object with a step"
             break
         if entries and step <= entries[-1]["step"]:
@@ -140,7 +142,8 @@ class LineLog:
         if not (self.path.exists() or checksums_of(self.path).exists()):
             return ()
         self.path.touch()
-        lines = read_lines(self.path)
+        with reading(self.path, "move it away"):
+            lines = read_lines(self.path)
         judged = (kept(entry, end) for entry, end in zip(lines.entries, lines.ends, strict=True))
         count = next((i for i, keep in enumerate(judged) if not keep), len(lines.entries))
         size = lines.ends[count - 1] if count else 0

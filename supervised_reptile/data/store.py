@@ -214,6 +214,8 @@ def cached_store(key: str, build: Callable[[Path], None]) -> ImageStore:
     if is_store(folder):
         with contextlib.suppress(UserError):
             return open_store(folder)
+    elif folder.exists():  # what is left of one; nothing else has this name
+        shutil.rmtree(folder)
     build(folder)
     return open_store(folder)
 
