@@ -13,6 +13,7 @@ from supervised_reptile.config import TRAINING, Config, flag_of
 from supervised_reptile.errors import UserError
 from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
 from supervised_reptile.run_files import (
+    EPISODES,
     RESULTS,
     Stored,
     check_runs,
@@ -101,8 +102,14 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
 def _results(path: Path, way: int) -> dict[Setting, Result]:
     """The newest result for every setting."""
     results = {}
+    evaluations = read_evaluations(path)
+    if not evaluations and any((path / EPISODES).glob("*.npz")):
+        raise UserError(
+            f"{path / RESULTS}: missing, though {path / EPISODES} is there; restore it from a "
+            "copy, or evaluate again with --pretrained"
+        )
     try:
-        for evaluation in read_evaluations(path):
+        for evaluation in evaluations:
             for mode, splits in evaluation["accuracy"].items():
                 for split, values in splits.items():
                     setting = _setting(way, mode, split, evaluation["settings"])

@@ -281,9 +281,27 @@ class Config:
         if unknown := set(values) - {f.name for f in dataclasses.fields(cls)}:
             raise ValueError(f"this program does not know {', '.join(sorted(unknown))}")
         try:
+            for item in dataclasses.fields(cls):
+                if item.name in values:
+                    _check_value(item, values[item.name])
             return cls(**values)
-        except (click.UsageError, TypeError) as error:
+        except click.UsageError as error:
             raise ValueError(str(error)) from error
+
+
+def _check_value(item: dataclasses.Field, value: Any) -> None:
+    """Refuse a stored value that the field's flag would not take (ValueError)."""
+    if value is None and item.default is None:
+        return
+    option = item.metadata["option"]
+    kind = click.types.convert_type(option["type"], option["default"])
+    try:
+        taken = kind.convert(value, None, None)
+    except (click.UsageError, TypeError, ArithmeticError) as error:
+        raise ValueError(f"{item.name}: {error}") from error
+    whole = isinstance(taken, float) and isinstance(value, int)  # 1 for 1.0
+    if type(taken) is not type(value) and not whole:
+        raise ValueError(f"{item.name}: {value!r} is not of the right type")
 
 
 def flag_of(name: str, kind: type[Config] = Config) -> str:

@@ -1,7 +1,7 @@
 """Trained weights for other programs: .npz, SavedModel, or what the browser reads.
 
 Every export is a folder with `export.json`, which describes the weights and has size and sha256
-of each other file. The folder appears whole or not at all.
+of each other file, and a checksum of its own (`documents`). The folder appears whole or not at all.
 
     npz         weights.npz: see `snapshot`
     web         weights.bin: all weights, then all second moments, float32, little-endian
@@ -11,7 +11,6 @@ of each other file. The folder appears whole or not at all.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -20,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from supervised_reptile.data.store import appearing_whole
+from supervised_reptile.documents import document, read_document
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import sync, writing
+from supervised_reptile.files import reading, sync, writing
 from supervised_reptile.resources import PRETRAINED, pretrained_weights
 from supervised_reptile.run_files import holds_run
 from supervised_reptile.snapshot import Snapshot, flat, read_npz, write_npz
@@ -58,7 +58,7 @@ def open_snapshot(place: Path | str | None) -> Snapshot:
         )
     if path.is_file():
         return read_npz(path)
-    if not holds_run(path) and (path / NPZ_FILE).exists():
+    if not holds_run(path) and ((path / MANIFEST).exists() or (path / NPZ_FILE).exists()):
         verify_export(path)
         return read_npz(path / NPZ_FILE)
     from supervised_reptile.runtime import start_tensorflow
@@ -80,7 +80,7 @@ def write_export(folder: Path, snapshot: Snapshot, form: str, overwrite: bool = 
         FORMATS[form](temporary, snapshot)
         contents = {p.relative_to(temporary).as_posix(): p.read_bytes() for p in _files(temporary)}
         manifest = _manifest(form, snapshot, contents)
-        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf8")
+        (temporary / MANIFEST).write_text(document(manifest), encoding="utf8")
         for path in _files(temporary):
             sync(path)
 
@@ -91,16 +91,14 @@ def verify_export(folder: Path) -> dict[str, Any]:
     Raises:
       UserError: there is no export, or a file is missing or not as it was.
     """
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf8"))
+    with reading(folder, "export again", "not a readable export"):
+        manifest = read_document(folder / MANIFEST)
         if manifest["format"] != FORMAT:
             raise ValueError(f"its format is {manifest['format']!r}, not {FORMAT!r}")
         for name, fingerprint in manifest["files"].items():
             if _fingerprint((folder / name).read_bytes()) != fingerprint:
                 raise ValueError(f"{name} is not as it was written")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{folder}: not a readable export ({error}); export again") from error
-    return manifest
+        return manifest
 
 
 def load_savedmodel(folder: Path) -> Any:
@@ -119,7 +117,7 @@ def load_savedmodel(folder: Path) -> Any:
 def web_files(snapshot: Snapshot) -> dict[str, bytes]:
     """What the browser reads, without writing it: file name -> content."""
     contents = {WEB_FILE: web_bytes(snapshot)}
-    return {MANIFEST: json.dumps(_manifest("web", snapshot, contents)).encode(), **contents}
+    return {MANIFEST: document(_manifest("web", snapshot, contents)).encode(), **contents}
 
 
 def web_bytes(snapshot: Snapshot) -> bytes:

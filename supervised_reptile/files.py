@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and one sentence where writing fails."""
+"""Files that appear whole or not at all, and one sentence where writing or reading fails."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import contextlib
 import errno
 import os
 import re
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +53,38 @@ def reason(error: Exception) -> str:
         if (words := os.strerror(number)) in str(error):
             return f"{words}: {advice}"
     return getattr(error, "strerror", None) or str(error).splitlines()[0]
+
+
+# What the readers of JSON, NumPy's arrays and zip archives raise on damaged content.
+UNREADABLE = (
+    OSError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+@contextlib.contextmanager
+def reading(path: Path, remedy: str, what: str = "not readable") -> Iterator[None]:
+    """Turns whatever is wrong with the content of `path` into one sentence (UserError).
+
+    what: what `path` then is called; remedy: what to do.
+    """
+    try:
+        yield
+    except UNREADABLE as error:
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        why = f"{error} is missing" if isinstance(error, KeyError) else why.splitlines()[0]
+        raise UserError(f"{path}: {what} ({why}); {remedy}") from error
 
 
 @contextlib.contextmanager

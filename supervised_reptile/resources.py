@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
+from supervised_reptile.files import reading
+
 PACKAGE = Path(__file__).resolve().parent
+METADATA = {  # CRC-32 of each file, with "\n" between its lines
+    "paper.json": "380a1f2d",
+    "miniimagenet/train.csv": "7e2112fe",
+    "miniimagenet/val.csv": "59a647ef",
+    "miniimagenet/test.csv": "982e6822",
+}
 PRETRAINED = ("omniglot-5way",)  # names of the weights that come with the package
 
 
@@ -12,6 +21,20 @@ def metadata_folder() -> Path:
     """`metadata/`: inside the package where it was installed, beside it in a checkout."""
     installed = PACKAGE / "metadata"
     return installed if installed.is_dir() else PACKAGE.parent / "metadata"
+
+
+def read_metadata(name: str) -> str:
+    """The text of a file in `metadata/`, a key of METADATA.
+
+    Raises:
+      UserError: it is not the one that belongs to this program.
+    """
+    path = metadata_folder() / name
+    with reading(path, "install the program again"):
+        text = path.read_text(encoding="utf8")
+        if f"{zlib.crc32(text.encode()):08x}" != METADATA[name]:
+            raise ValueError("it is not as it came with the program")
+        return text
 
 
 def web_folder() -> Path:

@@ -3,6 +3,7 @@
     config.json         the configuration, the data's checksum, the network
     classes.json        the names of the classes in each split
     metrics.jsonl       one JSON object a line: accuracies seen during training
+    metrics.crc         the checksums of its lines: see `line_log`; the next two have theirs, too
     alignment.jsonl     with --log-alignment: how well gradients agreed at the same steps
     fits.jsonl          of sine waves: the plotted task's predictions at these steps
     tensorboard/        the same for TensorBoard
@@ -10,8 +11,10 @@
     results.json        accuracies with confidence intervals
     episodes/           right answers per evaluation episode (.npz)
 
-Files are replaced atomically. A resumed run continues from the last checkpoint and cuts
-the metrics back to it, so it ends in the same bytes as one that was never interrupted.
+Files are replaced atomically. All that are read again have checksums: TensorFlow's in the
+checkpoints, zip's in the .npz, and ours in the others (`documents`, `line_log`). A resumed run
+continues from the last checkpoint and cuts the metrics back to it, so it ends in the same bytes
+as one that was never interrupted.
 """
 
 from __future__ import annotations
@@ -19,8 +22,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-import json
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -33,10 +34,12 @@ import tensorflow as tf
 from supervised_reptile import files
 from supervised_reptile.alignment import MEASURES, PAIRS
 from supervised_reptile.config import flag_of
+from supervised_reptile.documents import write_document
 from supervised_reptile.errors import UserError
 from supervised_reptile.events import Events
 from supervised_reptile.files import CannotWriteError, remove_unfinished, replacing, sync
 from supervised_reptile.learner import Learner
+from supervised_reptile.line_log import LineLog, checksums_of
 from supervised_reptile.locks import lock
 from supervised_reptile.run_files import (
     ALIGNMENT,
@@ -53,17 +56,17 @@ from supervised_reptile.run_files import (
     has_checkpoint,
     holds_run,
     read_evaluations,
+    warn_of_lost_indices,
 )
-from supervised_reptile.side_log import SideLog
 
 KEPT_CHECKPOINTS = 3
 TENSORBOARD = "tensorboard"
+LOGS = (METRICS, ALIGNMENT, FITS)
 OWN = (
     CONFIG,
     CLASSES,
-    METRICS,
-    ALIGNMENT,
-    FITS,
+    *LOGS,
+    *(checksums_of(Path(name)).name for name in LOGS),
     RESULTS,
     TENSORBOARD,
     CHECKPOINTS,
@@ -104,8 +107,8 @@ class RunDir:
                         "--overwrite to start anew, or use another directory"
                     )
                 self._start(stored)
-            self._metrics = (path / METRICS).open("a", encoding="utf8")
-        self._alignment, self._fits = SideLog(path / ALIGNMENT), SideLog(path / FITS)
+            (path / METRICS).touch()
+        self._metrics, self._alignment, self._fits = (LineLog(path / name) for name in LOGS)
         self._measure = stored.config.measure
         self._events = Events(path / TENSORBOARD)
 
@@ -113,11 +116,8 @@ class RunDir:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Whatever could not be written was reported when it was first tried.
-        with contextlib.suppress(OSError):
-            self._metrics.close()
-        self._alignment.close()
-        self._fits.close()
+        for log in (self._metrics, self._alignment, self._fits):
+            log.close()
         self._events.close()
         self._lock.close()
 
@@ -152,12 +152,10 @@ class RunDir:
           UserError: the disk is full or cannot be written.
         """
         with self._resumable():
-            self._metrics.flush()
-            os.fsync(self._metrics.fileno())
-            self._alignment.sync()
-            self._fits.sync()
+            for log in (self._metrics, self._alignment, self._fits):
+                log.sync()
             self._step.assign(step)
-            self._metrics_bytes.assign(self._metrics.tell())
+            self._metrics_bytes.assign(self._metrics.size)
             self._seconds.assign(self.training_seconds)
             for part in Path(self._manager.save(checkpoint_number=step)).parent.iterdir():
                 sync(part)
@@ -174,6 +172,7 @@ class RunDir:
           UserError: there are checkpoints and none can be read.
         """
         found = checkpoints(self.path)
+        warn_of_lost_indices(self.path)
         for prefix in found:
             try:
                 self._checkpoint.restore(prefix).assert_consumed()
@@ -188,10 +187,12 @@ class RunDir:
         self.training_seconds = float(self._seconds)
         with writing(self.path):
             self._events.clear()
-            self._cut_metrics(int(self._metrics_bytes))
-            for entry in self._alignment.cut(self.step):
+            size, step = int(self._metrics_bytes), self.step
+            for entry in self._metrics.cut(lambda _, end: end <= size, least=size):
+                self._summarize(entry.pop("step"), entry)
+            for entry in self._alignment.cut(lambda entry, _: entry["step"] < step):
                 self._summarize_alignment(entry.pop("step"), entry)
-            self._fits.cut(self.step)
+            self._fits.cut(lambda entry, _: entry["step"] < step)
             self._remove_unneeded()
             remove_unfinished(self.path)
             remove_unfinished(self.path / EPISODES)
@@ -200,8 +201,7 @@ class RunDir:
     def log(self, step: int, accuracies: Mapping[str, float]) -> None:
         """Append one line of metrics and the same to TensorBoard."""
         with self._resumable():
-            self._metrics.write(json.dumps({"step": step, **accuracies}) + "\n")
-            self._metrics.flush()
+            self._metrics.append({"step": step, **accuracies})
             self._summarize(step, accuracies)
 
     def log_alignment(self, step: int, alignment: Mapping[str, float]) -> None:
@@ -225,18 +225,18 @@ class RunDir:
         """
         path = self.path / RESULTS
         with self._resumable():
-            kept: list[dict[str, Any]] = []
-            with contextlib.suppress(UserError):  # what cannot be read is replaced
+            try:
                 kept = read_evaluations(self.path)
+            except UserError as error:  # what cannot be read is replaced
+                kept = []
+                print(f"Warning: {error}; the earlier evaluations are lost", file=sys.stderr)
             kept = [other for other in kept if other["settings"] != evaluation["settings"]]
             names = "-".join(str(value) for value in evaluation["settings"].values())
             (self.path / EPISODES).mkdir(exist_ok=True)
             episodes = f"{EPISODES}/{names}.npz"
             with replacing(self.path / episodes) as temporary:
                 np.savez_compressed(temporary, **correct)
-            content = {"evaluations": [*kept, {**evaluation, "episodes": episodes}]}
-            with replacing(path) as temporary:
-                temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf8")
+            write_document(path, {"evaluations": [*kept, {**evaluation, "episodes": episodes}]})
 
     @contextlib.contextmanager
     def _resumable(self) -> Iterator[None]:
@@ -270,19 +270,7 @@ class RunDir:
         }
         # The configuration comes last: with it the directory holds a run.
         for name, value in ((CLASSES, dict(stored.classes)), (CONFIG, content)):
-            with replacing(self.path / name) as temporary:
-                temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf8")
-
-    def _cut_metrics(self, size: int) -> None:
-        """Forget metrics after the first `size` bytes; the rest is told to TensorBoard anew."""
-        content = (self.path / METRICS).read_bytes()[:size]
-        if len(content) < size:
-            print(f"Warning: {self.path / METRICS} has lost lines", file=sys.stderr)
-            content = content[: content.rfind(b"\n") + 1]
-        self._metrics.truncate(len(content))
-        for line in content.decode("utf8").splitlines():
-            accuracies = json.loads(line)
-            self._summarize(accuracies.pop("step"), accuracies)
+            write_document(self.path / name, value)
 
     def _summarize(self, step: int, accuracies: Mapping[str, float]) -> None:
         for split, value in accuracies.items():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,10 @@ from typing import Any
 import numpy as np
 
 from supervised_reptile.config import Config
+from supervised_reptile.documents import read_document
 from supervised_reptile.errors import UserError
+from supervised_reptile.files import reading
+from supervised_reptile.line_log import read_lines
 from supervised_reptile.modes import transduction_modes
 
 CONFIG = "config.json"
@@ -69,13 +74,28 @@ def has_checkpoint(path: Path) -> bool:
 def checkpoints(path: Path) -> list[str]:
     """Prefixes of a run's checkpoints, newest first, whatever TensorFlow's index file says."""
     folder = path / CHECKPOINTS
-    prefixes = (str(path.with_suffix("")) for path in folder.glob("ckpt-*.index"))
+    names = (re.fullmatch(r"ckpt-\d+\.index", path.name) for path in folder.glob("*.index"))
+    prefixes = (str(folder / Path(name[0]).stem) for name in names if name)
     return sorted(prefixes, key=checkpoint_step, reverse=True)
 
 
 def checkpoint_step(prefix: str) -> int:
     """Outer steps behind a checkpoint of `checkpoints`."""
     return int(prefix.rpartition("-")[2])
+
+
+def warn_of_lost_indices(path: Path) -> None:
+    """Name the checkpoints newer than all of `checkpoints` that have no index.
+
+    One is what a killed program was about to save; or else its index was lost.
+    """
+    newest = checkpoint_step(found[0]) if (found := checkpoints(path)) else -1
+    files = (path / CHECKPOINTS).glob("ckpt-*.data-*")
+    names = (re.fullmatch(r"ckpt-(\d+)\.data-\d+-of-\d+", file.name) for file in files)
+    for step in sorted({int(name[1]) for name in names if name}, reverse=True):
+        if step > newest:
+            prefix = path / CHECKPOINTS / f"ckpt-{step}"
+            print(f"Warning: checkpoint {prefix} cannot be read (it has no index)", file=sys.stderr)
 
 
 def read_stored(path: Path, kind: type[Config] = Config) -> Stored:
@@ -85,15 +105,16 @@ def read_stored(path: Path, kind: type[Config] = Config) -> Stored:
       UserError: there is no run, it is of another kind, or its configuration cannot be read.
     """
     check_runs([path])
-    try:
-        content = json.loads((path / CONFIG).read_text(encoding="utf8"))
+    remedy = "restore it from a copy, or start anew with --overwrite"
+    with reading(path / CONFIG, remedy, "not a readable configuration"):
+        content = read_document(path / CONFIG)
         if (found := content.get("kind", Config.kind)) != kind.kind:
             raise UserError(f"{path}: the run in it learns {found}, not {kind.kind}")
         config = kind.from_json(json.dumps(content["config"]))
-        classes = json.loads((path / CLASSES).read_text(encoding="utf8"))
-        return Stored(config, content["net"], content["data"], classes)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"{path / CONFIG}: not a readable configuration ({error})") from error
+        net, data = dict(content["net"]), str(content["data"])
+    with reading(path / CLASSES, remedy):
+        classes = read_document(path / CLASSES)
+    return Stored(config, net, data, classes)
 
 
 def read_metrics(path: Path) -> dict[str, np.ndarray]:
@@ -129,13 +150,12 @@ def read_fits(path: Path) -> dict[str, np.ndarray]:
 
 def _columns(file: Path) -> dict[str, np.ndarray]:
     """The columns of a file of one JSON object a line."""
-    try:
-        with file.open(encoding="utf8") as text:
-            # A run at work, or killed, may have half a line at the end.
-            lines = [json.loads(line) for line in text if line.endswith("\n")]
-        return {name: np.array([line[name] for line in lines]) for name in (lines or [{}])[0]}
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{file}: not readable ({error})") from error
+    remedy = "restore it from a copy, or let --resume leave out what is damaged"
+    with reading(file, remedy):
+        entries, _, fault = read_lines(file)
+        if fault:
+            raise ValueError(fault)
+        return {name: np.array([entry[name] for entry in entries]) for name in (*entries, {})[0]}
 
 
 def read_evaluations(path: Path) -> list[dict[str, Any]]:
@@ -144,13 +164,10 @@ def read_evaluations(path: Path) -> list[dict[str, Any]]:
     Raises:
       UserError: it cannot be read.
     """
-    try:
-        content = json.loads((path / RESULTS).read_text(encoding="utf8"))
-        return list(content["evaluations"])
-    except FileNotFoundError:
+    if not (path / RESULTS).exists():
         return []
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path / RESULTS}: not readable ({error})") from error
+    with reading(path / RESULTS, "restore it from a copy, or evaluate again with --pretrained"):
+        return list(read_document(path / RESULTS)["evaluations"])
 
 
 def evaluation_settings(config: Config, splits: tuple[str, ...]) -> dict[str, Any]:
@@ -175,8 +192,6 @@ def read_episodes(path: Path, evaluation: Mapping[str, Any]) -> dict[str, np.nda
       UserError: they cannot be read.
     """
     file = path / evaluation["episodes"]
-    try:
-        with np.load(file) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{file}: not readable ({error})") from error
+    remedy = "restore it from a copy, or evaluate again with --pretrained"
+    with reading(file, remedy), np.load(file, allow_pickle=False) as arrays:
+        return dict(arrays)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from supervised_reptile.data.omniglot import is_turned
 from supervised_reptile.errors import UserError
 from supervised_reptile.models import ConvNet, unflatten
-from supervised_reptile.run_files import checkpoints, read_stored
+from supervised_reptile.run_files import checkpoints, read_stored, warn_of_lost_indices
 from supervised_reptile.snapshot import Parts, Snapshot
 
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -30,6 +30,7 @@ def snapshot_of_run(path: Path) -> Snapshot:
     found = checkpoints(path)
     if not found:
         raise UserError(f"{path}: the run in it has no checkpoint yet; continue with --resume")
+    warn_of_lost_indices(path)
     for prefix in found:
         try:
             reader = tf.train.load_checkpoint(prefix)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import numpy as np
 
 from supervised_reptile.config import DATA, PLACE, Config
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import replacing, writing
+from supervised_reptile.files import reading, replacing, writing
 
 FORMAT = "supervised-reptile weights 1"
 WEIGHTS, SECOND_MOMENT = "weights", "second_moment"
@@ -94,7 +93,9 @@ def read_npz(path: Path) -> Snapshot:
     Raises:
       UserError: it is missing, of another format, or not as it was written.
     """
-    try:
+    if not path.exists():
+        raise UserError(f"{path}: no such file of weights")
+    with reading(path, "export or copy them again", "not readable weights"):
         with np.load(path, allow_pickle=False) as arrays:
             metadata = json.loads(str(arrays["metadata"]))
             if metadata["format"] != FORMAT:
@@ -102,13 +103,7 @@ def read_npz(path: Path) -> Snapshot:
             snapshot = _from_arrays(metadata, arrays)
         if fingerprint(snapshot) != metadata["sha256"]:
             raise ValueError("its checksum does not fit its content")
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file of weights") from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{path}: not readable weights ({error}); export or copy them again"
-        ) from error
-    return snapshot
+        return snapshot
 
 
 def _from_arrays(metadata: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Snapshot:

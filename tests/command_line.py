@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -256,6 +256,14 @@ def fill(disk: Path) -> None:
     with (disk / "other").open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(bytes(4096))
+
+
+def edit_document(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a JSON document as people do by hand: its checksum is taken out."""
+    content = json.loads(path.read_text(encoding="utf8"))
+    del content["crc32"]
+    change(content)
+    path.write_text(json.dumps(content), encoding="utf8")
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -93,6 +93,28 @@ def test_what_starts_at_once_does_not_load_tensorflow(module: str) -> None:
     assert "tensorflow" not in {name.partition(".")[0] for name in imports(at_once)}
 
 
+# What calls whatever a file names; only `data.safe_pickle` unpickles, and calls nothing.
+RUN_CODE = {"eval", "exec", "compile", "__import__"}
+READERS_THAT_RUN_CODE = {
+    "pickle", "_pickle", "cPickle", "marshal", "shelve", "dill", "joblib", "yaml", "torch",
+    "pandas",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module != "data.safe_pickle"])
+def test_no_file_that_is_read_runs_code(module: str) -> None:
+    tree = ast.parse(MODULES[module].read_text(encoding="utf8"))
+    assert not READERS_THAT_RUN_CODE & {name.partition(".")[0] for name in imports(tree)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in RUN_CODE, f"line {node.lineno}"
+            assert not called.endswith(".load_model"), f"line {node.lineno}"
+            options = {option.arg: ast.unparse(option.value) for option in node.keywords}
+            if called == "np.load" or "allow_pickle" in options:
+                assert options.get("allow_pickle") == "False", f"line {node.lineno}"
+
+
 def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
     for folder in ("supervised_reptile", "benchmarks"):
         for path in sorted((ROOT / folder).rglob("*.py")):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -17,6 +16,7 @@ from command_line import (
     Outcome,
     assert_refused,
     call,
+    edit_document,
     flags,
     saved_state,
     saved_steps,
@@ -194,10 +194,7 @@ def test_wrong_usage(data: Path, tmp_path: Path, case: str) -> None:
 
 
 def test_a_stored_network_of_another_architecture(data: Path, finished: Path) -> None:
-    path = finished / "config.json"
-    stored = json.loads(path.read_text())
-    stored["net"]["filters"] = 32
-    path.write_text(json.dumps(stored))
+    edit_document(finished / "config.json", lambda stored: stored["net"].update(filters=32))
     before = tree(finished)
     for how in ("--resume", "--pretrained"):
         outcome = call(*flags(data_dir=data, checkpoint=finished), how)
@@ -207,10 +204,11 @@ def test_a_stored_network_of_another_architecture(data: Path, finished: Path) ->
 
 def test_checkpoints_of_another_architecture(data: Path, finished: Path) -> None:
     """Weights that do not fit are not taken, whatever the configuration says."""
-    path = finished / "config.json"
-    stored = json.loads(path.read_text())
-    stored["config"]["way"] = stored["net"]["way"] = 4
-    path.write_text(json.dumps(stored))
+
+    def otherwise(stored: dict) -> None:
+        stored["config"]["way"] = stored["net"]["way"] = 4
+
+    edit_document(finished / "config.json", otherwise)
     before = tree(finished)
     for how in ("--resume", "--pretrained"):
         outcome = call(*flags(data_dir=data, checkpoint=finished), how)
@@ -229,6 +227,28 @@ def test_an_unreadable_configuration(data: Path, finished: Path, content: str) -
         outcome = call(*flags(data_dir=data, checkpoint=finished), how)
         assert_refused(outcome, str(finished / "config.json"))
     assert tree(finished) == before
+
+
+def test_a_changed_configuration(data: Path, finished: Path) -> None:
+    """A digit that is another one would train otherwise."""
+    path = finished / "config.json"
+    path.write_text(path.read_text().replace('"inner_rate": 0.001', '"inner_rate": 0.003'))
+    for how in ("--resume", "--pretrained"):
+        outcome = call(*flags(data_dir=data, checkpoint=finished), how)
+        assert_refused(outcome, str(path), "not as it was written", "take out its crc32")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("inner_rate", "fast"), ("inner_rate", -1), ("way", 2.5), ("sgd", 1), ("algorithm", "magic"),
+     ("shots", None), ("seed", []), ("meta_batch", True), ("eval_steps", 1e400)],
+)  # fmt: skip
+def test_values_that_no_flag_would_take(
+    data: Path, finished: Path, field: str, value: object
+) -> None:
+    edit_document(finished / "config.json", lambda stored: stored["config"].update({field: value}))
+    outcome = call(*flags(data_dir=data, checkpoint=finished), "--resume")
+    assert_refused(outcome, str(finished / "config.json"), field)
 
 
 @pytest.mark.parametrize("place", ["file", "file/run", "file/deeper/run", "/proc/reptile/run"])

@@ -282,6 +282,14 @@ def test_lost_episodes_keep_the_accuracies(tmp_path: Path) -> None:
     assert "the single episodes of lost are not 40" in why_not(one, lost)
     np.savez(lost / "episodes" / "0.npz", transductive_val=some_answers(1))
     assert "cannot be read" in why_not(one, lost)
+    np.savez(lost / "episodes" / "0.npz", transductive_test=np.array([{}], object))
+    assert "cannot be read" in why_not(one, lost)
+
+
+def test_lost_results_are_missed(tmp_path: Path) -> None:
+    lost = evaluated(tmp_path / "lost", 0)
+    (lost / "results.json").unlink()
+    assert_refused(compare(lost), str(lost / "results.json"), "missing", "--pretrained")
 
 
 def test_several_tests_are_corrected(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small_problem as small
-from command_line import assert_refused, call, saved_state, tree
+from command_line import assert_refused, call, edit_document, saved_state, tree
 from small_problem import RATE, small_snapshot
 
 from supervised_reptile import export, resources
@@ -97,9 +97,7 @@ def test_a_checkpoint_that_cannot_be_read_is_passed_over(
 
 
 def test_weights_of_another_size_are_refused(finished: Path) -> None:
-    content = json.loads((finished / "config.json").read_text())
-    content["net"]["filters"] = 32
-    (finished / "config.json").write_text(json.dumps(content))
+    edit_document(finished / "config.json", lambda content: content["net"].update(filters=32))
     with pytest.raises(UserError, match="none of its checkpoints can be read"):
         open_snapshot(finished)
 
@@ -145,6 +143,29 @@ def test_numbers_put_into_an_npz_by_hand_are_noticed(exported: Path) -> None:
     np.savez(path, **content)
     with pytest.raises(UserError, match="checksum"):
         read_npz(path)
+
+
+def test_objects_in_an_npz_are_refused(exported: Path) -> None:
+    path = exported / "weights.npz"
+    with np.load(path) as arrays:
+        content = dict(arrays)
+    content["weights/dense/bias"] = np.array([{}], object)
+    np.savez(path, **content)
+    with pytest.raises(UserError, match=r"not readable weights .*Object arrays cannot be loaded"):
+        read_npz(path)
+
+
+def test_a_changed_description_is_noticed(exported: Path) -> None:
+    manifest = exported / "export.json"
+    manifest.write_text(manifest.read_text().replace('"time": 7', '"time": 5'))
+    with pytest.raises(UserError, match="not as it was written"):
+        verify_export(exported)
+
+
+def test_an_export_that_lost_its_weights_is_no_run(exported: Path) -> None:
+    (exported / "weights.npz").unlink()
+    with pytest.raises(UserError, match="not a readable export"):
+        open_snapshot(exported)
 
 
 def test_the_browser_gets_weights_then_second_moments(tmp_path: Path) -> None:

@@ -9,7 +9,17 @@ import re
 from pathlib import Path
 
 import pytest
-from command_line import ROOT, Outcome, assert_refused, call, flags, real_omniglot, script, tree
+from command_line import (
+    ROOT,
+    Outcome,
+    assert_refused,
+    call,
+    edit_document,
+    flags,
+    real_omniglot,
+    script,
+    tree,
+)
 
 from supervised_reptile import export
 from supervised_reptile.export import open_snapshot
@@ -93,15 +103,15 @@ def test_a_run_becomes_weights_with_a_card(finished: Path, tmp_path: Path) -> No
 
 
 def test_only_finished_and_measured_runs_are_shipped(finished: Path, tmp_path: Path) -> None:
-    content = json.loads((finished / "results.json").read_text())
-    (finished / "results.json").unlink()
+    results = finished / "results.json"
+    whole = results.read_bytes()
+    results.unlink()
     assert_refused(ship(finished, tmp_path / "out"), "no evaluation")
-    content["evaluations"][0]["outer_steps"] = 300
-    (finished / "results.json").write_text(json.dumps(content))
+    results.write_bytes(whole)
+    edit_document(results, lambda content: content["evaluations"][0].update(outer_steps=300))
     assert_refused(ship(finished, tmp_path / "out"), "no evaluation")
-    config = json.loads((finished / "config.json").read_text())
-    config["config"]["outer_steps"] = 500
-    (finished / "config.json").write_text(json.dumps(config))
+    config = finished / "config.json"
+    edit_document(config, lambda content: content["config"].update(outer_steps=500))
     assert_refused(ship(finished, tmp_path / "out"), "outer step 400 of 500")
     assert not (tmp_path / "out").exists()
 

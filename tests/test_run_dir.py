@@ -31,7 +31,7 @@ from supervised_reptile.alignment import summary
 from supervised_reptile.config import Config
 from supervised_reptile.errors import UserError
 from supervised_reptile.run_dir import RunDir
-from supervised_reptile.run_files import Stored
+from supervised_reptile.run_files import Stored, read_evaluations, read_metrics
 
 STORED = Stored(Config(), {"way": 5}, "checksum", {"train": ["a", "b"]})
 SETTINGS = {"shots": 1, "eval_seed": 0}
@@ -215,6 +215,70 @@ def test_lost_metrics_do_not_keep_a_run_from_going_on(run: Path) -> None:
         advance(again, learner, range(6, 7))
     lines = (run / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [6]
+
+
+@pytest.mark.parametrize("spoilt", ["metrics.jsonl", "metrics.crc"])
+def test_a_changed_line_is_left_out_with_all_that_follow(
+    run: Path, spoilt: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = (run / spoilt).read_bytes().splitlines(keepends=True)
+    lines[3] = lines[3].translate(bytes.maketrans(b"0123456789", b"1234567890"))
+    (run / spoilt).write_bytes(b"".join(lines))
+    with pytest.raises(UserError, match=r"metrics\.jsonl: not readable \(line 4 does not fit"):
+        read_metrics(run)
+    with opened(run) as (again, learner):
+        assert again.restore() == 5
+        warning = capsys.readouterr().err
+        assert warning.startswith(f"Warning: {run / 'metrics.jsonl'} has lost lines (line 4 does ")
+        advance(again, learner, range(6, 7))
+    assert read_metrics(run)["step"].tolist() == [1, 2, 3, 6]
+
+
+def test_lines_that_are_gone_are_missed(run: Path) -> None:
+    lines = (run / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    (run / "metrics.jsonl").write_bytes(b"".join(lines[:3]))
+    with pytest.raises(UserError, match="2 of its 5 lines are gone"):
+        read_metrics(run)
+
+
+def test_logs_of_older_programs_get_checksums_when_they_are_continued(run: Path) -> None:
+    whole = (run / "metrics.crc").read_bytes()
+    (run / "metrics.crc").unlink()
+    assert read_metrics(run)["step"].tolist() == [1, 2, 3, 4, 5]
+    with opened(run) as (again, learner):
+        again.restore()
+        advance(again, learner, range(6, 7))
+    assert (run / "metrics.crc").read_bytes()[: len(whole)] == whole
+    assert read_metrics(run)["step"].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_checkpoint_that_lost_its_index_is_named(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run / "checkpoints" / "ckpt-5.index").unlink()
+    with opened(run) as (again, _):
+        assert again.restore() == 4
+    assert "ckpt-5 cannot be read (it has no index)" in capsys.readouterr().err
+
+
+def test_a_foreign_file_among_the_checkpoints(run: Path) -> None:
+    (run / "checkpoints" / "ckpt-best.index").write_text("")
+    with opened(run) as (again, _):
+        assert again.restore() == 5
+
+
+def test_changed_results_are_replaced_with_a_warning(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with opened(run) as (again, _):
+        again.write_results({"settings": SETTINGS, "accuracy": 0.125}, {"test": np.array([0])})
+        results = run / "results.json"
+        results.write_text(results.read_text().replace("0.125", "0.725"))
+        with pytest.raises(UserError, match="not as it was written"):
+            read_evaluations(run)
+        again.write_results({"settings": SETTINGS, "accuracy": 0.25}, {"test": np.array([0])})
+    assert "results.json: not readable" in capsys.readouterr().err
+    assert [evaluation["accuracy"] for evaluation in read_evaluations(run)] == [0.25]
 
 
 def test_equal_settings_replace_and_others_are_added(run: Path) -> None:

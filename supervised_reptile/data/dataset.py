@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from supervised_reptile.data.checked_images import CheckedImages
 from supervised_reptile.data.store import ImageStore
 from supervised_reptile.errors import UserError
 
@@ -24,7 +25,7 @@ class ClassPool(NamedTuple):
 class Dataset:
     """What a run reads. Pixel values divided by `max_value` are what the network sees."""
 
-    images: np.ndarray  # uint8 [images, height, width, channels]
+    images: np.ndarray | CheckedImages  # uint8 [images, height, width, channels]
     max_value: int
     pools: Mapping[str, ClassPool]  # "train", "test" and, where held out, "val"
     checksum: str  # identifies the images and the classes

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from supervised_reptile.data.items import SPLITS
 from supervised_reptile.data.store import ImageStore
-from supervised_reptile.resources import metadata_folder
+from supervised_reptile.resources import read_metadata
 
 MINIIMAGENET, ALPHABETS, OWN = "Mini-ImageNet", "alphabets of characters", "own images"
 MINIIMAGENET_IMAGES = 600  # of every class
@@ -90,6 +90,5 @@ def _wrong_counts(store: ImageStore, wanted: int) -> Iterator[Difference]:
 
 
 def _read_split(split: str) -> Mapping[str, str]:
-    path = metadata_folder() / "miniimagenet" / f"{split}.csv"
-    with path.open(newline="", encoding="utf8") as file:
-        return {row["wnid"]: row["name"] for row in csv.DictReader(file)}
+    lines = read_metadata(f"miniimagenet/{split}.csv").splitlines()
+    return {row["wnid"]: row["name"] for row in csv.DictReader(lines)}

@@ -1,10 +1,12 @@
 """ImageStore: decoded images on disk, memory-mapped, opened without decoding anything.
 
-A store is a folder with two or three files::
+A store is a folder with three or four files::
 
-    images.npy   uint8 [images, height, width, channels], the images of a class consecutive
-    store.json   class counts and names, the value meaning 1.0, splits, provenance, checksum
-    files.json   optional: the name of every image's file, read only when asked for
+    images.npy      uint8 [images, height, width, channels], the images of a class consecutive
+    checksums.npy   uint32 [images]: the CRC-32 of each image, compared when it is first read
+    store.json      class counts and names, the value meaning 1.0, splits, provenance, checksums:
+                    of the data as a whole, of the other files, and its own (`documents`)
+    files.json      optional: the name of every image's file, read only when asked for
 
 It is written under a temporary name and renamed into place, so a store either
 exists whole or does not exist. Nothing in this package's `data` knows about TensorFlow.
@@ -15,11 +17,13 @@ from __future__ import annotations
 import contextlib
 import glob
 import hashlib
+import io
 import json
 import mmap
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,15 +32,19 @@ from typing import Any
 
 import numpy as np
 
+from supervised_reptile.data.checked_images import CheckedImages, image_checksums, unchecked
+from supervised_reptile.documents import document, read_document
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import CannotWriteError, writing
+from supervised_reptile.files import CannotWriteError, reading, writing
 from supervised_reptile.locks import LOCK, lock
 
 FORMAT = "supervised-reptile image store 1"
 IMAGES_FILE = "images.npy"
+CHECKSUMS_FILE = "checksums.npy"
 INDEX_FILE = "store.json"
 FILES_FILE = "files.json"
 NEW, OLD = "new", "old"  # in the folder where a store grows beside its place
+AGAIN = "import the data again"
 BLOCK = 4096  # images looked at together where a whole store is read or written
 
 
@@ -48,7 +56,7 @@ class ImageStore:
     shuffled per seed); otherwise it maps "train", "val" and "test" to class indices.
     """
 
-    images: np.ndarray  # uint8 [images, height, width, channels]
+    images: np.ndarray | CheckedImages  # uint8 [images, height, width, channels]
     offsets: np.ndarray  # int64 [classes + 1]; class c is images[offsets[c]:offsets[c + 1]]
     names: tuple[str, ...]  # [classes]
     max_value: int  # the pixel value that stands for 1.0: 1 or 255
@@ -56,20 +64,19 @@ class ImageStore:
     splits: Mapping[str, np.ndarray] = field(default_factory=dict)  # name -> int64 [classes in it]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None  # where the store lies on disk, if it does
+    sums: Mapping[str, str] = field(default_factory=dict)  # file -> CRC-32; older stores: none
 
     @cached_property
     def files(self) -> tuple[str, ...]:
         """The name of each image's file within its class, [images]; () where none were kept."""
         path = self.folder / FILES_FILE if self.folder else None
-        if path is None or not path.exists():
+        if path is None or not (path.exists() or FILES_FILE in self.sums):
             return ()
-        try:
-            files = tuple(json.loads(path.read_text(encoding="utf8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"{path}: not readable ({error}); import the data again") from error
-        if len(files) != len(self.images):
-            raise UserError(f"{path}: does not fit its store; import the data again")
-        return files
+        with reading(path, AGAIN):
+            files = tuple(json.loads(_checked_bytes(path, self.sums)))
+            if len(files) != len(self.images):
+                raise ValueError("it does not fit its store")
+            return files
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -116,10 +123,16 @@ def write_store(folder: Path, index: StoreIndex, fill: Callable[[Path, np.ndarra
         _reserve(path)
         fill(path, pixels)
         pixels.flush()
-        described = _describe(index, pixels)
+        np.save(
+            temporary / CHECKSUMS_FILE,
+            np.concatenate([*map(image_checksums, image_blocks(pixels))]),
+        )
         if index.files:
             (temporary / FILES_FILE).write_text(json.dumps(index.files), encoding="utf8")
-        (temporary / INDEX_FILE).write_text(json.dumps(described, indent=1), encoding="utf8")
+        others = (path for path in temporary.iterdir() if path.name != IMAGES_FILE)
+        sums = {path.name: _crc(path.read_bytes()) for path in others}
+        described = {**_describe(index, pixels), "files": sums}
+        (temporary / INDEX_FILE).write_text(document(described), encoding="utf8")
 
 
 def open_store(folder: Path) -> ImageStore:
@@ -128,16 +141,17 @@ def open_store(folder: Path) -> ImageStore:
     Raises:
       UserError: there is no store, it is of another format, or its files disagree.
     """
-    try:
-        described = json.loads((folder / INDEX_FILE).read_text(encoding="utf8"))
+    with reading(folder, AGAIN, "not a readable image store"):
+        described = read_document(folder / INDEX_FILE)
         if described["format"] != FORMAT:
             raise ValueError(f"its format is {described['format']!r}, not {FORMAT!r}")
         images = np.load(folder / IMAGES_FILE, mmap_mode="r", allow_pickle=False)
         offsets = np.concatenate([[0], np.cumsum(described["counts"], dtype=np.int64)])
         if images.shape != (offsets[-1], *described["image_shape"]) or images.dtype != np.uint8:
             raise ValueError(f"{IMAGES_FILE} and {INDEX_FILE} disagree")
+        sums = described.get("files", {})
         return ImageStore(
-            images=images,
+            images=_checked_images(folder, images, sums) if sums else images,
             offsets=offsets,
             names=tuple(described["names"]),
             max_value=described["max_value"],
@@ -145,11 +159,36 @@ def open_store(folder: Path) -> ImageStore:
             splits={name: np.array(ids, np.int64) for name, ids in described["splits"].items()},
             provenance=described["provenance"],
             folder=folder,
+            sums=sums,
         )
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise UserError(
-            f"{folder}: not a readable image store ({error}); import the data again"
-        ) from error
+
+
+def _checked_images(folder: Path, images: np.ndarray, sums: Mapping[str, str]) -> CheckedImages:
+    def checksums() -> np.ndarray:
+        path = folder / CHECKSUMS_FILE
+        with reading(path, AGAIN):
+            found = np.load(io.BytesIO(_checked_bytes(path, sums)), allow_pickle=False)
+            if found.shape != (len(images),):
+                raise ValueError("it does not fit its store")
+            return found
+
+    def refusal(row: int) -> UserError:
+        what = f"{folder / IMAGES_FILE}: image {row} is not as it was written"
+        return UserError(f"{what}; delete {folder}, and {AGAIN}")
+
+    return CheckedImages(images, checksums, refusal)
+
+
+def _checked_bytes(path: Path, sums: Mapping[str, str]) -> bytes:
+    """The content of a file of a store (OSError, ValueError)."""
+    content = path.read_bytes()
+    if sums.get(path.name, _crc(content)) != _crc(content):
+        raise ValueError("it is not as it was written")
+    return content
+
+
+def _crc(content: bytes) -> str:
+    return f"{zlib.crc32(content):08x}"
 
 
 def is_store(folder: Path) -> bool:
@@ -166,7 +205,7 @@ def pixel_checksum(store: ImageStore) -> str:
         max_value=store.max_value,
         splits={name: [int(c) for c in ids] for name, ids in store.splits.items()},
     )
-    return _checksum(index, store.images)
+    return _checksum(index, unchecked(store.images))
 
 
 def cached_store(key: str, build: Callable[[Path], None]) -> ImageStore:
@@ -179,6 +218,8 @@ def cached_store(key: str, build: Callable[[Path], None]) -> ImageStore:
     if is_store(folder):
         with contextlib.suppress(UserError):
             return open_store(folder)
+    elif folder.exists():  # what is left of one; nothing else has this name
+        shutil.rmtree(folder)
     try:
         build(folder)
     except CannotWriteError as error:

@@ -12,8 +12,15 @@ from typing import NamedTuple
 from supervised_reptile.compare import Run, read_runs, settings_of
 from supervised_reptile.errors import UserError
 from supervised_reptile.leaderboard import leaderboard
-from supervised_reptile.reproduce.study import STUDY, Figure, Study, Table, read_study
-from supervised_reptile.run_files import CLASSES, holds_run
+from supervised_reptile.reproduce.study import (
+    STUDY,
+    Figure,
+    Study,
+    Table,
+    picture_checksum,
+    read_study,
+)
+from supervised_reptile.run_files import CLASSES, CONFIG, METRICS
 
 RUNS = "other-runs"  # the anchor of the section on runs that belong to no study
 
@@ -81,7 +88,8 @@ def _walk(folder: Path, in_study: bool = False) -> Iterator[tuple[str, Path]]:
     if (folder / STUDY).is_file():
         in_study = True
         yield "study", folder
-    elif holds_run(folder) and (folder / CLASSES).is_file():
+    elif sum((folder / name).exists() for name in (CONFIG, CLASSES, METRICS)) > 1:
+        # With one of them lost it still is a run, whose reader will name what is missing.
         if not in_study:
             yield "run", folder
         return
@@ -114,6 +122,10 @@ def _picture(folder: Path, figure: Figure) -> Picture:
         raise UserError(f"{path}: not readable ({error.strerror})") from error
     if not content.startswith(b"\x89PNG\r\n\x1a\n") or len(content) < 24:
         raise UserError(f"{path}: not a PNG")
+    if figure.crc32 not in ("", picture_checksum(content)):
+        raise UserError(
+            f"{path}: not as it was drawn; restore it from a copy, or run the study's command again"
+        )
     return Picture(figure, path, content)
 
 

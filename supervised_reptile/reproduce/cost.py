@@ -8,15 +8,16 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import click
 import numpy as np
 from tqdm import tqdm
 
 from supervised_reptile import environment
+from supervised_reptile.documents import read_document, write_document
 from supervised_reptile.errors import Interrupted, UserError
-from supervised_reptile.files import replacing, writing
+from supervised_reptile.files import reading, writing
 from supervised_reptile.reproduce.cost_report import NAMES, Cost, Costs, Quartiles, write_report
 from supervised_reptile.reproduce.options import data_option, out_option, threads_option
 from supervised_reptile.signals import StopSignals
@@ -89,18 +90,16 @@ class Measured:
             "seconds": self.seconds,
             "measurements": [{**c._asdict(), **r} for c, r in self.results.items()],
         }
-        with writing(self._path), replacing(self._path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf8")
+        with writing(self._path):
+            write_document(self._path, content)
 
     def _read(self) -> None:
-        try:
-            content: dict[str, Any] = json.loads(self._path.read_text(encoding="utf8"))
+        with reading(self._path, "remove it to measure anew, or restore it from a copy"):
+            content = read_document(self._path)
             about, self.seconds = content["about"], float(content["seconds"])
             for entry in content["measurements"]:
                 case = Case(*(entry[field] for field in Case._fields))
                 self.results[case] = {name: float(entry[name]) for name in QUANTITIES}
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise UserError(f"{self._path}: not readable ({error})") from error
         for name, value in self.about.items():
             if about.get(name) != value:
                 raise UserError(

@@ -57,7 +57,7 @@ class Job(NamedTuple):
         last = "".join(last_lines(self.path / METRICS, 1))
         try:
             return json.loads(last)["step"] + 1
-        except (ValueError, KeyError):  # none yet, or half written
+        except (ValueError, TypeError, KeyError):  # none yet, or half written
             return 0
 
 

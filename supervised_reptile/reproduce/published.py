@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-from supervised_reptile.resources import metadata_folder
+from supervised_reptile.resources import read_metadata
 
 SHOTS = (1, 5)
 MODES = ("non_transductive", "transductive")
@@ -35,7 +35,7 @@ class Published(NamedTuple):
 
 def published(experiment: str) -> dict[tuple[int, str], Published]:
     """(shots, transduction mode) -> the cell of `experiment`, a key of config.PRESETS."""
-    content = json.loads((metadata_folder() / "paper.json").read_text(encoding="utf8"))
+    content = json.loads(read_metadata("paper.json"))
     cells = content["cells"][experiment]
     return {
         (shots, mode): Published(cell["paper"], *cell["reruns"])

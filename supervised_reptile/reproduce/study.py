@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
+from supervised_reptile.documents import read_document, write_document
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import replacing, writing
+from supervised_reptile.files import reading, replacing, writing
 from supervised_reptile.tables import Table
 
 STUDY = "study.json"
@@ -24,6 +25,7 @@ class Figure(NamedTuple):
     title: str
     file: str  # name of a PNG in the study's folder
     caption: str = ""
+    crc32: str = ""  # of the file; `write_study` sees to it, and older studies have none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,9 +56,17 @@ def write_study(folder: Path, study: Study) -> None:
     """Put `study` into `folder`/study.json, whose figures must lie there already."""
     content = dataclasses.asdict(study)
     content["tables"] = [table._asdict() for table in study.tables]
-    content["figures"] = [figure._asdict() for figure in study.figures]
-    with writing(folder), replacing(folder / STUDY) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf8")
+    with writing(folder):
+        content["figures"] = [
+            {**figure._asdict(), "crc32": picture_checksum((folder / figure.file).read_bytes())}
+            for figure in study.figures
+        ]
+        write_document(folder / STUDY, content)
+
+
+def picture_checksum(content: bytes) -> str:
+    """What `Figure.crc32` is of the bytes of a picture."""
+    return f"{zlib.crc32(content):08x}"
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -73,14 +83,12 @@ def read_study(folder: Path) -> Study:
     """
     if not (folder / STUDY).exists():
         raise UserError(f"{folder}: no study in it ({STUDY} is missing)")
-    try:
-        content: dict[str, Any] = json.loads((folder / STUDY).read_text(encoding="utf8"))
+    with reading(folder / STUDY, "restore it from a copy, or run the study's command again"):
+        content: dict[str, Any] = read_document(folder / STUDY)
         content["tables"] = tuple(_table(**table) for table in content["tables"])
         content["figures"] = tuple(Figure(**figure) for figure in content["figures"])
         content["commands"] = tuple(content["commands"])
         return Study(**content)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{folder / STUDY}: not readable ({error})") from error
 
 
 def _table(title: str, columns: list[str], rows: list[list[str]], note: str) -> Table:

@@ -11,7 +11,7 @@ import dataclasses
 import itertools
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
@@ -21,17 +21,20 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from supervised_reptile.documents import read_document, write_document
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import replacing, writing
+from supervised_reptile.files import reading, writing
+from supervised_reptile.line_log import checksums_of
 from supervised_reptile.sweep.dimensions import Choices, Dimension
+from supervised_reptile.sweep.journal import CheckedJournal
 from supervised_reptile.sweep.space import Point, Space
 from supervised_reptile.sweep.trials import SWEEP, holds_sweep
 
 JOURNAL = "study.journal"
 NAME = "sweep"
+REMEDY = "restore it from a copy, or give another --out"
 
 
 class Asked(NamedTuple):
@@ -59,17 +62,18 @@ class Study:
             out.mkdir(parents=True, exist_ok=True)
             if new:
                 (out / JOURNAL).unlink(missing_ok=True)
-            storage = optuna.storages.JournalStorage(JournalFileBackend(str(out / JOURNAL)))
-        self._study = optuna.create_study(
-            storage=storage, study_name=NAME, direction="maximize", load_if_exists=True
-        )
-        description = json.dumps(dataclasses.asdict(space), indent=1) + "\n"
+                checksums_of(out / JOURNAL).unlink(missing_ok=True)
+            storage = optuna.storages.JournalStorage(CheckedJournal(out / JOURNAL, REMEDY))
+        with reading(out / JOURNAL, REMEDY):
+            self._study = optuna.create_study(
+                storage=storage, study_name=NAME, direction="maximize", load_if_exists=True
+            )
         if new:
             for point in _planned(space):
                 self._study.enqueue_trial(dict(point))
-            with writing(out), replacing(out / SWEEP) as temporary:
-                temporary.write_text(description, encoding="utf8")
-        elif (out / SWEEP).read_text(encoding="utf8") != description:
+            with writing(out):
+                write_document(out / SWEEP, dataclasses.asdict(space))
+        elif _stored_space(out) != json.loads(json.dumps(dataclasses.asdict(space))):
             raise UserError(f"{out} holds a sweep of another space: give another --out")
         self._mend()
 
@@ -100,6 +104,11 @@ class Study:
     def tell(self, number: int, value: float) -> None:
         """The objective of a trial that ended."""
         self._study.tell(number, value)
+
+
+def _stored_space(out: Path) -> dict[str, Any]:
+    with reading(out / SWEEP, REMEDY):
+        return read_document(out / SWEEP)
 
 
 def _planned(space: Space) -> list[Point]:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from command_line import edit_document
 from made_images import encoded, picture, pictures, write_folders
 from PIL import Image
 
+from supervised_reptile import resources
 from supervised_reptile.cli_data import data
 from supervised_reptile.data.duplicates import equal_images
 from supervised_reptile.data.miniimagenet import import_miniimagenet
 from supervised_reptile.data.official import miniimagenet_classes, readable_name
-from supervised_reptile.data.store import StoreIndex, write_store
+from supervised_reptile.data.store import StoreIndex, open_store, write_store
 from supervised_reptile.data.verify import verify
+from supervised_reptile.errors import UserError
 
 
 def run(*arguments: object) -> tuple[int, list[str]]:
@@ -90,6 +94,60 @@ def test_damaged_pixels_are_broken(tmp_path: Path) -> None:
     code, lines = run("verify", folder)
     assert code == 1
     assert lines[-1].startswith(f"broken: the pixels in {folder} are not those")
+
+
+def test_a_damaged_pixel_is_noticed_when_it_is_read(tmp_path: Path) -> None:
+    """Opening a store takes no look at its pixels, but no wrong one is ever given out."""
+    folder = official_store(tmp_path / "s", names(), images=2)
+    whole = np.asarray(open_store(folder).images)
+    with (folder / "images.npy").open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([whole[-1, -1, -1, -1] ^ 1]))
+    store = open_store(folder)
+    assert np.array_equal(store.images[:-1], whole[:-1])
+    for rows in (-1, slice(150, None), np.array([0, len(whole) - 1])):
+        with pytest.raises(UserError, match=r"images\.npy: image 199 is not .* import the data"):
+            store.images[rows]
+    with pytest.raises(UserError, match="image 199"):
+        run("info", folder, "--out", tmp_path / "sheet.png")
+    assert not (tmp_path / "sheet.png").exists()
+
+
+def test_stores_of_older_programs_have_no_checksums(tmp_path: Path) -> None:
+    folder = official_store(tmp_path / "s", names(), images=2)
+    whole = np.asarray(open_store(folder).images)
+    (folder / "checksums.npy").unlink()
+    edit_document(folder / "store.json", lambda content: content.pop("files"))
+    assert np.array_equal(open_store(folder).images, whole)
+
+
+@pytest.mark.parametrize("name", ["checksums.npy", "files.json"])
+def test_what_belongs_to_a_store_is_missed(name: str, tmp_path: Path) -> None:
+    folder = official_store(tmp_path / "s", names(), images=2)
+    (folder / name).unlink()
+    store = open_store(folder)
+    needing = {"files.json": lambda: store.files, "checksums.npy": lambda: store.images[0]}
+    with pytest.raises(UserError, match=rf"{name}: not readable .* import the data again"):
+        needing[name]()
+
+
+def test_objects_for_pixels_are_refused(tmp_path: Path) -> None:
+    folder = official_store(tmp_path / "s", names(), images=2)
+    np.save(folder / "images.npy", np.array([{}], object))
+    with pytest.raises(UserError, match="not a readable image store"):
+        open_store(folder)
+
+
+def test_a_changed_split_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program's own metadata: test classes must not become training classes."""
+    shutil.copytree(resources.metadata_folder(), tmp_path / "metadata")
+    monkeypatch.setattr(resources, "PACKAGE", tmp_path)
+    for name in resources.METADATA:
+        assert resources.read_metadata(name)
+        path = tmp_path / "metadata" / name
+        path.write_text(path.read_text(encoding="utf8").replace("1", "2", 1), encoding="utf8")
+        with pytest.raises(UserError, match=f"{name}: not readable .* install the program again"):
+            resources.read_metadata(name)
 
 
 @pytest.mark.parametrize("gone", ["images.npy", "store.json", "files.json"])

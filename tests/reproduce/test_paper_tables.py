@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import assert_refused, call, tree
+from command_line import assert_refused, call, edit_document, tree
 
 from supervised_reptile.cli import reptile
 from supervised_reptile.config import PRESETS
@@ -88,9 +88,7 @@ def test_a_missing_evaluation_is_made_up_for(
     copy = shutil.copytree(done[0], tmp_path / "out")
     path = copy / "seed-1" / "results.json"
     whole = path.read_bytes()
-    content = json.loads(whole)
-    del content["evaluations"][1]
-    path.write_text(json.dumps(content))
+    edit_document(path, lambda content: content["evaluations"].pop(1))
     outcome = reproduce(copy, data, "--seeds", 2)
     assert outcome.code == 0, outcome.err
     assert "Training..." not in outcome.out
