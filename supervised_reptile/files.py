@@ -53,9 +53,16 @@ def reading(path: Path, remedy: str, what: str = "not readable") -> Iterator[Non
     try:
         yield
     except UNREADABLE as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        reason = f"{error} is missing" if isinstance(error, KeyError) else reason.splitlines()[0]
-        raise UserError(f"{path}: {what} ({reason}); {remedy}") from error
+        raise UserError(f"{path}: {what} ({_reason(error, path)}); {remedy}") from error
+
+
+def _reason(error: Exception, path: Path) -> str:
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
+    if isinstance(error, OSError) and error.strerror:
+        file = Path(error.filename or path)
+        return error.strerror if file == path else f"{file.name}: {error.strerror}"
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 @contextlib.contextmanager
