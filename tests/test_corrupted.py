@@ -140,9 +140,17 @@ def draw(folder: Path) -> None:
     write_glyphs(folder, GlyphSet(seed=7, alphabets=2, characters=8, drawings=6), workers=1)
 
 
+def measured(factory: pytest.TempPathFactory) -> Path:
+    """The run without what is large, and another one of the same accuracies."""
+    folder = factory.getbasetemp() / "corrupted" / "measured"
+    if not folder.exists():
+        large = shutil.ignore_patterns("checkpoints", "tensorboard", "*.png")
+        for name in ("run", "other"):
+            shutil.copytree(trained(factory) / "run", folder / name, ignore=large)
+    return folder
+
+
 def compare(folder: Path) -> Outcome:
-    shutil.copytree(folder / "run", folder / "other", dirs_exist_ok=True)
-    shutil.copytree(folder.parent / "pristine" / "run", folder / "other", dirs_exist_ok=True)
     return call("compare", folder / "run", folder / "other", command=reptile)
 
 
@@ -190,7 +198,7 @@ def studies(factory: pytest.TempPathFactory) -> Path:
     """A study with a picture, and a run beside it."""
     folder = factory.getbasetemp() / "corrupted" / "studies"
     if not folder.exists():
-        shutil.copytree(trained(factory) / "run", folder / "results" / "run")
+        shutil.copytree(measured(factory) / "run", folder / "results" / "run")
         study = folder / "results" / "study"
         study.mkdir()
         pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
@@ -319,17 +327,17 @@ def predict(folder: Path) -> Outcome:
 def costs(factory: pytest.TempPathFactory) -> Path:
     folder = factory.getbasetemp() / "corrupted" / "costs"
     if not folder.exists():
-        measured = Measured(folder, threads=1)
+        kept = Measured(folder, threads=1)
         for steps in range(1, 6):
             result = {"base": 900.0, "peak": 901.5 + steps, "seconds": 0.013 * steps}
-            measured.add(Case("maml", steps, 0), result, seconds=0.25)
+            kept.add(Case("maml", steps, 0), result, seconds=0.25)
     return folder
 
 
 def measurements(folder: Path) -> Outcome:
     def read() -> tuple:
-        measured = Measured(folder, threads=1)
-        return measured.results, measured.seconds, measured.about
+        kept = Measured(folder, threads=1)
+        return kept.results, kept.seconds, kept.about
 
     return reading(read)
 
@@ -378,10 +386,10 @@ def metadata(folder: Path) -> Outcome:
 
 NEWEST = "run/checkpoints/ckpt-60.*"
 SUBJECTS = {
-    "compare": Subject(trained, ("run/*.json",), compare, 8),
-    "compare, episodes": Subject(trained, ("run/episodes/*",), compare, 4, kept=first_table),
-    "plot": Subject(trained, ("run/*.json*", "run/metrics.*"), plot, 2),
-    "logs": Subject(trained, ("run/metrics.*", "run/alignment.[cj]*"), logs, 8),
+    "compare": Subject(measured, ("run/*.json",), compare, 8),
+    "compare, episodes": Subject(measured, ("run/episodes/*",), compare, 4, kept=first_table),
+    "plot": Subject(measured, ("run/*.json*", "run/metrics.*"), plot, 2),
+    "logs": Subject(measured, ("run/metrics.*", "run/alignment.[cj]*"), logs, 8),
     "checkpoints": Subject(trained, ("run/checkpoints/*",), snapshot, 10, NEWEST),
     "resume": Subject(trained, ("run/*.[cj]*", "run/checkpoints/*"), resume, 1),
     "evaluate": Subject(trained, ("run/*.[cj]*", "run/checkpoints/*"), evaluate, 1, NEWEST),
@@ -448,12 +456,9 @@ def expected(name: str, work: Path, factory: pytest.TempPathFactory) -> Expected
 
 
 def lay_out(name: str, work: Path, factory: pytest.TempPathFactory) -> Path:
-    """A fresh copy of the subject's folder, and another one that stays undamaged."""
-    made = SUBJECTS[name].make(factory)
+    """A fresh copy of the subject's folder."""
     shutil.rmtree(work, ignore_errors=True)
-    shutil.copytree(made, work / "folder")
-    shutil.copytree(made, work / "pristine")
-    return work / "folder"
+    return shutil.copytree(SUBJECTS[name].make(factory), work)
 
 
 def judge(outcome: Outcome, wanted: Expected, file: Path, kept: Callable[[str], str]) -> str:
