@@ -297,10 +297,13 @@ def _check_value(item: dataclasses.Field, value: Any) -> None:
     kind = click.types.convert_type(option["type"], option["default"])
     try:
         taken = kind.convert(value, None, None)
-    except (click.UsageError, TypeError, ArithmeticError) as error:
+    except click.UsageError as error:
         raise ValueError(f"{item.name}: {error}") from error
+    except (ArithmeticError, AttributeError, TypeError):
+        taken = ...
     whole = isinstance(taken, float) and isinstance(value, int)  # 1 for 1.0
-    if type(taken) is not type(value) and not whole:
+    is_text = isinstance(value, str) or not isinstance(item.default, str)  # paths take anything
+    if not is_text or (type(taken) is not type(value) and not whole):
         raise ValueError(f"{item.name}: {value!r} is not of the right type")
 
 

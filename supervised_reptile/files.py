@@ -82,9 +82,16 @@ def reading(path: Path, remedy: str, what: str = "not readable") -> Iterator[Non
     try:
         yield
     except UNREADABLE as error:
-        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        why = f"{error} is missing" if isinstance(error, KeyError) else why.splitlines()[0]
-        raise UserError(f"{path}: {what} ({why}); {remedy}") from error
+        raise UserError(f"{path}: {what} ({_fault(error, path)}); {remedy}") from error
+
+
+def _fault(error: Exception, path: Path) -> str:
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
+    if isinstance(error, OSError) and error.strerror:
+        file = Path(error.filename or path)
+        return error.strerror if file == path else f"{file.name}: {error.strerror}"
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 @contextlib.contextmanager

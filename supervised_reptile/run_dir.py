@@ -79,6 +79,10 @@ OWN = (
 )
 
 
+# What TensorFlow raises on damaged checkpoints.
+BROKEN = (tf.errors.OpError, AssertionError, *files.UNREADABLE)
+
+
 def writing(path: Path) -> contextlib.AbstractContextManager[None]:
     """As `files.writing`, for what TensorFlow writes as well."""
     return files.writing(path, tf.errors.OpError)
@@ -136,9 +140,18 @@ class RunDir:
             seconds=self._seconds,
             **learner.outer_variables,
         )
-        self._manager = tf.train.CheckpointManager(
-            self._checkpoint, str(self.path / CHECKPOINTS), KEPT_CHECKPOINTS
-        )
+        with writing(self.path):
+            self._manager = self._new_manager()
+
+    def _new_manager(self) -> tf.train.CheckpointManager:
+        folder = self.path / CHECKPOINTS
+        try:
+            return tf.train.CheckpointManager(self._checkpoint, str(folder), KEPT_CHECKPOINTS)
+        except BROKEN as error:  # its list of checkpoints, which is found without it
+            state, reason = folder / "checkpoint", str(error).splitlines()[0]
+            print(f"Warning: {state} cannot be read ({reason}); it is made anew", file=sys.stderr)
+            state.unlink()
+            return tf.train.CheckpointManager(self._checkpoint, str(folder), KEPT_CHECKPOINTS)
 
     @property
     def step(self) -> int:
@@ -176,7 +189,7 @@ class RunDir:
         for prefix in found:
             try:
                 self._checkpoint.restore(prefix).assert_consumed()
-            except (tf.errors.OpError, IndexError, ValueError, AssertionError) as error:
+            except BROKEN as error:
                 reason = str(error).splitlines()[0]
                 print(f"Warning: checkpoint {prefix} cannot be read ({reason})", file=sys.stderr)
                 continue

@@ -11,6 +11,7 @@ import tensorflow as tf
 from supervised_reptile.data.omniglot import is_turned
 from supervised_reptile.errors import UserError
 from supervised_reptile.models import ConvNet, unflatten
+from supervised_reptile.run_dir import BROKEN
 from supervised_reptile.run_files import checkpoints, read_stored, warn_of_lost_indices
 from supervised_reptile.snapshot import Parts, Snapshot
 
@@ -41,7 +42,7 @@ def snapshot_of_run(path: Path) -> Snapshot:
             weights, second_moment = (
                 named_parts(net, numbers[name]) for name in ("weights", "second_moment")
             )
-        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        except BROKEN as error:
             reason = str(error).splitlines()[0]
             print(f"Warning: checkpoint {prefix} cannot be read ({reason})", file=sys.stderr)
             continue

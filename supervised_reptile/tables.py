@@ -38,7 +38,7 @@ class Table(NamedTuple):
             "  ".join(f(*cell) for f, *cell in zip(adjust, line, widths, strict=True)).rstrip()
             for line in lines
         )
-        note = "\n".join(textwrap.fill(line, WIDTH) for line in self.note.splitlines())
+        note = "\n".join(textwrap.fill(line, WIDTH, break_on_hyphens=False) for line in self.note.splitlines())
         return "\n\n".join(part for part in (self.title, grid, note) if part)
 
     def is_numeric(self, column: int) -> bool:

@@ -241,7 +241,7 @@ def test_a_changed_configuration(data: Path, finished: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [("inner_rate", "fast"), ("inner_rate", -1), ("way", 2.5), ("sgd", 1), ("algorithm", "magic"),
-     ("shots", None), ("seed", []), ("meta_batch", True), ("eval_steps", 1e400)],
+     ("shots", None), ("seed", []), ("meta_batch", True), ("eval_steps", 1e400), ("data_dir", 5)],
 )  # fmt: skip
 def test_values_that_no_flag_would_take(
     data: Path, finished: Path, field: str, value: object

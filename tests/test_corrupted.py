@@ -31,6 +31,7 @@ from supervised_reptile.cli import reptile
 from supervised_reptile.data.glyphs import GlyphSet, write_glyphs
 from supervised_reptile.data.omniglot import load_omniglot
 from supervised_reptile.data.store import ImageStore, StoreIndex, open_store, write_store
+from supervised_reptile.errors import UserError
 from supervised_reptile.export import load_savedmodel, open_snapshot, verify_export, write_export
 from supervised_reptile.reproduce.cost import Case, Measured
 from supervised_reptile.reproduce.study import Figure, Study, write_study
@@ -72,9 +73,9 @@ def emptied(content: bytes, chance: np.random.Generator) -> bytes:
 CONTENTS = (flipped, flipped, flipped, cut, zeroed, with_doubled_tail, emptied)
 
 
-def damage(path: Path, chance: np.random.Generator) -> str:
+def damage(path: Path, chance: np.random.Generator, vanishes: bool) -> str:
     """Damage a file in a random way; returns what was done."""
-    kind = chance.integers(len(CONTENTS) + 2)
+    kind = chance.integers(len(CONTENTS) + 1 + vanishes)
     if kind < len(CONTENTS) and path.stat().st_size:
         path.write_bytes(CONTENTS[kind](path.read_bytes(), chance))
         return CONTENTS[kind].__name__
@@ -97,6 +98,7 @@ class Subject(NamedTuple):
     share: int  # of all cases
     lost: str = ""  # pattern of what is left out, where it goes on with a warning
     kept: Callable[[str], str] = str  # the part of the output that a warning does not excuse
+    vanishes: bool = True  # whether a case may take a file away; else without it all begins anew
 
 
 def reading(function: Callable[[], Any]) -> Outcome:
@@ -113,8 +115,10 @@ def digest(*arrays: Any) -> str:
 
 def with_files(outcome: Outcome, folder: Path, *names: str) -> Outcome:
     """`outcome`, whose output tells the content of written files as well."""
-    written = {name: digest(np.frombuffer((folder / name).read_bytes(), "u1")) for name in names}
-    return outcome._replace(out=f"{outcome.out}\n{written}") if not outcome.code else outcome
+    if outcome.code:
+        return outcome
+    written = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    return outcome._replace(out=f"{outcome.out}\n{written}")
 
 
 def trained(factory: pytest.TempPathFactory) -> Path:
@@ -136,9 +140,17 @@ def draw(folder: Path) -> None:
     write_glyphs(folder, GlyphSet(seed=7, alphabets=2, characters=8, drawings=6), workers=1)
 
 
+def measured(factory: pytest.TempPathFactory) -> Path:
+    """The run without what is large, and another one of the same accuracies."""
+    folder = factory.getbasetemp() / "corrupted" / "measured"
+    if not folder.exists():
+        large = shutil.ignore_patterns("checkpoints", "tensorboard", "*.png")
+        for name in ("run", "other"):
+            shutil.copytree(trained(factory) / "run", folder / name, ignore=large)
+    return folder
+
+
 def compare(folder: Path) -> Outcome:
-    shutil.copytree(folder / "run", folder / "other", dirs_exist_ok=True)
-    shutil.copytree(folder.parent / "pristine" / "run", folder / "other", dirs_exist_ok=True)
     return call("compare", folder / "run", folder / "other", command=reptile)
 
 
@@ -186,7 +198,7 @@ def studies(factory: pytest.TempPathFactory) -> Path:
     """A study with a picture, and a run beside it."""
     folder = factory.getbasetemp() / "corrupted" / "studies"
     if not folder.exists():
-        shutil.copytree(trained(factory) / "run", folder / "results" / "run")
+        shutil.copytree(measured(factory) / "run", folder / "results" / "run")
         study = folder / "results" / "study"
         study.mkdir()
         pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
@@ -210,7 +222,7 @@ def stores(factory: pytest.TempPathFactory) -> Path:
         splits = {"train": [0, 1, 2, 3, 4, 5, 6, 7], "val": [8, 9], "test": [10, 11]}
         names = tuple(f"class {number}" for number in range(12))
         files = tuple(f"{number}.png" for number in range(60))
-        index = StoreIndex(names, (5,) * 12, (12, 12, 3), 255, splits, {"layout": "made"}, files)
+        index = StoreIndex(names, (5,) * 12, (12, 12, 3), 255, splits, {"resize": "none"}, files)
         chance = np.random.default_rng(0)
         write_store(
             folder / "store",
@@ -290,23 +302,16 @@ def savedmodel(folder: Path) -> Outcome:
         import tensorflow as tf
 
         model = load_savedmodel(folder / "savedmodel")
-        images = small_images()[:6].astype(np.float32)[..., None] / 255
-        asked = {"support_images": images[:4], "query_images": images[4:]}
-        labels = tf.constant([0, 0, 1, 1])
-        serve = model.signatures["serving_default"]
-        return (
-            serve(**_tensors(asked), support_labels=labels, steps=tf.constant(2))["probabilities"]
-            .numpy()
-            .tolist()
+        images = tf.constant(small_images()[:6].astype(np.float32) / 255)
+        answer = model.signatures["serving_default"](
+            support_images=images[:4],
+            support_labels=tf.constant([0, 0, 1, 1]),
+            query_images=images[4:],
+            steps=tf.constant(2),
         )
+        return answer["probabilities"].numpy().tolist()
 
     return reading(answers)
-
-
-def _tensors(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    import tensorflow as tf
-
-    return {name: tf.constant(array) for name, array in arrays.items()}
 
 
 def predict(folder: Path) -> Outcome:
@@ -322,17 +327,17 @@ def predict(folder: Path) -> Outcome:
 def costs(factory: pytest.TempPathFactory) -> Path:
     folder = factory.getbasetemp() / "corrupted" / "costs"
     if not folder.exists():
-        measured = Measured(folder, threads=1)
+        kept = Measured(folder, threads=1)
         for steps in range(1, 6):
             result = {"base": 900.0, "peak": 901.5 + steps, "seconds": 0.013 * steps}
-            measured.add(Case("maml", steps, 0), result, seconds=0.25)
+            kept.add(Case("maml", steps, 0), result, seconds=0.25)
     return folder
 
 
 def measurements(folder: Path) -> Outcome:
     def read() -> tuple:
-        measured = Measured(folder, threads=1)
-        return measured.results, measured.seconds, measured.about
+        kept = Measured(folder, threads=1)
+        return kept.results, kept.seconds, kept.about
 
     return reading(read)
 
@@ -358,7 +363,12 @@ def sweep_study(folder: Path) -> Any:
 
 
 def sweep(folder: Path) -> Outcome:
-    return reading(lambda: sweep_study(folder).trials)
+    def trials() -> list:
+        if not (folder / "sweep.json").exists():
+            raise UserError(f"{folder}: holds no sweep to resume")  # as the command says it
+        return sweep_study(folder).trials
+
+    return reading(trials)
 
 
 def package(factory: pytest.TempPathFactory) -> Path:
@@ -376,14 +386,14 @@ def metadata(folder: Path) -> Outcome:
 
 NEWEST = "run/checkpoints/ckpt-60.*"
 SUBJECTS = {
-    "compare": Subject(trained, ("run/*.json",), compare, 8),
-    "compare, episodes": Subject(trained, ("run/episodes/*",), compare, 4, kept=first_table),
-    "plot": Subject(trained, ("run/*.json*", "run/metrics.*"), plot, 2),
-    "logs": Subject(trained, ("run/metrics.*", "run/alignment.[cj]*"), logs, 8),
+    "compare": Subject(measured, ("run/*.json",), compare, 8),
+    "compare, episodes": Subject(measured, ("run/episodes/*",), compare, 4, kept=first_table),
+    "plot": Subject(measured, ("run/*.json*", "run/metrics.*"), plot, 2),
+    "logs": Subject(measured, ("run/metrics.*", "run/alignment.[cj]*"), logs, 8),
     "checkpoints": Subject(trained, ("run/checkpoints/*",), snapshot, 10, NEWEST),
     "resume": Subject(trained, ("run/*.[cj]*", "run/checkpoints/*"), resume, 1),
     "evaluate": Subject(trained, ("run/*.[cj]*", "run/checkpoints/*"), evaluate, 1, NEWEST),
-    "report": Subject(studies, ("results/**/*",), report, 8),
+    "report": Subject(studies, ("results/study/*", "results/run/*.json"), report, 8),
     "store": Subject(stores, ("store/*",), whole_store, 8),
     "store, some images": Subject(stores, ("store/*",), some_images, 4),
     "store, info": Subject(stores, ("store/*",), info, 4),
@@ -394,7 +404,7 @@ SUBJECTS = {
     "export, web": Subject(exports, ("web/*",), web_export, 4),
     "export, SavedModel": Subject(exports, ("savedmodel/**/*",), savedmodel, 1),
     "predict": Subject(exports, ("npz/*",), predict, 1),
-    "measurements": Subject(costs, ("measurements.json",), measurements, 4),
+    "measurements": Subject(costs, ("measurements.json",), measurements, 4, vanishes=False),
     "sweep": Subject(sweeps, ("[s]*.*",), sweep, 8),
     "metadata": Subject(package, ("metadata/**/*",), metadata, 2),
 }
@@ -446,12 +456,9 @@ def expected(name: str, work: Path, factory: pytest.TempPathFactory) -> Expected
 
 
 def lay_out(name: str, work: Path, factory: pytest.TempPathFactory) -> Path:
-    """A fresh copy of the subject's folder, and another one that stays undamaged."""
-    made = SUBJECTS[name].make(factory)
+    """A fresh copy of the subject's folder."""
     shutil.rmtree(work, ignore_errors=True)
-    shutil.copytree(made, work / "folder")
-    shutil.copytree(made, work / "pristine")
-    return work / "folder"
+    return shutil.copytree(SUBJECTS[name].make(factory), work)
 
 
 def judge(outcome: Outcome, wanted: Expected, file: Path, kept: Callable[[str], str]) -> str:
@@ -465,7 +472,8 @@ def judge(outcome: Outcome, wanted: Expected, file: Path, kept: Callable[[str], 
         return "named"
     if outcome == wanted.whole:
         return "harmless"
-    said = f"{outcome.err}\n{outcome.out}".splitlines()
+    # Notes of tables are broken into lines.
+    said = [*outcome.err.splitlines(), " ".join(outcome.out.split())]
     assert any(is_named(file, line) for line in said if COMPLAINT.search(line)), outcome
     assert kept(outcome.out) in (kept(wanted.whole.out), kept(wanted.rest.out)), (outcome, wanted)
     return "warned"
@@ -489,8 +497,9 @@ def test_case(case: int, tally: Counter[Judged], tmp_path_factory: pytest.TempPa
     found = {path for pattern in SUBJECTS[name].files for path in folder.glob(pattern)}
     files = sorted(path for path in found if path.is_file())
     file = files[chance.integers(len(files))]
-    done = damage(file, chance)
+    done = damage(file, chance, SUBJECTS[name].vanishes)
+    print(f"{name}: {file.relative_to(folder)} {done}")
     outcome = SUBJECTS[name].read(folder)
-    print(f"{name}: {file.relative_to(folder)} {done}\n{outcome}")
+    print(outcome)
     judged = judge(outcome, wanted, file, SUBJECTS[name].kept)
     tally[Judged(name, re.sub(r"-?\d+", "", file.name), judged)] += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,11 @@ def test_a_checkpoint_that_cannot_be_read_is_passed_over(
     state = saved_state(finished)
     newest = finished / "checkpoints" / "ckpt-900.index"
     newest.write_bytes(b"damaged")
+    snapshot = open_snapshot(finished)
+    assert "ckpt-900 cannot be read" in capsys.readouterr().err
+    np.testing.assert_array_equal(flat(snapshot.weights), state["weights"])
+    shutil.copy(newest.with_name("ckpt-400.index"), newest)
+    newest.with_suffix(".data-00000-of-00001").write_bytes(b"")
     snapshot = open_snapshot(finished)
     assert "ckpt-900 cannot be read" in capsys.readouterr().err
     np.testing.assert_array_equal(flat(snapshot.weights), state["weights"])

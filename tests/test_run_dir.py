@@ -261,6 +261,19 @@ def test_a_checkpoint_that_lost_its_index_is_named(
     assert "ckpt-5 cannot be read (it has no index)" in capsys.readouterr().err
 
 
+def test_the_list_of_checkpoints_is_made_anew(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run / "checkpoints" / "checkpoint").write_text("")
+    with opened(run) as (again, learner):
+        assert again.restore() == 5
+        assert "checkpoints/checkpoint cannot be read" in capsys.readouterr().err
+        advance(again, learner, range(6, 7))
+    with opened(run) as (again, _):
+        assert again.restore() == 6
+        assert not capsys.readouterr().err
+
+
 def test_a_foreign_file_among_the_checkpoints(run: Path) -> None:
     (run / "checkpoints" / "ckpt-best.index").write_text("")
     with opened(run) as (again, _):

@@ -60,6 +60,8 @@ class Study:
         new = not holds_sweep(out)
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
+            if not new and not (out / JOURNAL).exists():
+                raise UserError(f"{out / JOURNAL}: missing; {REMEDY}")
             if new:
                 (out / JOURNAL).unlink(missing_ok=True)
                 checksums_of(out / JOURNAL).unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -15,7 +16,14 @@ from command_line import assert_refused, call, edit_document, tree
 from supervised_reptile.cli import reptile
 from supervised_reptile.config import PRESETS
 from supervised_reptile.reproduce.published import Published, published
-from supervised_reptile.reproduce.study import Figure, Study, Table, read_study, write_study
+from supervised_reptile.reproduce.study import (
+    Figure,
+    Study,
+    Table,
+    picture_checksum,
+    read_study,
+    write_study,
+)
 from supervised_reptile.reproduce.tables import Cell
 
 SHORT = ("--fraction", 0.0004, "--eval-samples", 12)  # 40 outer steps
@@ -171,8 +179,12 @@ def test_a_study_comes_back_as_it_was_written(tmp_path: Path) -> None:
         "name", "Title", "text", ("a", "b"), 1.5, {"python": "3"},
         (Table("t", ("x", "y"), (("1", "2"),), "note"),), (Figure("f", "f.png", "words"),), "short",
     )  # fmt: skip
+    (tmp_path / "f.png").write_bytes(b"a picture")
     write_study(tmp_path, study)
-    assert read_study(tmp_path) == study
+    (figure,) = read_study(tmp_path).figures
+    assert figure.crc32 == picture_checksum(b"a picture")
+    assert dataclasses.replace(read_study(tmp_path), figures=study.figures) == study
+    assert figure._replace(crc32="") == study.figures[0]
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", "[]", '{"tables": 3}'])
