@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from supervised_reptile.cluster import Cluster
 from supervised_reptile.errors import UserError
 from supervised_reptile.meeting import meet
+from supervised_reptile.shortage import shortage
 from supervised_reptile.workers import cores
 
 
@@ -92,7 +93,9 @@ def _native_messages_held_back() -> Iterator[None]:
             yield
         except UserError:
             raise
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, Exception) and (message := shortage(error)):
+                raise UserError(message) from error
             held.seek(0)
             os.write(terminal, held.read())
             raise

@@ -38,7 +38,8 @@ def test_a_sweep_at_work_is_left_alone(tmp_path: Path) -> None:
     from supervised_reptile.sweep.trials import Plan
 
     file = tmp_path / "space.toml"
-    file.write_text('[search]\nmethod = "grid"\n[space]\nmeta-step = [0.5, 1.0]\n')
+    space = "meta-step = [0.5, 1.0]\n[fixed]\nval-classes = 9"
+    file.write_text(f'[search]\nmethod = "grid"\n[space]\n{space}\n')
     out = tmp_path / "out"
     plan = Plan(read_space(file), "data", out, 2, 1, 1, 0.0, None)
     with lock(out), pytest.raises(UserError, match="another process is at work there"):

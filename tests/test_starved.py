@@ -20,6 +20,7 @@ from command_line import (
     assert_refused,
     assert_same_end,
     call,
+    execute,
     fill,
     finish,
     flags,
@@ -90,7 +91,7 @@ def assert_kept_and_continued(run: Path, outcome: Outcome, words: list[str], fac
     step = saved_steps(run)[-1]
     assert 0 < step < 400
     assert np.isfinite(saved_state(run, step)["weights"]).all()
-    last = call(*words, "--resume")
+    last = execute(*words, "--resume")
     assert int(last.looks[0].split()[1].rstrip(":")) <= step
     assert_same_end(run, last, *reference(factory))
 
