@@ -52,6 +52,7 @@ setup(
             "scipy>=1.11",
             "scikit-learn>=1.4",
             "ruff>=0.6",
+            "pyright[nodejs]==1.1.414",  # each release finds something else
         ],
     },
     entry_points={"console_scripts": ["reptile = supervised_reptile.cli:main"]},

@@ -25,7 +25,7 @@ from supervised_reptile.runtime import start_tensorflow
 WEB = Path(__file__).resolve().parents[1] / "web"
 
 
-@click.command(help=__doc__.replace("\n    ", "\n\n\b\n    ", 1))
+@click.command(help=(__doc__ or "").replace("\n    ", "\n\n\b\n    ", 1))
 @click.option("--checkpoint", type=click.Path(exists=True, path_type=Path))
 @click.option("--data-dir", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--episodes", default=100, show_default=True, type=click.IntRange(min=1))

@@ -99,7 +99,7 @@ def matrix_entry(precision: str, threads: int) -> Entry:
     import tensorflow as tf
 
     threads = threads or cores()
-    matrices = tf.cast(tf.random.stateless_normal([threads, MATRIX, MATRIX], [0, 0]), precision)
+    matrices = tf.cast(tf.random.stateless_normal([threads, MATRIX, MATRIX], (0, 0)), precision)
 
     @tf.function
     def products() -> tf.Tensor:

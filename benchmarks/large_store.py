@@ -38,10 +38,11 @@ PER_CLASS = 1000
 
 def resident_mib() -> float:
     """The memory that this process occupies now, memory-mapped files included."""
-    return int(re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+    (kilobytes,) = re.findall(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(kilobytes) / 1024
 
 
-@click.command(help=__doc__.replace("\n    ", "\n\n\b\n    ", 1))
+@click.command(help=(__doc__ or "").replace("\n    ", "\n\n\b\n    ", 1))
 @click.option("--gigabytes", default=20.0, show_default=True, type=click.FloatRange(min=0.5))
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(min=1))
 def main(gigabytes: float, rounds: int) -> None:

@@ -30,7 +30,7 @@ EPISODES = 1000
 INTERVAL = 10  # the original's
 
 
-@click.command(help=__doc__.replace("\n    ", "\n\n\b\n    ", 1))
+@click.command(help=(__doc__ or "").replace("\n    ", "\n\n\b\n    ", 1))
 @click.option("--checkpoint", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--data-dir", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--rounds", default=9, show_default=True, type=click.IntRange(min=1))

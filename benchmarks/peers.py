@@ -56,7 +56,8 @@ def make_plain_tensorflow(setting: Setting) -> OuterSteps:
     """As the original program: one call per inner step, weights through the host around tasks."""
     import tensorflow as tf
 
-    pooling, weights = setting.pooling, [tf.Variable(w) for w in initial_weights(setting)]
+    pooling = setting.pooling
+    weights = [tf.Variable(tf.constant(array)) for array in initial_weights(setting)]
     optimizer = tf.keras.optimizers.Adam(setting.config.inner_rate, beta_1=0.0, epsilon=EPSILON)
     optimizer.build(weights)
 

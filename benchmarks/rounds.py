@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import NamedTuple
 
 from entries import Entry
@@ -34,7 +35,7 @@ class Measured(NamedTuple):
 
 
 class _Worker(NamedTuple):
-    process: multiprocessing.Process
+    process: BaseProcess
     told: Connection
     entry: tuple[str, str, float, float]  # name, unit, amount, flops
     rates: list[tuple[float, float]]  # by the clock and by the processor's time
@@ -42,11 +43,15 @@ class _Worker(NamedTuple):
 
 def measure(makes: Sequence[Make], rounds: int, threads: int) -> tuple[list[Measured], list[str]]:
     """Measure all that can be made, and name the modules that the others lack."""
-    workers, missing = [], []
+    workers: list[_Worker] = []
+    missing: list[str] = []
     try:
         for make in makes:
             started = _start(make, threads)
-            (missing if isinstance(started, str) else workers).append(started)
+            if isinstance(started, str):
+                missing.append(started)
+            else:
+                workers.append(started)
         for _ in range(rounds):
             for worker in workers:
                 worker.told.send("work")

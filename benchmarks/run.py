@@ -68,7 +68,7 @@ def ratios(measured: list[Measured]) -> list[str]:
     return lines
 
 
-@click.command(help=__doc__.replace("\n    ", "\n\n\b\n    ", 1))
+@click.command(help=(__doc__ or "").replace("\n    ", "\n\n\b\n    ", 1))
 @click.option("--rounds", default=7, show_default=True, type=click.IntRange(min=1))
 @click.option("--setting", "names", multiple=True, type=click.Choice(list(PRESETS)))
 @click.option("--peers/--no-peers", default=True, show_default=True)

@@ -36,7 +36,7 @@ def tasks_per_second(name: str, precision: str, threads: int, rounds: int) -> li
     ]
 
 
-@click.command(help=__doc__.replace("\n    ", "\n\n\b\n    ", 1))
+@click.command(help=(__doc__ or "").replace("\n    ", "\n\n\b\n    ", 1))
 @click.option("--setting", default="omniglot-5way", type=click.Choice(list(PRESETS)))
 @click.option("--precision", default="float32", type=click.Choice(("float32", "bfloat16")))
 @click.option("--threads", multiple=True, default=(1, 2, 4), show_default=True, type=int)

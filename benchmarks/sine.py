@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from typing import cast
 
 import click
 import numpy as np
@@ -67,13 +68,14 @@ def tensorflow_entry(tasks: int, compiled: bool) -> Entry:
     """A plain TensorFlow loop; `compiled`: with the inner step as a tf.function."""
     import tensorflow as tf
 
-    weights = [tf.Variable(array) for array in layer_arrays()]
+    weights = [tf.Variable(tf.constant(array)) for array in layer_arrays()]
 
     def inner_step(x, y):
         with tf.GradientTape() as tape:
             hidden = tf.tanh(tf.tanh(x @ weights[0] + weights[1]) @ weights[2] + weights[3])
             loss = tf.reduce_mean(tf.square(hidden @ weights[4] + weights[5] - y))
-        for weight, gradient in zip(weights, tape.gradient(loss, weights), strict=True):
+        gradients = cast("list[tf.Tensor]", tape.gradient(loss, weights))  # none of them sparse
+        for weight, gradient in zip(weights, gradients, strict=True):
             weight.assign_sub(0.02 * gradient)
 
     step = tf.function(inner_step) if compiled else inner_step
@@ -131,7 +133,7 @@ def line(measured: Measured, ours: Measured) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-@click.command(help=__doc__.replace("\n    ", "\n\n\b\n    ", 1))
+@click.command(help=(__doc__ or "").replace("\n    ", "\n\n\b\n    ", 1))
 @click.option("--rounds", default=7, show_default=True, type=click.IntRange(min=1))
 @click.option("--tasks", default=TASKS, show_default=True, type=click.IntRange(min=EAGER_SHARE))
 def main(rounds: int, tasks: int) -> None:

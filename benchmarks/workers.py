@@ -238,7 +238,7 @@ def report(figures: Figures, network: tuple[int, float] | None = None) -> str:
     return "\n\n".join([", ".join(lines), note, *(table.markdown() for table in tables)])
 
 
-@click.command(help=__doc__.replace("\n    ", "\n\n\b\n    ", 1))
+@click.command(help=(__doc__ or "").replace("\n    ", "\n\n\b\n    ", 1))
 @click.option("--short", is_flag=True, help="Everything once and briefly.")
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(min=1))
 @click.option("--json", "out", type=click.Path(dir_okay=False, path_type=Path))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -42,7 +44,7 @@ def demo(checkpoint: Path | None, port: int) -> None:
     click.echo()
 
 
-def check_drawable(net: dict) -> None:
+def check_drawable(net: Mapping[str, Any]) -> None:
     """Refuse weights that cannot read what is drawn on the page (UserError)."""
     from supervised_reptile.errors import UserError
 

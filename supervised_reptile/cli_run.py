@@ -114,6 +114,7 @@ def interpret(context: click.Context) -> Parsed:
     }
     if len(given := [name for name, on in exclusive.items() if on]) > 1:
         raise click.UsageError(f"{' and '.join(given)} exclude each other")
+    assert isinstance(context.command, RunCommand)
     kind = context.command.source.config
     fields = set(kind.__dataclass_fields__)
     own = {name: values.pop(name) for name in set(values) - fields}

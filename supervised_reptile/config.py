@@ -12,11 +12,14 @@ import json
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 
 from supervised_reptile.resources import PRETRAINED
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # What a field decides, and so when a stored run may be continued or evaluated with another value.
 TRAINING = "training"  # the trained weights: fixed for the life of a run
@@ -40,7 +43,7 @@ def flag(
     return field(default=default, metadata={"flag": name, "option": option, "role": role})
 
 
-Number = TypeVar("Number")  # a float, or an array of them
+Number = TypeVar("Number", float, "np.ndarray")
 
 COUNT = click.IntRange(min=1)
 

@@ -218,10 +218,10 @@ def _parameters() -> tuple[str, ...]:
 
 def _sorted_classes(labels: Sequence, most: int) -> tuple[np.ndarray, np.ndarray]:
     """The classes, and each label as its number among them, int32 [n]; ValueError if too many."""
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or not len(labels):
-        raise ValueError(f"labels have the shape {labels.shape}: one for each image is needed")
-    classes, numbers = np.unique(labels, return_inverse=True)
+    array = np.asarray(labels)
+    if array.ndim != 1 or not len(array):
+        raise ValueError(f"labels have the shape {array.shape}: one for each image is needed")
+    classes, numbers = np.unique(array, return_inverse=True)
     if len(classes) > most:
         raise ValueError(
             f"{len(classes)} classes, but these weights were trained to tell {most} apart"

@@ -44,9 +44,9 @@ class FewShotModel(tf.Module):
         self._rule = InnerRule(config.inner_rate, config.sgd, config.weight_decay)
         self._batch, self._replacement = config.eval_batch, config.replacement
         self._grouping = grouping(self._net)
-        self.weights = tf.Variable(flat(snapshot.weights), trainable=False)
-        self.second_moment = tf.Variable(flat(snapshot.second_moment), trainable=False)
-        self.time = tf.Variable(snapshot.time, dtype=tf.int64, trainable=False)
+        self.weights = tf.Variable(tf.constant(flat(snapshot.weights)), trainable=False)
+        self.second_moment = tf.Variable(tf.constant(flat(snapshot.second_moment)), trainable=False)
+        self.time = tf.Variable(tf.constant(snapshot.time, tf.int64), trainable=False)
         # Signatures with unknown numbers of images: one graph for all, never compiled again.
         vector = tf.TensorSpec([None], tf.float32)
         images = tf.TensorSpec([None, *self._net.image_shape], tf.float32)
@@ -114,7 +114,8 @@ class FewShotModel(tf.Module):
             count = tf.identity(tf.shape(support_images)[0])
         rows = count + tf.range(tf.shape(query_images)[0])
         # Of an episode only the rows are read: there is nothing to count right or wrong.
-        episode = Episodes(Examples(None, None), tf.range(count), Examples(rows[None], None))
+        none = tf.zeros([0], tf.int32)
+        episode = Episodes(Examples(none, none), tf.range(count), Examples(rows[None], none))
         table = self._encode(tf.concat([support_images, query_images], axis=0))
         problem = self._problem(classes)
         (scores,) = query_scores(problem, self._grouping.split(weights), table, episode, (mode,))

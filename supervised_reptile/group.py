@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from supervised_reptile.cluster import Cluster, rings
 from supervised_reptile.errors import UserError
+from supervised_reptile.shapes import size
 from supervised_reptile.weights import Weights, times
 
 _FIRST_RING = 180_302_999  # any number that TensorFlow's strategy, which counts from 1, leaves
@@ -32,7 +33,7 @@ class Group:
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank, self.size = rank, size
         # Tells exchanges apart. A variable, so that it is not part of the graphs.
-        self._key = tf.Variable(0, dtype=tf.int64) if size > 1 else None
+        self._key = tf.Variable(tf.constant(0, tf.int64)) if size > 1 else None
         self._rings = _own_rings(rank, rings(size))
 
     @property
@@ -55,7 +56,7 @@ class Group:
             return tuple(times(part, 1 / count) for part in sums)
         vectors = list(chain.from_iterable(sums))
         own = tf.constant([count], vectors[0].dtype)
-        sizes = [vector.shape[0] for vector in vectors]
+        sizes = [size(vector) for vector in vectors]
         *totals, tasks = tf.split(self._all_reduced(tf.concat([*vectors, own], 0)), [*sizes, 1])
         return tf.nest.pack_sequence_as(sums, times(tuple(totals), 1 / tasks))
 
@@ -93,10 +94,11 @@ class Group:
         apart by itself. There is no time limit: the others wait for the chief while it saves, and
         dead workers are found by their heartbeats.
         """
-        for number, (ring, size) in enumerate(self._rings):
+        assert self._key is not None  # one process by itself has nobody to ask
+        for number, (ring, workers) in enumerate(self._rings):
             tensor = tf.raw_ops.CollectiveReduceV2(
                 input=tensor,
-                group_size=size,
+                group_size=workers,
                 group_key=ring,
                 instance_key=tf.cast(self._key, tf.int32) + number,
                 ordering_token=[],

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import tensorflow as tf
 
+from supervised_reptile.shapes import size
 from supervised_reptile.weights import Grouping, Weights, times
 
 ADAM_BETA2 = 0.999
@@ -34,7 +35,7 @@ class InnerState(NamedTuple):
 class InnerRule(NamedTuple):
     """How one inner step moves the weights."""
 
-    rate: float
+    rate: float | tf.Tensor
     sgd: bool = False  # else Adam with beta1 = 0
     weight_decay: float = 1.0  # weights are multiplied by it before the step
 
@@ -79,7 +80,7 @@ def loss_gradient(problem: Problem, weights: Weights, inputs: Inputs, labels: tf
     with tf.GradientTape() as tape:
         tape.watch(weights)
         value = problem.loss(labels, problem.predict(weights, inputs))
-    return tape.gradient(value, weights)
+    return cast(Weights, tape.gradient(value, weights))  # in the stubs a list, maybe sparse
 
 
 def inner_step(
@@ -123,7 +124,7 @@ def adapt_all(
     advance evenly: left alone, TensorFlow would finish two of five on two threads before it turns
     to the next, and one thread would have nothing to do while the other adapts to the fifth.
     """
-    tasks, steps = batches.rows.shape[0], tf.shape(batches.rows)[1]
+    tasks, steps = size(batches.rows), tf.shape(batches.rows)[1]
     at_once = at_once if at_once < tasks else 0
 
     def body(

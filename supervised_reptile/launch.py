@@ -32,17 +32,17 @@ class Worker:
     def __init__(self, command: Sequence[str], addresses: tuple[str, ...], rank: int) -> None:
         self.rank = rank
         self._said: list[str] = []
-        pipes = {} if rank == 0 else {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
         with _on_a_share_of_cores(rank, len(addresses)):
             self.process = subprocess.Popen(
                 command,
                 env={**os.environ, VARIABLE: write_cluster(addresses, rank)},
                 stdin=subprocess.DEVNULL,
+                stdout=None if rank == 0 else subprocess.DEVNULL,
+                stderr=None if rank == 0 else subprocess.PIPE,
                 text=True,
                 # Ctrl-C in the terminal comes to the launcher alone, which passes it on.
                 start_new_session=True,
                 preexec_fn=_end_with_parent,
-                **pipes,
             )
 
     def listen(self) -> None:

@@ -11,9 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from supervised_reptile.shapes import size
 
 BATCH_NORM_EPSILON = 1e-3
 TAPS = 9  # of a 3x3 kernel
@@ -90,7 +93,7 @@ def fold_batch_norm(
     Returns:
       scaled [K, filters] and shift [filters].
     """
-    inputs = moments.shape[0] - 1
+    inputs = size(moments) - 1
     kernel = tf.reshape(kernel, [inputs, -1])
     mean_patch = moments[:inputs, inputs:]  # [K, 1]
     covariance = moments[:inputs, :inputs] - mean_patch * tf.transpose(mean_patch)
@@ -111,7 +114,8 @@ def block_of_patches(
     positions, inputs = patches.shape[1:]
     rows = tf.reshape(patches, [-1, inputs])
     moments = tf.matmul(rows, rows, transpose_a=True) / tf.cast(tf.shape(rows)[0], rows.dtype)
-    scaled, shift = fold_batch_norm(*weights, moments)
+    kernel, gamma, beta = weights
+    scaled, shift = fold_batch_norm(kernel, gamma, beta, moments)
     affine = tf.cast(tf.concat([scaled, shift[None]], axis=0), compute)
     outputs = tf.nn.relu(tf.cast(rows, compute) @ affine)
     return tf.reshape(outputs, [-1, positions, outputs.shape[-1]])
@@ -126,7 +130,7 @@ def convolution(images: tf.Tensor, kernel: tf.Tensor, stride: int, products: boo
     """
     if images.shape[0] is None:
         return tf.nn.conv2d(images, kernel, strides=stride, padding="SAME")
-    positions = math.prod(-(-size // stride) for size in images.shape[1:3])
+    positions = math.prod(-(-side // stride) for side in (size(images, 1), size(images, 2)))
     few = positions <= FEW_POSITIONS or images.dtype == tf.bfloat16
     if products:
         return _by_patches(images, kernel, stride)[0]
@@ -137,17 +141,17 @@ def convolution(images: tf.Tensor, kernel: tf.Tensor, stride: int, products: boo
 
 def _by_patches(images: tf.Tensor, kernel: tf.Tensor, stride: int) -> tuple[tf.Tensor, tf.Tensor]:
     """The convolution as a matrix product, and the patches [n * positions, 9 * channels]."""
-    (count, height, width, channels), filters = images.shape, kernel.shape[-1]
+    count, height, width, channels = (size(images, axis) for axis in range(4))
     rows = tf.pad(tf.reshape(images, [-1, channels]), [[0, 1], [0, 0]])
     patches = tf.gather(rows, patch_rows(count, height, width, stride))
     patches = tf.reshape(patches, [-1, TAPS * channels])
-    outputs = patches @ tf.reshape(kernel, [-1, filters])
-    size = [count, -(-height // stride), -(-width // stride), filters]
-    return tf.reshape(outputs, size), patches
+    outputs = patches @ tf.reshape(kernel, [-1, kernel.shape[-1]])
+    shape = [count, -(-height // stride), -(-width // stride), kernel.shape[-1]]
+    return tf.reshape(outputs, shape), patches
 
 
 @tf.custom_gradient
-def _by_patches_both_ways(images: tf.Tensor, kernel: tf.Tensor):
+def _by_patches_both_ways(images: tf.Tensor, kernel: tf.Tensor) -> Any:  # outputs, decorated
     """Stride 2, the gradient by the kernel as a product too; by the images with oneDNN.
 
     Adding patches up again, as TensorFlow's own gradient would, is slow on a CPU.

@@ -47,14 +47,14 @@ class Learner:
         self.group = group
         self._call_length = call_length
         self._rule = OuterRule(task_order, outer_optimizer, group)
-        self.weights = tf.Variable(weights, name="weights")
-        self.second_moment = tf.Variable(np.zeros_like(weights), name="second_moment")
-        self.time = tf.Variable(0, dtype=tf.int64, name="time")
+        self.weights = tf.Variable(tf.constant(weights), name="weights")
+        self.second_moment = tf.Variable(tf.zeros_like(weights), name="second_moment")
+        self.time = tf.Variable(tf.constant(0, tf.int64), name="time")
         self._memory = {
-            name: tf.Variable(np.zeros_like(weights), name=f"outer_{name}")
+            name: tf.Variable(tf.zeros_like(weights), name=f"outer_{name}")
             for name in OPTIMIZERS[outer_optimizer].memory
         }
-        self._outer_time = tf.Variable(0, dtype=tf.int64, name="outer_time")
+        self._outer_time = tf.Variable(tf.constant(0, tf.int64), name="outer_time")
         one_program = problem.stacked or problem.one_program
         # XLA cannot compile what waits for others.
         self._train = AnyLength(self._train_steps, one_program and group.size == 1)

@@ -94,8 +94,8 @@ def draw(series: Sequence[Series], title: str) -> Figure:
 
     longest = max(len(s.name) for s in series)
     size = (6.3 + longest * LABEL_WIDTH, max(4.2, 1.1 + len(series) * LABEL_HEIGHT))
-    figure = Figure(figsize=size, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)  # inches
+    figure = Figure(figsize=size)
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)  # inches
     axes = figure.subplots()
     labels = [
         _draw_series(axes, curve, len(series), i / len(series)) for i, curve in enumerate(series)

@@ -114,6 +114,7 @@ class Net(Protocol):
     @property
     def shapes(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """Name and shape of every weight, in their order in the flat vector."""
+        ...
 
 
 def unflatten(net: Net, flat: tf.Tensor) -> list[tf.Tensor]:
@@ -169,6 +170,13 @@ class Reading(NamedTuple):
     products: bool = False  # nothing but products and elementwise operations: see `layers`
 
 
+class _Blocks(NamedTuple):
+    """How the blocks of a network compute: see `Reading`."""
+
+    compute: tf.DType
+    products: bool
+
+
 Encode = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, ...]]
 
 
@@ -202,48 +210,48 @@ def logits(
     there are no moving averages, so what is in the batch matters. Weights, batch statistics, the
     dense layer and the scores keep the type of `parts`, whatever `reading.compute` is.
     """
-    reading = reading._replace(compute=reading.compute or parts[0].dtype)
+    blocks = _Blocks(reading.compute or parts[0].dtype, reading.products)
     # The first kernel takes the scale of the pixels: cheaper than scaling every image.
     first = parts[0] * (1 / reading.one), *parts[1:3]
-    x = (_first_pooling_block if net.pooling else _first_strided_block)(
-        net, first, encoded, reading
-    )
+    x = (_first_pooling_block if net.pooling else _first_strided_block)(net, first, encoded, blocks)
     for block in range(1, net.blocks):
-        x = _block(net, parts[3 * block : 3 * block + 3], x, reading)
+        x = _block(net, parts[3 * block : 3 * block + 3], x, blocks)
     kernel, bias = parts[-2:]
     return tf.cast(tf.reshape(x, [-1, kernel.shape[0]]), kernel.dtype) @ kernel + bias
 
 
-def _block(net: ConvNet, weights: Sequence[tf.Tensor], x: tf.Tensor, reading: Reading) -> tf.Tensor:
+def _block(net: ConvNet, weights: Sequence[tf.Tensor], x: tf.Tensor, blocks: _Blocks) -> tf.Tensor:
     kernel, gamma, beta = weights
     stride = 1 if net.pooling else 2
-    x = convolution(x, tf.cast(kernel, reading.compute), stride, reading.products)
-    x = batch_norm(x, gamma, beta, reading.products)
+    x = convolution(x, tf.cast(kernel, blocks.compute), stride, blocks.products)
+    x = batch_norm(x, gamma, beta, blocks.products)
     return tf.nn.relu(_pool(x) if net.pooling else x)
 
 
 def _first_strided_block(
-    net: ConvNet, weights: Sequence[tf.Tensor], encoded: tuple[tf.Tensor], reading: Reading
+    net: ConvNet, weights: Sequence[tf.Tensor], encoded: tuple[tf.Tensor, ...], blocks: _Blocks
 ) -> tf.Tensor:
-    x = block_of_patches(encoded[0], weights, reading.compute)
+    x = block_of_patches(encoded[0], weights, blocks.compute)
     height, width = (-(-size // 2) for size in net.image_shape[:2])
     return tf.reshape(x, [-1, height, width, net.filters])
 
 
 def _first_pooling_block(
-    net: ConvNet, weights: Sequence[tf.Tensor], encoded: tuple[tf.Tensor, ...], reading: Reading
+    net: ConvNet, weights: Sequence[tf.Tensor], encoded: tuple[tf.Tensor, ...], blocks: _Blocks
 ) -> tf.Tensor:
     """Batch norm's scale is in the kernel, its shift is added where the largest are left."""
     images, *moments = encoded
-    x = tf.cast(images, reading.compute)
+    x = tf.cast(images, blocks.compute)
     if not moments:
-        return _block(net, weights, x, reading)
+        return _block(net, weights, x, blocks)
     height, width, _ = net.image_shape
     patches = tf.cast(tf.shape(images)[0] * height * width, images.dtype)
-    scaled, shift = fold_batch_norm(*weights, tf.reduce_sum(moments[0], axis=0) / patches)
-    kernel = tf.cast(tf.reshape(scaled, weights[0].shape), reading.compute)
-    x = convolution(x, kernel, 1, reading.products)
-    return tf.nn.relu(tf.nn.bias_add(_pool(x), tf.cast(shift, reading.compute)))
+    kernel, gamma, beta = weights
+    mean = tf.reduce_sum(moments[0], axis=0) / patches
+    scaled, shift = fold_batch_norm(kernel, gamma, beta, mean)
+    scaled = tf.cast(tf.reshape(scaled, kernel.shape), blocks.compute)
+    x = convolution(x, scaled, 1, blocks.products)
+    return tf.nn.relu(tf.nn.bias_add(_pool(x), tf.cast(shift, blocks.compute)))
 
 
 def _pool(x: tf.Tensor) -> tf.Tensor:

@@ -8,7 +8,7 @@ the inner steps before it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import tensorflow as tf
 
@@ -25,6 +25,7 @@ from supervised_reptile.inner import (
 )
 from supervised_reptile.outer_optimizers import OPTIMIZERS, Memory
 from supervised_reptile.runtime import threads
+from supervised_reptile.shapes import size
 from supervised_reptile.weights import Weights, all_finite, minus, plus, times, zeros_like
 
 # Tasks computed at the same time. A constant, not the number of cores: it decides the order
@@ -60,8 +61,8 @@ def run_task(problem: Problem, start: InnerState, table: Table, task: TrainingTa
         tape.watch(start.weights)
         adapted = adapt(problem, start, table, task.batches)
     update, after = _after_adapting(problem, start, adapted, table, task.tail)
-    update = tape.gradient(adapted.weights, start.weights, output_gradients=update)
-    return TaskResult(update, after)
+    gradient = tape.gradient(adapted.weights, start.weights, output_gradients=list(update))
+    return TaskResult(cast(Weights, gradient), after)  # in the stubs a list, maybe sparse
 
 
 def _after_adapting(
@@ -87,7 +88,7 @@ def parallel_tasks(
     Adam's second moment becomes the mean over tasks, its time advances by one task's steps.
     `tasks` are this worker's share of the meta-batch, which may be none.
     """
-    tail_steps = int(tasks.tail.rows.shape[-1] > 0)
+    tail_steps = int(size(tasks.tail.rows, -1) > 0)
     steps = tf.shape(tasks.batches.rows, out_type=tf.int64)[1] + tail_steps
     sums = _sums(problem, start, table, tasks, group.size > 1)
     if problem.rule.sgd:  # which has no second moment: half as much to exchange
@@ -134,7 +135,7 @@ def _sums_over_lanes(
 
     def add(total: tuple[Weights, Weights], some: TrainingTasks) -> tuple[Weights, Weights]:
         sums = _sums_side_by_side(problem, start, table, some)
-        return tuple(map(plus, total, sums))
+        return plus(total[0], sums[0]), plus(total[1], sums[1])
 
     def body(group, total):
         first = group * LANES
@@ -150,7 +151,7 @@ def _sums_side_by_side(
     problem: Problem, start: InnerState, table: Table, tasks: TrainingTasks
 ) -> tuple[Weights, Weights]:
     """Sums of the updates and second moments of a few tasks."""
-    each = [_pick(tasks, task) for task in range(tasks.batches.rows.shape[0])]
+    each = [_pick(tasks, task) for task in range(_count(tasks))]
     if problem.second_order:
         results = [run_task(problem, start, table, task) for task in each]
     else:
@@ -246,15 +247,15 @@ def outer_steps(
 
 def _count(tasks: TrainingTasks) -> int:
     """How many tasks these are."""
-    return tasks.batches.rows.shape[0]
+    return size(tasks.batches.rows)
 
 
-def _pick(tasks: TrainingTasks, index: tf.Tensor) -> TrainingTasks:
+def _pick(tasks: TrainingTasks, index: tf.Tensor | int) -> TrainingTasks:
     """`tasks` at `index` of their first axis."""
     return tf.nest.map_structure(lambda array: array[index], tasks)
 
 
-def _slice(tasks: TrainingTasks, first: tf.Tensor, count: int) -> TrainingTasks:
+def _slice(tasks: TrainingTasks, first: tf.Tensor | int, count: int) -> TrainingTasks:
     """`count` of `tasks` from `first` on, along their first axis."""
 
     def cut(array: tf.Tensor) -> tf.Tensor:

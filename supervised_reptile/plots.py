@@ -76,10 +76,13 @@ def label_ends(axes: Axes, labels: Sequence[Label]) -> None:
     Labels that would touch move apart; a dotted line leads from the curve to each. The axes'
     limits must be final.
     """
+    from matplotlib.figure import Figure
     from matplotlib.transforms import offset_copy
 
     figure = axes.figure
-    figure.get_layout_engine().execute(figure)  # how high the axes will be
+    assert isinstance(figure, Figure)  # not a part of one
+    if layout := figure.get_layout_engine():
+        layout.execute(figure)  # how high the axes will be
     height = axes.get_position().height * figure.get_figheight()
     ends = axes.transData.transform([(label.x, label.y) for label in labels])
     wanted = axes.transAxes.inverted().transform(ends)[:, 1]  # whatever the axis' scale

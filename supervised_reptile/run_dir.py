@@ -128,9 +128,9 @@ class RunDir:
     def attach(self, learner: Learner) -> None:
         """Make `learner` the owner of the weights that are saved and restored here."""
         self._learner = learner
-        self._step = tf.Variable(0, dtype=tf.int64)
-        self._metrics_bytes = tf.Variable(0, dtype=tf.int64)
-        self._seconds = tf.Variable(0.0, dtype=tf.float64)
+        self._step = tf.Variable(tf.constant(0, tf.int64))
+        self._metrics_bytes = tf.Variable(tf.constant(0, tf.int64))
+        self._seconds = tf.Variable(tf.constant(0.0, tf.float64))
         self._checkpoint = tf.train.Checkpoint(
             weights=learner.weights,
             second_moment=learner.second_moment,
@@ -248,7 +248,8 @@ class RunDir:
             (self.path / EPISODES).mkdir(exist_ok=True)
             episodes = f"{EPISODES}/{names}.npz"
             with replacing(self.path / episodes) as temporary:
-                np.savez_compressed(temporary, **correct)
+                arrays: dict[str, Any] = {**correct}  # for stubs that think of `allow_pickle`
+                np.savez_compressed(temporary, **arrays)
             write_document(path, {"evaluations": [*kept, {**evaluation, "episodes": episodes}]})
 
     @contextlib.contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -59,7 +61,7 @@ def snapshot_of_run(path: Path) -> Snapshot:
     raise UserError(f"{path}: none of its checkpoints can be read")
 
 
-def stored_net(fields: dict) -> ConvNet:
+def stored_net(fields: Mapping[str, Any]) -> ConvNet:
     """The network of the fields in a run's configuration or a snapshot."""
     return ConvNet(**{**fields, "image_shape": tuple(fields["image_shape"])})
 

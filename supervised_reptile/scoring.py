@@ -167,11 +167,16 @@ class Scorer:
 class Judge(Protocol):
     """Who says how good a learner is."""
 
-    config: Config
     interval: int  # outer steps from look to look
+
+    @property
+    def config(self) -> Config:
+        """What it is judged for."""
+        ...
 
     def look(self, step: int) -> dict[str, float]:
         """The numbers to be logged after outer step `step`."""
+        ...
 
 
 class Monitor:

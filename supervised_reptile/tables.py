@@ -35,7 +35,7 @@ class Table(NamedTuple):
         lines.insert(height, tuple("-" * width for width in widths))
         adjust = [str.rjust if self.is_numeric(i) else str.ljust for i in range(len(widths))]
         grid = "\n".join(
-            "  ".join(f(*cell) for f, *cell in zip(adjust, line, widths, strict=True)).rstrip()
+            "  ".join(f(cell, n) for f, cell, n in zip(adjust, line, widths, strict=True)).rstrip()
             for line in lines
         )
         note = "\n".join(textwrap.fill(line, WIDTH, break_on_hyphens=False) for line in self.note.splitlines())

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import tensorflow as tf
@@ -48,12 +48,26 @@ HIDDEN = 4  # units of the network: 2 -> 4 tanh -> 3 scores
 SIZES = (2 * HIDDEN, HIDDEN, HIDDEN * SHAPE.way, SHAPE.way)
 
 
+class Batches(NamedTuple):
+    """`Examples` as arrays, int32."""
+
+    rows: np.ndarray
+    labels: np.ndarray
+
+
+class Orders(NamedTuple):
+    """`TrainingTasks` as arrays."""
+
+    batches: Batches  # [..., steps, batch]
+    tail: Batches  # [..., tail]
+
+
 class Smooth(NamedTuple):
     """A few tasks of a smooth problem, float64, and where the algorithms start."""
 
     weights: Weights  # one vector [P]
     table: Table
-    batches: Examples  # int32 arrays [tasks, mini-batches, batch]
+    batches: Batches  # [tasks, mini-batches, batch]
 
 
 def smooth_problem(seed: int = 0) -> Smooth:
@@ -64,7 +78,7 @@ def smooth_problem(seed: int = 0) -> Smooth:
     pool = ClassPool(np.arange(CLASSES) * POINTS, np.full(CLASSES, POINTS), ("",) * CLASSES)
     tasks = sample_tasks(pool, SHAPE, Stream(seed, Purpose.TRAIN), range(1), range(TASKS))
     weights = tf.constant(0.7 * random.normal(size=sum(SIZES)))
-    return Smooth((weights,), (tf.constant(points),), Examples(tasks.rows, tasks.labels))
+    return Smooth((weights,), (tf.constant(points),), Batches(tasks.rows, tasks.labels))
 
 
 def predict(weights: Weights, inputs: Inputs) -> tf.Tensor:
@@ -122,16 +136,16 @@ METHODS = {
 }
 
 
-def all_orders(batches: Examples, steps: int, tail: bool) -> TrainingTasks:
+def all_orders(batches: Batches, steps: int, tail: bool) -> Orders:
     """Every ordered choice of `steps` distinct mini-batches of each task, [tasks * orders, ...]."""
     orders = np.array(list(itertools.permutations(range(batches.rows.shape[1]), steps)))
     chosen = [array[:, orders].reshape(-1, *orders.shape[1:], array.shape[-1]) for array in batches]
     if not tail:
         none = np.zeros([len(chosen[0]), 0], np.int32)
-        return TrainingTasks(Examples(*chosen), Examples(none, none))
-    return TrainingTasks(
-        Examples(*(array[:, :-1] for array in chosen)),
-        Examples(*(array[:, -1] for array in chosen)),
+        return Orders(Batches(*chosen), Batches(none, none))
+    return Orders(
+        Batches(*(array[:, :-1] for array in chosen)),
+        Batches(*(array[:, -1] for array in chosen)),
     )
 
 
@@ -141,8 +155,9 @@ class Followed:
     def __init__(self, smooth: Smooth, method: Method) -> None:
         self._smooth, self._method = smooth, method
         batch = smooth.batches.rows.shape[-1]
-        inner = tf.TensorSpec([None, None, batch], tf.int32)
-        tail = tf.TensorSpec([None, batch if method.tail else 0], tf.int32)
+        # Of tensors, for which they stand.
+        inner = cast(tf.Tensor, tf.TensorSpec([None, None, batch], tf.int32))
+        tail = cast(tf.Tensor, tf.TensorSpec([None, batch if method.tail else 0], tf.int32))
         tasks = TrainingTasks(Examples(inner, inner), Examples(tail, tail))
         signature = (tf.TensorSpec([], tf.float64), tasks)
         graph = tf.function(self._mean_gradient, autograph=False)
@@ -151,7 +166,7 @@ class Followed:
     def __call__(self, steps: int, rates: np.ndarray) -> np.ndarray:
         """The mean over all tasks and orders at each of `rates`, float64 [rates, P]."""
         tasks = all_orders(self._smooth.batches, steps, self._method.tail)
-        tensors = tf.nest.map_structure(tf.constant, tasks)
+        tensors = TrainingTasks(*(Examples(*map(tf.constant, part)) for part in tasks))
         return np.array([self._mean(tf.constant(rate), tensors).numpy() for rate in rates])
 
     def _mean_gradient(self, rate: tf.Tensor, tasks: TrainingTasks) -> tf.Tensor:

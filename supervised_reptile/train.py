@@ -49,6 +49,7 @@ class Run(Protocol):
     @property
     def step(self) -> int:
         """Outer steps done, as of the newest checkpoint."""
+        ...
 
     def save(self, step: int) -> None:
         """Keep everything as it is after `step` outer steps."""

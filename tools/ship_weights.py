@@ -33,7 +33,7 @@ LICENCE = "MIT, as this program's; Omniglot's drawings: MIT, (c) 2015 Brenden La
 OMITTED = ("checkpoint", "data_dir", "threads", "save_interval", "pretrained")
 
 
-@click.command(help=__doc__.replace("\n    ", "\n\n\b\n    ", 1))
+@click.command(help=(__doc__ or "").replace("\n    ", "\n\n\b\n    ", 1))
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--name", type=click.Choice(PRETRAINED), default=PRETRAINED[0], show_default=True)
 @click.option(

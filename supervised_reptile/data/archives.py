@@ -111,8 +111,14 @@ def _tar_members(archive: tarfile.TarFile, path: Path) -> Members:
         _refuse_unsafe_tar_member(info, path)
         if info.isfile():
             _add(members, info.name, info.size, path)
-            members[info.name] = lambda info=info: archive.extractfile(info).read()
+            members[info.name] = lambda info=info: _read_tar_member(archive, info)
     return members
+
+
+def _read_tar_member(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(info)
+    assert file is not None  # as it is where `info.isfile()`
+    return file.read()
 
 
 def _refuse_unsafe_tar_member(info: tarfile.TarInfo, path: Path) -> None:

@@ -46,7 +46,9 @@ class Chance:
         """True with `probability`."""
         return self.uniform() < probability
 
-    def choose(self, options: Sequence[Option], weights: Sequence[float] | None = None) -> Option:
+    def choose(
+        self, options: Sequence[Option] | np.ndarray, weights: Sequence[float] | None = None
+    ) -> Option:
         """One of `options`, in proportion to `weights` (all alike by default; none negative)."""
         if weights is None:
             return options[int(self.uniform(0.0, len(options)))]

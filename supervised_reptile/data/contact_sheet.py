@@ -19,6 +19,8 @@ GAP = 4
 LABEL_WIDTH = 240
 HEADING = 34  # pixels above the rows of a split
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont  # whichever Pillow was built with
+
 
 def write_contact_sheet(store: ImageStore, path: Path) -> None:
     """Write the contact sheet of `store` as the PNG `path`.
@@ -70,7 +72,7 @@ def thumbnail(image: np.ndarray, max_value: int) -> Image.Image:
     return picture.resize((CELL, CELL), filter_)
 
 
-def fitting(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+def fitting(text: str, font: Font, width: int) -> str:
     """As much of the text as `width` pixels have room for."""
     while font.getlength(text) > width:
         text = text.rstrip("…")[:-1] + "…"

@@ -47,7 +47,7 @@ def equal_images(images: np.ndarray) -> list[list[int]]:
     row = 0
     for block in image_blocks(images):
         for image in block:
-            key = hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest()
+            key = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
             rows.setdefault(key, []).append(row)
             row += 1
     return [group for group in rows.values() if len(group) > 1]

@@ -14,7 +14,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -113,7 +113,7 @@ class KnownCharacters:
 
     def invent(self, chance: Chance, style: Style) -> Character:
         """A character in `style` unlike all others, now one of them."""
-        best, best_blurred, best_unlikeness = (), None, -1.0
+        best, best_blurred, best_unlikeness = (), np.empty(0, np.int16), -1.0
         for _ in range(ATTEMPTS):
             character = invent_character(chance, style)
             blurred = _blurred(character)
@@ -164,7 +164,7 @@ def _write_images(folder: Path, glyphs: GlyphSet, workers: int) -> list[str]:
     return sorted(names)
 
 
-def _each_written(folder: Path, glyphs: GlyphSet, workers: int) -> Iterator[str]:
+def _each_written(folder: Path, glyphs: GlyphSet, workers: int) -> Generator[str, None, None]:
     """The name of each alphabet, as it gets ready."""
     workers = min(workers, glyphs.alphabets)
     if workers == 1:
@@ -184,8 +184,9 @@ def _follow_parent() -> None:
     """Leaves Ctrl-C to the parent process, and ends when that is ended in another way."""
 
     def end_with_parent() -> None:
-        parent_process().join()
-        os._exit(1)
+        if parent := parent_process():
+            parent.join()
+            os._exit(1)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()

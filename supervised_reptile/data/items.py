@@ -51,14 +51,23 @@ class Listing:
 class Layout(Protocol):
     """One way in which a data set lies on disk."""
 
-    kind: str  # in words: "train/val/test folders"
-    root: Path  # all `files()` lie below it, or it is the only one; named in messages
+    @property
+    def kind(self) -> str:
+        """In words: "train/val/test folders"."""
+        ...
+
+    @property
+    def root(self) -> Path:
+        """All `files()` lie below it, or it is the only one; named in messages."""
+        ...
 
     def files(self) -> list[Path]:
         """The files whose names, sizes and times decide what the layout holds."""
+        ...
 
     def listing(self) -> Listing:
         """Everything it holds, from names alone; raises UserError where they make no sense."""
+        ...
 
     def contents(self, keys: Collection[str]) -> Iterator[tuple[str, Content]]:
         """(key, content) of the items asked for, in the order in which they lie on disk.
@@ -66,6 +75,7 @@ class Layout(Protocol):
         Each content is good for any thread and at any later time. Items that turn out
         not to be there are left out.
         """
+        ...
 
 
 def require_splits(found: Collection[str], root: Path, what: str) -> None:

@@ -12,7 +12,7 @@ import math
 import pickle
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from supervised_reptile.errors import UserError
 
 NUMBERS = re.compile(r"b1|[iu][1248]|f[248]")
 MAX_RANGE = 10_000_000
+ByteOrder = Literal["<", ">", "=", "|"]
 
 
 def load_pickle(path: Path) -> Any:
@@ -50,7 +51,7 @@ class PickledArray:
     __slots__ = ("array",)
 
     def __init__(self) -> None:
-        self.array = np.empty(0, np.uint8)
+        self.array: np.ndarray = np.empty(0, np.uint8)
 
     def __setstate__(self, state: Any) -> None:
         _version, shape, dtype, fortran, data = state
@@ -64,7 +65,7 @@ class _Dtype:
 
     def __init__(self, name: Any, *_copy: Any) -> None:
         self.name = _text(name)
-        self.order = "="
+        self.order: ByteOrder = "="
         if not NUMBERS.fullmatch(self.name):
             raise _Refused(f"an array of {self.name!r} instead of numbers")
 
@@ -91,15 +92,17 @@ class _Unpickler(pickle._Unpickler):
             )
         return _ADMITTED[module, name]
 
+    stack: list[Any]  # which typeshed, like the next, leaves out
+
     def load_build(self) -> None:
         if not isinstance(self.stack[-2], PickledArray | _Dtype):
             raise _Refused("the state of something that has none")
-        super().load_build()
+        super().load_build()  # pyright: ignore[reportAttributeAccessIssue] not in typeshed
 
-    dispatch = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: load_build}  # noqa: RUF012
+    dispatch: dict[int, Any] = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: load_build}  # noqa: RUF012
 
 
-def _array(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
+def _array(data: Any, dtype: Any, shape: Any, order: Literal["C", "F"]) -> np.ndarray:
     if not isinstance(data, bytes | bytearray | str) or not isinstance(dtype, _Dtype):
         raise _Refused("an array that is not made of bytes")
     raw = data.encode("latin1") if isinstance(data, str) else data

@@ -329,5 +329,5 @@ def _checksum(index: StoreIndex, pixels: np.ndarray) -> str:
     table = [index.names, index.counts, index.image_shape, index.max_value, dict(index.splits)]
     digest = hashlib.sha256(json.dumps(table).encode())
     for block in image_blocks(pixels):
-        digest.update(np.ascontiguousarray(block))
+        digest.update(np.ascontiguousarray(block).data)
     return digest.hexdigest()

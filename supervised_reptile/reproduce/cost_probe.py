@@ -35,7 +35,7 @@ class Measurement(NamedTuple):
     seconds: float  # an outer step, median over calls
 
 
-def setting(algorithm: str, inner_steps: int, **places: str) -> Config:
+def setting(algorithm: str, inner_steps: int, **places: str | int) -> Config:
     """The paper's Omniglot 5-way setting; inner steps are SGD, which MAML asks for, in all."""
     chosen = {"algorithm": algorithm, "inner_steps": inner_steps, "sgd": True, **places}
     return Config(**{**PRESETS["omniglot-5way"], **chosen})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import click
 
@@ -64,10 +65,11 @@ def everything(
             continue
         click.echo(f"\n== {name}")
         command = reproduce.get_command(context, name)
+        assert command is not None
         taken = {parameter.name for parameter in command.params}
         given = {key: value for key, value in shared.items() if key in taken}
         if "outer_steps" in taken and fraction != 1:
-            default = next(p.default for p in command.params if p.name == "outer_steps")
+            default = cast(int, next(p.default for p in command.params if p.name == "outer_steps"))
             given["outer_steps"] = max(1, round(fraction * default))
         data_dir = miniimagenet if name.startswith("miniimagenet") else omniglot
         context.invoke(command, out=out / name, data_dir=data_dir, **given)

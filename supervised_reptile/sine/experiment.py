@@ -46,6 +46,7 @@ def opened(request: Request, fitter: Fitter | None = None) -> Iterator[Experimen
     fitter: see `WaveJudge`.
     """
     config = settle(request)
+    assert isinstance(config, SineConfig)
     waves = request.source.load(config)
     check_batch(task_shape(config), "--inner-batch")
     check_batch(evaluation_shape(config), "--eval-batch")
@@ -54,6 +55,7 @@ def opened(request: Request, fitter: Fitter | None = None) -> Iterator[Experimen
     check_directory(request, stored)
     learner = make_learner(config, net)
     with opened_run(stored, learner, request.overwrite) as run:
+        assert isinstance(run, RunDir)  # no workers share the training on waves
         yield Experiment(config, waves, learner, WaveJudge(config, waves, learner, fitter), run)
 
 

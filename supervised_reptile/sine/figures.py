@@ -80,9 +80,11 @@ def draw_animation(wave: Plotted, outer_steps: Sequence[int], fits: np.ndarray, 
 
 def _write_gif(frames: Sequence[Image], path: Path) -> None:
     """All frames in the colours of the last one."""
+    from PIL.Image import Dither
+
     # An octree keeps the colours of thin lines, of which a median cut makes a mean.
     palette = _with_white(frames[-1].quantize(FRAME_COLORS, method=FAST_OCTREE))
-    first, *rest = (frame.quantize(palette=palette, dither=0) for frame in frames)
+    first, *rest = (frame.quantize(palette=palette, dither=Dither.NONE) for frame in frames)
     times = [FRAME_MS] * len(rest) + [LAST_FRAME_MS]
     with replacing(path) as temporary:
         first.save(temporary, "GIF", save_all=True, append_images=rest, duration=times, loop=0)
@@ -123,8 +125,8 @@ def draw_losses(losses: Mapping[str, np.ndarray], points: int, path: Path) -> No
     """Losses against inner steps on some points: name -> float [waves, inner steps + 1]."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8.2, 4.8), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)  # inches
+    figure = Figure(figsize=(8.2, 4.8))
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)  # inches
     axes = figure.subplots()
     labels = []
     for color, (name, values) in zip((*COLORS[:4], "#4d4d4d"), losses.items(), strict=False):

@@ -100,6 +100,8 @@ class WaveJudge:
 class WaveMonitor(Monitor):
     """Looks at the plotted wave: its loss now and then, its predictions more often."""
 
+    _run: RunDir
+
     def __init__(self, judge: WaveJudge, run: RunDir, quiet: bool = False) -> None:
         super().__init__(judge, run)
         self._judge = judge

@@ -143,6 +143,7 @@ def _end(plan: Plan, study: Study, ended: list[Standing], signal_number: int) ->
 def _on_the_cluster(plan: Plan) -> None:
     """`conduct` on the head node, whose output Ray passes on; what it raises is raised here."""
     import ray
+    from ray.exceptions import RayError
 
     task = ray.remote(num_cpus=0)(_conducted).options(name="sweep").remote(plan)
     try:
@@ -151,7 +152,7 @@ def _on_the_cluster(plan: Plan) -> None:
         except KeyboardInterrupt:
             ray.cancel(task, recursive=False)  # as SIGINT, there; it stops its trials itself
             failure, signal_number = ray.get(task)
-    except ray.exceptions.RayError as error:
+    except RayError as error:
         reason = str(error).strip().splitlines()[-1]
         raise UserError(
             f"{plan.address}: the sweep could not run there ({reason}); all of its machines need "

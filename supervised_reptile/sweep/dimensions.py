@@ -88,7 +88,13 @@ def _read_range(option: click.Option, written: dict[str, Any]) -> Range:
         wanted = {"linear": "int", "log": "log-int", "int": "linear", "log-int": "log"}[kind]
         numbers = "integers" if "integer" in takes else "any number"
         raise UserError(f"{name} takes {numbers}: write {wanted} instead of {kind}")
-    return Range(read_value(option, low), read_value(option, high), log, integer)
+    return Range(_read_number(option, low), _read_number(option, high), log, integer)
+
+
+def _read_number(option: click.Option, written: Any) -> float:
+    value = read_value(option, written)
+    assert not isinstance(value, str)  # the flag takes numbers
+    return value
 
 
 def read_value(option: click.Option, written: Any) -> Value:

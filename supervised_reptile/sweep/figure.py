@@ -52,7 +52,7 @@ def _draw_panel(axes: Axes, name: str, dimension: Dimension, ranked: Sequence[St
     stopped = [s for s in shown if s.status == STOPPED]
     places = _places(axes, name, dimension)
 
-    def points(standings: Sequence[Standing]) -> tuple[list[float], list[float]]:
+    def points(standings: Sequence[Standing]) -> tuple[Sequence[float], Sequence[float]]:
         x = [places(s.trial.point[name]) for s in standings]
         return x, [100 * (s.accuracy or 0) for s in standings]
 
@@ -77,7 +77,7 @@ def _places(axes: Axes, name: str, dimension: Dimension):
         if dimension.log:
             _label_powers(axes)
         elif dimension.integer:
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.locator_params("x", integer=True)
         return lambda value: value
     values = sorted(dimension.values, key=lambda v: (isinstance(v, str), v))
     axes.set_xticks(range(len(values)), [shown_value(value) for value in values])

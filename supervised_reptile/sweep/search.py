@@ -118,7 +118,7 @@ def scheduler_of(rule: EarlyStopping | None) -> TrialScheduler:
         metric="accuracy",
         mode="max",
         max_t=WHOLE,
-        grace_period=WHOLE * rule.grace,
+        grace_period=WHOLE * rule.grace,  # pyright: ignore[reportArgumentType] need not be whole
         reduction_factor=rule.reduction,
     )
 

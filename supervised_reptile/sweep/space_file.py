@@ -133,7 +133,7 @@ def _point(
         inside = (
             value in dimension.values
             if isinstance(dimension, Choices)
-            else dimension.low <= value <= dimension.high
+            else not isinstance(value, str) and dimension.low <= value <= dimension.high
         )
         if not inside:
             raise UserError(f"[[first]] {name} = {value} is outside of what [space] gives it")

@@ -103,8 +103,8 @@ class Study:
         trial = self._study.ask(dict(self._distributions))
         return Asked(trial.number, dict(trial.params), None)
 
-    def tell(self, number: int, value: float) -> None:
-        """The objective of a trial that ended."""
+    def tell(self, number: int, value: float | None) -> None:
+        """The objective of a trial that ended; None where it has none."""
         self._study.tell(number, value)
 
 
