@@ -38,7 +38,7 @@ class Table(NamedTuple):
             "  ".join(f(cell, n) for f, cell, n in zip(adjust, line, widths, strict=True)).rstrip()
             for line in lines
         )
-        note = "\n".join(textwrap.fill(line, WIDTH, break_on_hyphens=False) for line in self.note.splitlines())
+        note = "\n".join(_wrapped(line) for line in self.note.splitlines())
         return "\n\n".join(part for part in (self.title, grid, note) if part)
 
     def is_numeric(self, column: int) -> bool:
@@ -52,6 +52,11 @@ class Table(NamedTuple):
             return text.splitlines()
         width = max(len(cell) for cell in (*text.split(), *(row[column] for row in self.rows), " "))
         return textwrap.wrap(text, width, break_on_hyphens=False)
+
+
+def _wrapped(text: str) -> str:
+    """In lines of WIDTH, broken at spaces: file names stay whole."""
+    return textwrap.fill(text, WIDTH, break_on_hyphens=False, break_long_words=False)
 
 
 def _cell(text: str) -> str:

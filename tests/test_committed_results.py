@@ -1,4 +1,4 @@
-"""docs/results.md holds what lies in results/, no more and no less."""
+"""docs/results.md holds what lies in results/, no more and no less; the README its accuracies."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import pytest
 from command_line import ROOT, call
 
 from supervised_reptile.cli import reptile
+from supervised_reptile.config import PRESETS
+from supervised_reptile.reproduce.published import published
 from supervised_reptile.reproduce.study import STUDY, read_study
-from supervised_reptile.run_files import read_stored
+from supervised_reptile.run_files import read_evaluations, read_stored
 
 STUDIES = sorted(path.parent for path in ROOT.glob(f"results/**/{STUDY}"))
 RUNS = sorted(path.parent for path in ROOT.glob("results/**/config.json"))
@@ -52,3 +54,36 @@ def test_studies_tell_how_to_repeat_them(folder: Path) -> None:
 @pytest.mark.parametrize("folder", RUNS, ids=lambda path: path.name)
 def test_runs_can_be_read(folder: Path) -> None:
     assert read_stored(folder).config.outer_steps > 0
+
+
+def accuracies_in_the_readme(columns: int) -> dict[str, tuple[str, ...]]:
+    """Rows of its tables with so many columns after `... 5-way, 1-shot, transductive`."""
+    rows = re.findall(r"^\| (.*-shot, .*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    split = [tuple(row.split(" | ")) for row in rows]
+    return {name: tuple(cells) for name, *cells in split if len(cells) == columns}
+
+
+def test_the_readme_has_the_studies_numbers() -> None:
+    """All of them in as many rows, the mean where there are several seeds."""
+    found = {}
+    for folder in STUDIES:
+        if (study := read_study(folder)).name in PRESETS:
+            table = study.tables[0]
+            here = "mean" if "mean" in table.columns else "seed 0"
+            wanted = [table.columns.index(name) for name in (here, "paper", "re-runs")]
+            setting = study.title.partition(":")[0].replace(",", "")  # Omniglot 5-way
+            for row in table.rows:
+                found[f"{setting}, {row[0]}"] = tuple(row[i] for i in wanted)
+    assert accuracies_in_the_readme(columns=3) == found
+
+
+def test_the_readme_has_the_shorter_runs_numbers() -> None:
+    cited = published("miniimagenet-5way")
+    found = {}
+    for evaluation in read_evaluations(ROOT / "results" / "miniimagenet-5way-12k"):
+        for mode, splits in evaluation["accuracy"].items():
+            shots, test = evaluation["settings"]["shots"], splits["test"]
+            name = f"Mini-ImageNet 5-way, {shots}-shot, {mode.replace('_', '-')}"
+            here = f"{100 * test['mean']:.2f} ± {100 * test['half_width']:.2f}"
+            found[name] = (here, f"{cited[shots, mode].paper:.2f}")
+    assert accuracies_in_the_readme(columns=2) == found

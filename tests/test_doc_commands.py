@@ -7,7 +7,10 @@ from pathlib import Path
 import doc_commands
 import pytest
 from command_line import Outcome
-from doc_commands import commands_of, run_commands
+from doc_commands import Command, Unrun, run_commands, understand
+
+from supervised_reptile.cluster import write_cluster
+from supervised_reptile.errors import UserError
 
 PAGE = """\
 # A page
@@ -24,14 +27,23 @@ reptile = "not a command"
 ```
 
 ```bash
-python run_omniglot.py --checkpoint runs/one --resume
-make quickstart
+source somewhere/bin/activate
+rates="0.1 0.2"
+for rate in $rates; do
+  python run_omniglot.py --learning-rate $rate --checkpoint "runs/$rate"
+done
+python run_omniglot.py --checkpoint runs/0.1 --resume
+python run_omniglot.py --checkpoint runs/0.1 --pretrained
+TF_CONFIG='{}' ./make it
 ```
 """
+RUN = ["python", "run_omniglot.py"]
+SIZES = {"meta_iters": 3, "eval_samples": 2}
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Path:
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / "page.md"
     path.write_text(PAGE)
     return path
@@ -43,62 +55,91 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     lines: list[list[str]] = []
 
     def run_words(words: list[str]) -> Outcome:
-        lines.append(words)
+        lines.append(list(words))
         return Outcome(int("--help" in words), "", "it failed")
 
     monkeypatch.setattr(doc_commands, "run_words", run_words)
     return lines
 
 
-def test_commands_and_where_they_stand(page: Path) -> None:
-    assert [(c.line, c.text) for c in commands_of(page)] == [
-        (5, "reptile plot 'runs/*' --out 'two words.png'"),
-        (7, "reptile --help"),
-        (15, "python run_omniglot.py --checkpoint runs/one --resume"),
-        (16, "make quickstart"),
-    ]
-
-
-def test_sizes_are_added_but_to_what_continues(page: Path, ran: list[list[str]]) -> None:
-    sizes = {"reptile": None, "reptile plot": ["--tiny"], "python": ["--small"], "make": None}
-    done = run_commands(page, sizes)
+def test_commands_are_those_of_bash_with_other_sizes(page: Path, ran: list[list[str]]) -> None:
+    plan = {
+        **{"reptile": Unrun("no time"), "reptile plot": {"tiny": True}},
+        **{"python": SIZES, "./make": Unrun("not ours")},
+    }
+    (page.parent / "runs").mkdir()
+    (page.parent / "runs" / "one").mkdir()
+    with pytest.raises(AssertionError, match="it failed"):
+        run_commands(page, plan)
+    ran.clear()
+    page.write_text(PAGE.replace("reptile --help\n", ""))
+    done = run_commands(page, plan)
     assert ran == [
-        ["reptile", "plot", "runs/*", "--out", "two words.png", "--tiny"],
-        ["python", "run_omniglot.py", "--checkpoint", "runs/one", "--resume"],
-    ]
-    assert [command.line for command, _ in done] == [5, 15]
+        ["reptile", "plot", "runs/one", "--out", "two words.png", "--tiny"],
+        [*RUN, "--learning-rate", "0.1", "--checkpoint", "runs/0.1",
+         "--meta-iters", "3", "--eval-samples", "2"],
+        [*RUN, "--checkpoint", "runs/0.1", "--resume"],
+        [*RUN, "--checkpoint", "runs/0.1", "--pretrained", "--eval-samples", "2"],
+    ]  # fmt: skip
+    assert [command.line for command, _ in done] == [4, 14, 14, 14]
 
 
 def test_a_command_that_nobody_thought_of_fails(page: Path, ran: list[list[str]]) -> None:
-    with pytest.raises(AssertionError, match=r"page.md, line 15: python .*: no sizes for it"):
-        run_commands(page, {"reptile": None, "pyth": []})
+    with pytest.raises(AssertionError, match=r"page.md, block of line 4: reptile .*: no sizes"):
+        run_commands(page, {"reptile plots": {}})
 
 
-def test_a_command_that_fails_is_named(page: Path, ran: list[list[str]]) -> None:
-    with pytest.raises(AssertionError, match=r"(?s)page.md, line 7: reptile --help\nit failed"):
-        run_commands(page, {"reptile": []})
+def test_a_program_that_nobody_thought_of_fails(page: Path) -> None:
+    page.write_text("```bash\nls\n```\n")
+    with pytest.raises(AssertionError, match=r"block of line 2: .*ls"):
+        run_commands(page, {"reptile": {}})
 
 
-@pytest.mark.parametrize("words", [["reptile", "plot", "a", "|", "less"], ["reptile", "$(ls)"]])
-def test_what_takes_a_shell_is_refused(words: list[str]) -> None:
-    with pytest.raises(AssertionError, match="only a shell"):
-        doc_commands.run_words(words)
+def test_stand_ins_for_other_programs(page: Path, ran: list[list[str]]) -> None:
+    page.write_text('```bash\nsrun --quiet reptile plot "$(hosts)"\n```\n')
+    run_commands(page, {"reptile": {}}, {"srun": 'shift; exec "$@"', "hosts": "echo a b"})
+    assert ran == [["reptile", "plot", "a b"]]
+
+
+UNDERSTOOD = {
+    "reptile plot runs/one --out a.png": 0,
+    "reptile plot runs/one --outt a.png": 2,
+    "reptile nothing": 2,
+    "python run_omniglot.py --meta-iters 100000 --checkpoint runs/one": 0,
+    "python run_omniglot.py --meta-iters many": 2,
+    "python run_omniglot.py --algorithm maml": 2,  # which takes --sgd
+    "python benchmarks/run.py --rounds 5": 0,
+    "python benchmarks/run.py --round": 2,
+    "reptile launch --workers 2 -- run_omniglot.py --meta-batch 8": 0,
+    "reptile launch --workers 2 -- run_omniglot.py --meta-batches 8": 2,
+    "reptile launch --workers none -- run_omniglot.py --meta-batch 8": 2,
+    "make quickstart": 0,
+    "make nothing": 2,
+}
+
+
+@pytest.mark.parametrize("line", UNDERSTOOD)
+def test_what_is_not_run_is_understood(line: str) -> None:
+    assert understand(Command(1, tuple(line.split()))).code == UNDERSTOOD[line]
+
+
+def test_a_cluster_is_understood() -> None:
+    words = ("python", "run_omniglot.py")
+    assert understand(Command(1, words, write_cluster(("a:1", "b:1"), 1))).code == 0
+    with pytest.raises(UserError, match="it is not JSON"):
+        understand(Command(1, words, "{"))
 
 
 def test_programs_run_in_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "alphabets").mkdir()
     outcome = doc_commands.run_words(
-        ["reptile", "data", "glyphs", "--out", "alphabets/d*wn", "--alphabets", "1",
+        ["reptile", "data", "glyphs", "--out", "drawn", "--alphabets", "1",
          "--characters", "2", "--drawings", "2"]
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
-    assert list((tmp_path / "alphabets").iterdir())
-    (tmp_path / "runs").mkdir()
-    assert doc_commands.run_words(["reptile", "compare", "ru*s"]).code == 1
-    assert "runs: no run" in doc_commands.run_words(["reptile", "compare", "ru*s"]).err
+    assert list((tmp_path / "drawn").iterdir())
     helped = doc_commands.run_words(["python", "run_omniglot.py", "--help"])
     assert helped.code == 0
     assert "--inner-iters" in helped.out

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import ROOT, Outcome, assert_refused, call, flags, script
-from PIL import Image
+from made_pictures import picture, write_classes, write_miniimagenet
 
 from supervised_reptile.cli import reptile
 
@@ -36,29 +36,10 @@ def train(*arguments: object) -> Outcome:
     return call("train", *arguments, command=reptile)
 
 
-def picture(chance: np.random.Generator, side: int, channels: int) -> Image.Image:
-    shape = (side, side) if channels == 1 else (side, side, channels)
-    return Image.fromarray(chance.integers(0, 256, shape, np.uint8))
-
-
-def write_classes(root: Path, classes: int, side: int, channels: int = 3) -> Path:
-    """`classes` folders of four pictures each."""
-    chance = np.random.default_rng(0)
-    for number in range(classes):
-        folder = root / f"{root.name}{number:02d}"
-        folder.mkdir(parents=True)
-        for name in "abcd":
-            picture(chance, side, channels).save(folder / f"{name}.png")
-    return root
-
-
 @pytest.fixture(scope="module")
 def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in Mini-ImageNet's layout: train, val and test of a few classes."""
-    root = tmp_path_factory.mktemp("mini")
-    for split, classes in (("train", 4), ("val", 2), ("test", 3)):
-        write_classes(root / split, classes, 84)
-    return root
+    return write_miniimagenet(tmp_path_factory.mktemp("mini"))
 
 
 def test_miniimagenet_watches_validation_and_ends_with_three_accuracies(mini, tmp_path):
