@@ -18,6 +18,8 @@ def writing(path: Path, *further: type[Exception]) -> Iterator[None]:
     """
     try:
         yield
+    except BrokenPipeError:  # it is standard output that nobody reads any more
+        raise
     except (OSError, *further) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise UserError(f"{path}: cannot write there ({reason})") from error
