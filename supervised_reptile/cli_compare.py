@@ -84,7 +84,9 @@ def compare(
     chosen = settings_of(found, shots, [mode.replace("-", "_") for mode in modes], splits)
     if not chosen and (others := settings_of(found)):
         known = "; ".join(" ".join(setting.words()[:4]) for setting in others)
-        raise UserError(f"none of the runs was evaluated like that, but in: {known}")
+        raise UserError(
+            f"--shots, --mode, --split: none of the runs was evaluated like that, but in: {known}"
+        )
     if as_csv:
         click.echo(leaderboard_csv(found, chosen), nl=False)
         return

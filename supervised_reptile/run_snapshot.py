@@ -11,7 +11,7 @@ import tensorflow as tf
 from supervised_reptile.data.omniglot import is_turned
 from supervised_reptile.errors import UserError
 from supervised_reptile.models import ConvNet, unflatten
-from supervised_reptile.run_files import checkpoints, read_stored
+from supervised_reptile.run_files import CONFIG, checkpoints, read_stored
 from supervised_reptile.snapshot import Parts, Snapshot
 
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -26,7 +26,10 @@ def snapshot_of_run(path: Path) -> Snapshot:
       UserError: there is no run, or no readable checkpoint of it.
     """
     stored = read_stored(path)
-    net = stored_net(stored.net)
+    try:
+        net = stored_net(stored.net)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path / CONFIG}: not a readable network ({error})") from error
     found = checkpoints(path)
     if not found:
         raise UserError(f"{path}: the run in it has no checkpoint yet; continue with --resume")

@@ -70,7 +70,7 @@ def lines(program: Program) -> st.SearchStrategy[list[str]]:
     """Lines of every kind, none of which takes long: the last flags stop what would."""
     command, stop = program.target, stopping(program.target)
     return st.one_of(
-        sound_lines(command), strange_lines(command), strange_lines(command), wild_lines(command)
+        sound_lines(command), sound_lines(command), strange_lines(command), wild_lines(command)
     ).map(lambda words: [*program.words, *small(command), *words, *stop])
 
 

@@ -87,7 +87,7 @@ def assert_told(outcome: Outcome, program: Program, words: list[str]) -> None:
     if isinstance(program.target, click.Group) and not outcome.err.startswith("Error: "):
         assert outcome.err.startswith("Usage: "), outcome
         return  # a group alone is answered with what is in it
-    if outcome.out:  # `reptile data verify` reports what is broken
+    if not outcome.err:  # `reptile data verify` reports what is broken
         assert outcome.code == 1
         assert outcome.out.splitlines()[-1].startswith("broken: ")
         return
@@ -95,7 +95,8 @@ def assert_told(outcome: Outcome, program: Program, words: list[str]) -> None:
     assert message.startswith("Error: "), outcome.err
     assert message.isprintable()
     assert not any(line.startswith("Error: ") for line in before)
-    known = [one_line(word) for word in words if word]
+    known = [one_line(part) for word in words for part in (word, word.partition("=")[2]) if part]
+    known += ["."] * ("" in words)
     flag_file_or_argument = r"--|\w[/.]\w|'-?\w|argument|command|SUBCOMMAND"
     assert re.search(flag_file_or_argument, message) or any(w in message for w in known), message
 
