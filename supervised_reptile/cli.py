@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
+from typing import NoReturn
 
 import click
 
-from supervised_reptile.errors import Interrupted, UserError
+from supervised_reptile.errors import Interrupted, UserError, one_line
 from supervised_reptile.lazy import LazyGroup, Subcommands
 from supervised_reptile.shortage import shortage
 
@@ -93,15 +96,23 @@ reptile = LazyGroup(
 
 def run(command: click.Command, arguments: list[str] | None = None) -> None:
     """Run a click command as a program: exit 0, 2 for usage, 1 for failure, 130 for Ctrl-C."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # File names may be of bytes that are no text, and terminals may lack letters.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = command.main(args=arguments, standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:  # usage errors exit with 2
-        error.show()
+        _show(error)
         sys.exit(error.exit_code)
     except UserError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
+        _fail(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(f"{os.fsdecode(error.filename)}: {error.strerror}")
+    except MemoryError as error:
+        _fail(f"{error or 'there is not enough memory'}: smaller numbers take less, as of --shots")
     except Interrupted as stop:
         click.echo(f"{stop}", err=True)
         sys.exit(128 + stop.signal_number)
@@ -115,6 +126,22 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
         sys.exit(1)
     if isinstance(status, int) and status:  # click returns what ctx.exit was given
         sys.exit(status)
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"Error: {one_line(message)}", err=True)
+    sys.exit(1)
+
+
+def _show(error: click.ClickException) -> None:
+    """As click does, but in one line where click breaks it: before choices, and in what was typed.
+
+    `reptile` alone is answered with its help, which is an error of many lines to click.
+    """
+    text = one_line(error.format_message().replace("\n\t", " "))
+    if isinstance(error, click.UsageError) and type(error).show is click.UsageError.show:
+        error = click.UsageError(text, error.ctx)
+    error.show()
 
 
 def main() -> None:

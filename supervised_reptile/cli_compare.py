@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from supervised_reptile.compare import MODES, SPLITS, pairs_of, ranked, read_runs, settings_of
+from supervised_reptile.config import COUNT
 from supervised_reptile.errors import UserError
 from supervised_reptile.leaderboard import (
     board,
@@ -30,7 +31,7 @@ Examples:
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--shots",
-    type=click.IntRange(min=1),
+    type=COUNT,
     multiple=True,
     help="Only evaluations with so many shots. This and the next two may be given several times.",
 )
@@ -83,7 +84,9 @@ def compare(
     chosen = settings_of(found, shots, [mode.replace("-", "_") for mode in modes], splits)
     if not chosen and (others := settings_of(found)):
         known = "; ".join(" ".join(setting.words()[:4]) for setting in others)
-        raise UserError(f"none of the runs was evaluated like that, but in: {known}")
+        raise UserError(
+            f"--shots, --mode, --split: none of the runs was evaluated like that, but in: {known}"
+        )
     if as_csv:
         click.echo(leaderboard_csv(found, chosen), nl=False)
         return

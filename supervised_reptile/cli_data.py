@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from supervised_reptile.config import COUNT, MOST_PIXELS, Count
 from supervised_reptile.errors import UserError
 
 
@@ -30,17 +31,17 @@ def data() -> None:
     show_default=True,
     help="Another seed invents other alphabets.",
 )
-@click.option("--alphabets", type=click.IntRange(min=1), default=40, show_default=True)
+@click.option("--alphabets", type=COUNT, default=40, show_default=True, help="How many to invent.")
 @click.option(
     "--characters",
-    type=click.IntRange(min=1),
+    type=COUNT,
     default=40,
     show_default=True,
     help="In each alphabet.",
 )
 @click.option(
     "--drawings",
-    type=click.IntRange(min=1),
+    type=COUNT,
     default=20,
     show_default=True,
     help="Of each character, each by another drawer.",
@@ -60,7 +61,7 @@ def draw_glyphs(
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The store to write.")
 @click.option(
-    "--image-size", type=click.IntRange(min=1), default=84, show_default=True, help="Pixels a side."
+    "--image-size", type=Count(1, MOST_PIXELS), default=84, show_default=True, help="Pixels a side."
 )
 @click.option("--skip-broken", is_flag=True, help="Leave broken images out instead of stopping.")
 def import_data(path: Path, out: Path, image_size: int, skip_broken: bool) -> None:

@@ -6,8 +6,10 @@ import sys
 
 import click
 
+from supervised_reptile.config import Count
 from supervised_reptile.launch import launch
 
+MOST_WORKERS = 256  # of one machine
 EPILOG = """\b
 Examples:
   reptile launch --workers 2 -- run_omniglot.py --meta-batch 8 --checkpoint runs/o55
@@ -26,7 +28,7 @@ Examples:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option(
-    "--workers", type=click.IntRange(min=1), required=True, help="How many processes to start."
+    "--workers", type=Count(1, MOST_WORKERS), required=True, help="How many processes to start."
 )
 @click.argument("command", nargs=-1, required=True, metavar="-- COMMAND...", type=click.UNPROCESSED)
 @click.pass_context

@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from supervised_reptile.cli_weights import checkpoint_option
+from supervised_reptile.config import Count
 
+MOST_STEPS = 10_000  # minutes, in which nobody hears Ctrl-C
 EPILOG = """\b
 Examples:
   reptile predict --support letters --query unknown.png
@@ -40,7 +42,7 @@ Examples:
 @click.argument("more", metavar="", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--steps",
-    type=click.IntRange(min=0),
+    type=Count(0, MOST_STEPS),
     help="Inner steps on the examples; by default as many as the weights were evaluated with.",
 )
 @click.option(

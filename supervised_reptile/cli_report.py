@@ -47,7 +47,7 @@ def report(folders: tuple[Path, ...], out: Path, name: str, title: str) -> None:
     nothing. The Markdown page links to the figures where they lie. The same results give the same
     pages.
     """
-    if Path(name).name != name:
+    if not name or Path(name).name != name:
         raise click.UsageError(f"--name {name!r}: a name without folders, for files in --out")
     page = gather(folders, title)
     with writing(out):
@@ -57,5 +57,6 @@ def report(folders: tuple[Path, ...], out: Path, name: str, title: str) -> None:
             (f"{name}.html", html_page(page)),
         ):
             with replacing(out / file) as temporary:
-                temporary.write_text(text, encoding="utf8")
+                # Names of files may be of bytes that are no text.
+                temporary.write_text(text, encoding="utf8", errors="backslashreplace")
             click.echo(f"wrote {out / file}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from supervised_reptile.config import COUNT, MOST_THREADS, Count, Rate
 from supervised_reptile.errors import UserError
 from supervised_reptile.workers import cores
 
@@ -47,18 +48,18 @@ Examples:
 )
 @click.option(
     "--trials",
-    type=click.IntRange(min=1),
+    type=COUNT,
     help="How many to try. A grid has as many as it has points.",
 )
 @click.option(
     "--jobs",
-    type=click.IntRange(min=1),
+    type=COUNT,
     help="Trials side by side, about 1 GB of memory each. By default the cores that this process "
     "may use; on a cluster, as many as there is room for.",
 )
 @click.option(
     "--threads",
-    type=click.IntRange(min=1),
+    type=Count(1, MOST_THREADS),
     help="CPU threads of each trial. By default the cores are shared among the jobs; on a "
     "cluster, 1.",
 )
@@ -66,7 +67,7 @@ Examples:
     "--gpus",
     default=0.0,
     show_default=True,
-    type=click.FloatRange(min=0),
+    type=Rate(min=0),
     help="GPUs of each trial; 0.25 puts four trials on one.",
 )
 @click.option(

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from supervised_reptile.cli_run import run_command
-from supervised_reptile.config import Config
+from supervised_reptile.config import MOST_PIXELS, Config, Count
 from supervised_reptile.data.dataset import Dataset, split_dataset
 from supervised_reptile.data.folder import open_folder
 from supervised_reptile.sources import Source
@@ -25,7 +25,7 @@ class Shares(click.ParamType):
             shares = tuple(float(share) for share in value.split(","))
         except ValueError:
             self.fail(f"{value!r} is not three numbers with commas between them", param, ctx)
-        if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        if len(shares) != 3 or min(shares) < 0 or not abs(sum(shares) - 1) <= 1e-6:
             self.fail(f"{value!r}: give three shares that add up to 1", param, ctx)
         return shares
 
@@ -51,7 +51,7 @@ train = run_command(
         click.argument("data_dir", metavar="DIR", type=click.Path()),
         click.option(
             "--image-size",
-            type=click.IntRange(min=8),
+            type=Count(8, MOST_PIXELS),
             help="Pixels a side; by default the images' own if all are alike, at most 84.",
         ),
         click.option(

@@ -45,7 +45,28 @@ def flag(
 
 Number = TypeVar("Number", float, "np.ndarray")
 
-COUNT = click.IntRange(min=1)
+MOST_THREADS = 1024
+MOST_PIXELS = 4096  # a side of an image
+MOST = 10**9  # of anything: TensorFlow counts in 32 bits
+# Images (or points) in all inner batches of an outer step, or of an episode: 8 bytes and more each.
+MOST_IN_STEP, MOST_IN_EPISODE = 10**7, 10**6
+
+
+class Count(click.IntRange):
+    """A whole number from `min` to `most`, which help does not mention: it is out of reach."""
+
+    def __init__(self, min: int = 1, most: int = MOST) -> None:
+        super().__init__(min=min)
+        self._most = most
+
+    def convert(self, value, param, ctx):
+        number = super().convert(value, param, ctx)
+        if number > self._most:
+            self.fail(f"{value} is more than {self._most:,}", param, ctx)
+        return number
+
+
+COUNT = Count()
 
 
 class Rate(click.FloatRange):
@@ -98,7 +119,7 @@ class Config:
         "--train-shots",
         0,
         "Examples per class in a training task; 0 means as many as --shots.",
-        type=click.IntRange(min=0),
+        type=Count(0),
     )
     inner_batch: int = flag("--inner-batch", 5, "Examples in an inner batch.", type=COUNT)
     inner_steps: int = flag("--inner-iters", 20, "Inner steps per training task.", type=COUNT)
@@ -137,7 +158,7 @@ class Config:
         0,
         "Look at exactly every --eval-interval outer steps, on this many episodes of each split; "
         "0: as --eval-interval says.",
-        type=click.IntRange(min=0),
+        type=Count(0),
     )
     log_alignment: bool = flag(
         "--log-alignment",
@@ -202,7 +223,7 @@ class Config:
         0,
         "Hold this many training classes out for validation; the look at the accuracy during "
         "training then reads them, never the test classes.",
-        type=click.IntRange(min=0),
+        type=Count(0),
     )
     eval_seed: int = flag(
         "--eval-seed",
@@ -231,7 +252,7 @@ class Config:
     )
     threads: int = flag(
         "--threads", 0, "CPU threads; 0 means all that this process may use. "
-        "Results do not depend on it.", PLACE, click.IntRange(min=0),
+        "Results do not depend on it.", PLACE, Count(0, MOST_THREADS),
     )  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -257,6 +278,22 @@ class Config:
         ):
             if broken:
                 raise click.UsageError(message)
+        self._check_size(MOST_IN_STEP, "an outer step", "meta_batch", "inner_steps", "inner_batch")
+        self._check_size(MOST_IN_EPISODE, "an episode", "eval_steps", "eval_batch")
+        self._check_size(MOST_IN_STEP, "a look", "look_episodes", "eval_steps", "eval_batch")
+
+    def _check_size(self, most: int, what: str, *names: str) -> None:
+        """Refuse what would take all memory, or all day before Ctrl-C is heard (UsageError)."""
+        values = [getattr(self, name) for name in names]
+        if (product := math.prod(values)) > most:
+            kind = type(self)
+            factors = " x ".join(
+                f"{flag_of(name, kind)} {value}" for name, value in zip(names, values, strict=True)
+            )
+            raise click.UsageError(
+                f"{factors}: {what} would have {product:,} examples in its inner batches, and "
+                f"{most:,} is the most"
+            )
 
     @property
     def task_shots(self) -> int:

@@ -56,6 +56,8 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 
+BODY = ("Content-Length", "Transfer-Encoding")  # headers of a request that brings something
+
 Site = Mapping[str, tuple[str, bytes]]  # path of a request -> content type, content
 
 
@@ -105,10 +107,14 @@ class LocalServer(ThreadingHTTPServer):
 
     def process_request(self, request: socket.socket, client_address: tuple[str, int]) -> None:
         """Take a connection, or close it where there are enough of them."""
-        if self._places.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
+        if not self._places.acquire(blocking=False):
             self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # the system has no more threads
+            self._places.release()
+            raise
 
     def process_request_thread(
         self, request: socket.socket, client_address: tuple[str, int]
@@ -202,8 +208,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _found(self) -> bytes | None:
         """Send the head of the answer; returns the content, None after an error."""
-        if self.headers.get("Host") not in own_names(self.server.server_address[1]):
+        names = self.headers.get_all("Host", [])
+        if len(names) != 1 or names[0] not in own_names(self.server.server_address[1]):
             return self.send_error(HTTPStatus.FORBIDDEN)
+        # A body would be read as the next request, and so might what comes after a broken header.
+        if self.headers.defects or any(name in self.headers for name in BODY):
+            return self.send_error(HTTPStatus.BAD_REQUEST)
         entry = self.server.site.get(self.path.partition("?")[0])
         if entry is None:
             return self.send_error(HTTPStatus.NOT_FOUND)

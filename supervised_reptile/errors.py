@@ -15,3 +15,8 @@ class Interrupted(Exception):  # noqa: N818 - an event, not an error
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.signal_number = signal_number
+
+
+def one_line(text: str) -> str:
+    """`text` with line breaks and whatever else no terminal shows as escapes, as in `\\n`."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

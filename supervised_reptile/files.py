@@ -40,6 +40,8 @@ def writing(path: Path, *further: type[Exception]) -> Iterator[None]:
     """
     try:
         yield
+    except BrokenPipeError:  # it is standard output that nobody reads any more
+        raise
     except (OSError, *further) as error:
         raise CannotWriteError(f"{path}: cannot write there ({reason(error)})") from error
 

@@ -78,7 +78,10 @@ def launch(command: Sequence[str], workers: int) -> int:
             "own takes Linux with user namespaces): use a network that you trust",
             file=sys.stderr,
         )
-    addresses = _free_addresses(workers)
+    try:
+        addresses = _free_addresses(workers)
+    except OSError as error:
+        raise UserError(f"--workers {workers}: no ports for them ({error.strerror})") from error
     started: list[Worker] = []
     with StopSignals() as stop:
         try:

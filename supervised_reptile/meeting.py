@@ -31,9 +31,10 @@ def meet(cluster: Cluster) -> None:
     """Return when all workers of `cluster` can reach each other.
 
     Raises:
-      UserError: this worker's port is taken, or others were not there in time.
+      UserError: this worker's port is taken, or others were not there in time; the environment
+        says of the time what is no number.
     """
-    patience = float(os.environ.get(PATIENCE_VARIABLE, PATIENCE_SECONDS))
+    patience = _patience()
     own = cluster.name(cluster.rank)
     began, explained = time.monotonic(), False
     others = set(range(len(cluster.addresses))) - {cluster.rank}
@@ -54,6 +55,17 @@ def meet(cluster: Cluster) -> None:
                 print(f"{own} waits for {_names(cluster, missing)}", file=sys.stderr, flush=True)
                 explained = True
             time.sleep(PAUSE_SECONDS)
+
+
+def _patience() -> float:
+    """Seconds to wait for the others (UserError where the environment gives no number)."""
+    text = os.environ.get(PATIENCE_VARIABLE, "") or str(PATIENCE_SECONDS)
+    with contextlib.suppress(ValueError):
+        if (seconds := float(text)) >= 0:  # which is not true of nan
+            return seconds
+    raise UserError(
+        f"the environment variable {PATIENCE_VARIABLE}: {text!r} is no number of seconds"
+    )
 
 
 class _Listener:

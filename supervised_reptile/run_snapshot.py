@@ -14,7 +14,7 @@ from supervised_reptile.data.omniglot import is_turned
 from supervised_reptile.errors import UserError
 from supervised_reptile.models import ConvNet, unflatten
 from supervised_reptile.run_dir import BROKEN
-from supervised_reptile.run_files import checkpoints, read_stored, warn_of_lost_indices
+from supervised_reptile.run_files import CONFIG, checkpoints, read_stored, warn_of_lost_indices
 from supervised_reptile.snapshot import Parts, Snapshot
 
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -29,7 +29,10 @@ def snapshot_of_run(path: Path) -> Snapshot:
       UserError: there is no run, or no readable checkpoint of it.
     """
     stored = read_stored(path)
-    net = stored_net(stored.net)
+    try:
+        net = stored_net(stored.net)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path / CONFIG}: not a readable network ({error})") from error
     found = checkpoints(path)
     if not found:
         raise UserError(f"{path}: the run in it has no checkpoint yet; continue with --resume")

@@ -91,7 +91,7 @@ def _native_messages_held_back() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except UserError:
+        except (UserError, KeyboardInterrupt):
             raise
         except BaseException as error:
             if isinstance(error, Exception) and (message := shortage(error)):

@@ -130,7 +130,7 @@ class Scorer:
         shape = evaluation_shape(self.config, query_sets)
         total = self.config.eval_episodes
         size = self.group.size * episodes_per_call(shape, self._image_shape)
-        calls = [range(first, min(first + size, total)) for first in range(0, total, size)]
+        calls = (range(first, min(first + size, total)) for first in range(0, total, size))
         parts = []
         bar = tqdm(total=total, desc=SPLIT_NAMES[split], unit="episode", disable=None)
 

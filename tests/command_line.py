@@ -99,13 +99,22 @@ def call(*arguments: object, command: click.Command | None = None) -> Outcome:
 
     An exception that would show people a traceback comes through, and fails the test.
     """
-    out, err, code = io.StringIO(), io.StringIO(), 0
+    out, err, code = _pipe(), _pipe(errors="backslashreplace"), 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             run(command or script().main, [str(argument) for argument in arguments])
         except SystemExit as stop:
             code = stop.code
-    return Outcome(code, out.getvalue(), err.getvalue())
+    return Outcome(code, _written(out), _written(err))
+
+
+def _pipe(errors: str = "strict") -> io.TextIOWrapper:
+    """What Python makes of a pipe, which cannot take every text."""
+    return io.TextIOWrapper(io.BytesIO(), encoding="utf8", errors=errors, write_through=True)
+
+
+def _written(pipe: io.TextIOWrapper) -> str:
+    return pipe.buffer.getvalue().decode("utf8")
 
 
 class Cue(NamedTuple):

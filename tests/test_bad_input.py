@@ -23,6 +23,8 @@ from command_line import (
     tree,
 )
 
+from supervised_reptile.cli import reptile
+
 
 def attempt(tmp_path: Path, data: Path, *more: str) -> Outcome:
     """Start a run that is to be refused; checks that it left nothing."""
@@ -181,6 +183,14 @@ USAGE = {
     "an unknown outer optimizer": (flags(outer_optimizer="rmsprop"), ["--outer-optimizer"]),
     "an unknown order": (flags(task_order="random"), ["--task-order"]),
     "a stray word": (["5"], ["5"]),
+    "more outer steps than can be counted": (flags(meta_iters="9" * 400), ["--meta-iters"]),
+    "more threads than any machine has": (flags(threads=10**6), ["--threads", "1,024"]),
+    "a meta-batch that no memory holds": (
+        flags(meta_batch=10**9),
+        ["--meta-batch 1000000000 x --inner-iters 2 x --inner-batch 5", "10,000,000"],
+    ),
+    "an episode that no memory holds": (flags(eval_batch=10**9), ["--eval-iters 3 x --eval-batch"]),
+    "a look that no memory holds": (flags(look_episodes=10**9), ["--look-episodes"]),
 }
 
 
@@ -188,6 +198,32 @@ USAGE = {
 def test_wrong_usage(data: Path, tmp_path: Path, case: str) -> None:
     given, words = USAGE[case]
     assert_refused(attempt(tmp_path, data, *given), *words, code=2)
+
+
+# ---- names that nobody gives to files
+
+
+def test_a_name_of_several_lines_is_told_in_one(tmp_path: Path) -> None:
+    outcome = attempt(tmp_path, tmp_path / "new\nline\x1b[2J")
+    assert_refused(outcome, "new\\nline\\x1b[2J")
+
+
+def test_a_stray_word_of_several_lines_is_told_in_one(data: Path, tmp_path: Path) -> None:
+    assert_refused(attempt(tmp_path, data, "new\nline"), "new\\nline", code=2)
+
+
+def test_choices_are_told_in_one_line() -> None:
+    outcome = call("export", "--out", "new", command=reptile)
+    assert_refused(outcome, "--format", "npz, savedmodel, web", code=2)
+
+
+@pytest.mark.parametrize("command", ["compare", "plot", "report"])
+def test_a_name_that_is_too_long(command: str) -> None:
+    assert_refused(call(command, "a" * 300, command=reptile), "a" * 300)
+
+
+def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    assert_refused(attempt(tmp_path, tmp_path / "\udcff"), "\\udcff")
 
 
 # ---- the run directory

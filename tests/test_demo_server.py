@@ -185,6 +185,54 @@ def test_odd_requests_are_refused(
     assert capfd.readouterr().err == ""
 
 
+def test_requests_may_follow_each_other_on_a_connection(port: int) -> None:
+    """Also before the answer to the first has been read; each is answered, in their order."""
+    host = f"Host: {HOST}:{port}\r\n"
+    requests = [f"{method} /assets/main.js HTTP/1.1\r\n{host}\r\n" for method in ("GET", "HEAD")]
+    requests += [f"GET / HTTP/1.1\r\n{host}Connection: close\r\n\r\n"]
+    answer = raw_answer(port, "".join(requests).encode())
+    assert answer.count(b"HTTP/1.1 200 ") == 3
+    assert answer.endswith(PAGE)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "Content-Length: 35",
+        "Content-Length: 0",
+        "Content-Length: -1",
+        "Content-Length: 35\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked",
+        "transfer-encoding : chunked",
+        "Transfer-Encoding: identity",
+        "Host: evil.example",
+        " folded: line",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+def test_no_request_hides_in_another(port: int, method: str, headers: str) -> None:
+    """What comes after an odd head is never taken for a request of its own."""
+    own = f"Host: {HOST}:{port}\r\n"
+    hidden = f"GET /assets/main.js HTTP/1.1\r\n{own}\r\n"
+    request = f"{method} / HTTP/1.1\r\n{own}{headers}\r\n\r\n{hidden}"
+    answer = raw_answer(port, request.encode())
+    assert re.match(rb"HTTP/1\.1 (400|403|501) ", answer), answer
+    assert answer.count(b"HTTP/1.1") == 1
+    assert b"Connection: close\r\n" in answer
+
+
+@pytest.mark.parametrize("line", [b"GET /", b"GET / HTTP/0.9", b"GET", b"", b"get / HTTP/1.1"])
+def test_the_page_is_not_given_to_who_does_not_say_its_name(port: int, line: bytes) -> None:
+    answer = raw_answer(port, line + b"\r\nConnection: close\r\n\r\n")
+    assert PAGE not in answer
+    assert answer == b"" or re.match(rb"HTTP/1\.1 (400|403|501|505) ", answer), answer
+
+
+def test_parts_are_not_given(port: int) -> None:
+    answer, content = ask(port, "/", headers={"Range": "bytes=0-3"})
+    assert (answer.status, content) == (200, PAGE)
+
+
 @pytest.fixture
 def hasty(built: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """The port of a server that waits half a second for nobody, and for three at a time at most."""

@@ -89,7 +89,9 @@ def test_own_images_of_mixed_formats_and_sizes(tmp_path):
     assert net["image_shape"] == [24, 24, 3]
 
 
-@pytest.mark.parametrize("split", ["0.5,0.5", "a,b,c", "0.5,0.4,0.3", "-0.2,0.6,0.6"])
+@pytest.mark.parametrize(
+    "split", ["0.5,0.5", "a,b,c", "0.5,0.4,0.3", "-0.2,0.6,0.6", "nan,nan,nan"]
+)
 def test_bad_shares_are_a_usage_error(split, tmp_path):
     done = train(tmp_path, "--split", split)
     assert_refused(done, "--split", code=2)

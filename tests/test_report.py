@@ -245,6 +245,19 @@ def test_a_trained_run_is_reported(finished: Path, tmp_path: Path) -> None:
     assert "| finished |" in (tmp_path / "out" / "report.md").read_text()
 
 
+def test_a_title_that_is_not_utf8(results: Path, tmp_path: Path) -> None:
+    outcome = call("report", results, "--out", tmp_path, "--title", "\udcff", command=reptile)
+    assert outcome.code == 0, outcome.err
+    assert "\\udcff" in (tmp_path / "report.md").read_text(encoding="utf8")
+    assert_refused(call("report", results, "--name", "", command=reptile), "--name", code=2)
+
+
+def test_a_link_to_itself_is_no_results(results: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(results, tmp_path / "results")
+    (folder / "itself").symlink_to("itself")
+    assert call("report", folder, "--out", tmp_path / "new", command=reptile).code == 0
+
+
 def test_what_cannot_be_reported_is_named(results: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     (tmp_path / "empty").mkdir()

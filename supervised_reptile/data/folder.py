@@ -100,7 +100,7 @@ def split_classes(
     Raises:
       UserError: `shares` are not three numbers that add up to 1, or too few classes.
     """
-    if len(shares) != len(SPLITS) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+    if len(shares) != len(SPLITS) or min(shares) < 0 or not abs(sum(shares) - 1) <= 1e-6:
         raise UserError(
             f"--split {','.join(map(str, shares))}: give three shares, for train, val and test, "
             "that add up to 1"

@@ -24,12 +24,22 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
 
 def files_in(folder: Path) -> list[Path]:
     """The files directly in `folder`, as `entries`."""
-    return [Path(entry.path) for entry in entries(folder) if entry.is_file()]
+    return [Path(entry.path) for entry in entries(folder) if is_file(entry)]
 
 
 def folders_in(folder: Path) -> list[Path]:
     """The folders directly in `folder`, as `entries`."""
-    return [Path(entry.path) for entry in entries(folder) if entry.is_dir()]
+    return [Path(entry.path) for entry in entries(folder) if is_folder(entry)]
+
+
+def is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a file, or a link to one; a link to itself is nothing, and no error."""
+    return os.path.isfile(entry.path)
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """The same of folders."""
+    return os.path.isdir(entry.path)
 
 
 def is_hidden(name: str) -> bool:

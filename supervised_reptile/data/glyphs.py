@@ -42,6 +42,7 @@ NAMING, INVENTING, DRAWER, DRAWING = range(4)  # what a stream of chance is for
 CELL = 7  # pixels a side of the squares in which ink is counted to compare characters
 CELLS = SIDE // CELL
 DISTINCT = 0.25  # the least unlikeness of two characters of a set
+MOST_DRAWINGS = 10**7  # some three hundred times Omniglot
 ATTEMPTS = 40  # characters invented before the most distinct of them is taken anyway
 
 SYLLABLES = ("ba", "de", "fo", "gri", "ka", "lu", "mi", "na", "or", "pe")
@@ -81,8 +82,14 @@ def write_glyphs(
         ("spawn"), so a script must call this below `if __name__ == "__main__":`.
 
     Raises:
-      UserError: `out` holds something else, or cannot be written.
+      UserError: `out` holds something else or cannot be written, or there would be too many.
     """
+    total = glyphs.alphabets * glyphs.characters * glyphs.drawings
+    if total > MOST_DRAWINGS:
+        raise UserError(
+            f"--alphabets {glyphs.alphabets} x --characters {glyphs.characters} x --drawings "
+            f"{glyphs.drawings}: {total:,} drawings, and {MOST_DRAWINGS:,} is the most"
+        )
     check = partial(_refuse_to_harm, overwrite=overwrite)
     with writing(out), appearing_whole(out, check) as folder:
         names = _write_images(folder, glyphs, workers or cores())

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from supervised_reptile.data.archives import open_archive
 from supervised_reptile.data.decode import is_image_name
-from supervised_reptile.data.folders import entries, folders_in, is_hidden
+from supervised_reptile.data.folders import entries, folders_in, is_file, is_folder, is_hidden
 from supervised_reptile.data.items import SPLIT_OF, Content, Item, Listing
 
 
@@ -45,7 +45,7 @@ class ClassFolders:
         empty: list[str] = []
         ignored: list[str] = []
         for split, folder in self.parts.items():
-            ignored += [entry.name for entry in entries(folder) if not entry.is_dir()]
+            ignored += [entry.name for entry in entries(folder) if not is_folder(entry)]
             for class_folder in folders_in(folder):
                 where = class_folder.relative_to(self.root).as_posix()
                 names = {entry.name: _is_image(entry) for entry in entries(class_folder)}
@@ -109,7 +109,7 @@ def split_folders(root: Path) -> Mapping[str, Path]:
 
 
 def _is_image(entry: os.DirEntry[str]) -> bool:
-    return is_image_name(entry.name) and entry.is_file()
+    return is_image_name(entry.name) and is_file(entry)
 
 
 def _item_of_member(split: str, archive: Path, name: str) -> Item | None:

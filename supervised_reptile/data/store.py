@@ -243,7 +243,8 @@ def files_fingerprint(paths: list[Path], root: Path) -> str:
     for path in sorted(paths):
         status = path.stat()
         name = path.relative_to(root).as_posix()
-        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        line = f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n"
+        digest.update(os.fsencode(line))  # names of files need not be UTF-8
     return digest.hexdigest()[:16]
 
 

@@ -94,7 +94,7 @@ def _walk(folder: Path, in_study: bool = False) -> Iterator[tuple[str, Path]]:
             yield "run", folder
         return
     try:
-        below = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+        below = sorted(entry.name for entry in os.scandir(folder) if os.path.isdir(entry.path))
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror})") from error
     for name in below:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from supervised_reptile.config import Count
 from supervised_reptile.reproduce.experiments import EXPERIMENTS, Plan
 from supervised_reptile.reproduce.options import (
     data_option,
@@ -15,6 +16,8 @@ from supervised_reptile.reproduce.options import (
     threads_option,
 )
 from supervised_reptile.reproduce.tables import PAPER_EPISODES, reproduce
+
+MOST_RUNS = 1000  # a year and more of training
 
 
 def _command(experiment: str) -> click.Command:
@@ -32,7 +35,7 @@ def _command(experiment: str) -> click.Command:
         "--seeds",
         default=1,
         show_default=True,
-        type=click.IntRange(min=1),
+        type=Count(1, MOST_RUNS),
         help="Training runs, of seeds 0, 1, ...; adds the spread between them.",
     )
     @fraction_option

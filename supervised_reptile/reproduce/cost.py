@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from supervised_reptile import environment
+from supervised_reptile.config import Count
 from supervised_reptile.documents import read_document, write_document
 from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.files import reading, writing
@@ -25,6 +26,7 @@ from supervised_reptile.signals import StopSignals
 ALGORITHMS = tuple(NAMES)
 MEASUREMENTS = "measurements.json"
 PROBE = "supervised_reptile.reproduce.cost_probe"
+MOST_ROUNDS = 1000
 QUANTITIES = ("base", "peak", "seconds")  # of a process: see `cost_probe.Measurement`
 PATIENCE = 0.1  # seconds between two looks at whether a signal came
 
@@ -222,7 +224,7 @@ Examples:
     "--rounds",
     default=3,
     show_default=True,
-    type=click.IntRange(min=1),
+    type=Count(1, MOST_ROUNDS),
     help="Processes for each algorithm and number of steps; medians and quartiles are over them.",
 )
 @threads_option

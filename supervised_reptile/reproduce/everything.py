@@ -7,6 +7,7 @@ from typing import cast
 
 import click
 
+from supervised_reptile.config import Count
 from supervised_reptile.reproduce.options import fraction_option, jobs_option, out_option
 
 # In the order in which they run: what is seen early tells most of what is to come.
@@ -29,7 +30,7 @@ ALL = ("theory", "cost", *TABLES[:1], "gradients", "overlap", *TABLES[1:])
 @jobs_option
 @click.option(
     "--eval-samples",
-    type=click.IntRange(min=2),
+    type=Count(2),
     help="Episodes for each accuracy; by default as many as each study needs.",
 )
 @click.option(

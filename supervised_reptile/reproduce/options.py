@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from supervised_reptile.config import COUNT, MOST_THREADS, Count, Rate
 from supervised_reptile.workers import cores
 
 out_option = click.option(
@@ -19,7 +20,7 @@ threads_option = click.option(
     "--threads",
     default=0,
     show_default=True,
-    type=click.IntRange(min=0),
+    type=Count(0, MOST_THREADS),
     help="CPU threads; 0 means all that this process may use.",
 )
 
@@ -35,14 +36,14 @@ jobs_option = click.option(
     "--jobs",
     default=cores(),
     show_default="the cores that this process may use",
-    type=click.IntRange(min=1),
+    type=COUNT,
     help="Training runs side by side, one core and about 1 GB of memory each.",
 )
 fraction_option = click.option(
     "--fraction",
     default=1.0,
     show_default=True,
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Rate(0, 1, min_open=True),
     help="Share of the paper's outer steps, for a quick look; every table says so.",
 )
 
@@ -53,6 +54,6 @@ def episodes_option(default: int) -> Callable[[Callable], Callable]:
         "--eval-samples",
         default=default,
         show_default=True,
-        type=click.IntRange(min=2),
+        type=Count(2),
         help="Episodes for each accuracy.",
     )

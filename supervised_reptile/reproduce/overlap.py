@@ -10,7 +10,7 @@ import click
 
 from supervised_reptile import environment
 from supervised_reptile.command_lines import command_line
-from supervised_reptile.config import Config
+from supervised_reptile.config import COUNT, Config
 from supervised_reptile.plots import COLORS, Label, label_ends, save
 from supervised_reptile.reproduce.jobs import Job, run_jobs
 from supervised_reptile.reproduce.options import (
@@ -221,7 +221,7 @@ def table(results: Results, panel: Panel) -> Table:
     "--outer-steps",
     default=4000,
     show_default=True,
-    type=click.IntRange(min=1),
+    type=COUNT,
     help="Length of each of the runs.",
 )
 @episodes_option(400)

@@ -13,7 +13,7 @@ import numpy as np
 from supervised_reptile.alignment import MEASURES, PAIRS, TASKS
 from supervised_reptile.alignment_curves import FIGURE, NAMES, plot_alignment
 from supervised_reptile.command_lines import command_line
-from supervised_reptile.config import PRESETS, Config
+from supervised_reptile.config import COUNT, PRESETS, Config
 from supervised_reptile.files import writing
 from supervised_reptile.plots import pooled
 from supervised_reptile.reproduce.jobs import Job, run_jobs
@@ -131,7 +131,7 @@ def _alignment_text(plan: Plan, accuracy: Mapping[str, Mapping[str, Mapping[str,
     "--outer-steps",
     default=OUTER_STEPS,
     show_default=True,
-    type=click.IntRange(min=1),
+    type=COUNT,
     help="Length of that training.",
 )
 @threads_option

@@ -8,9 +8,20 @@ from typing import ClassVar
 
 import click
 
-from supervised_reptile.config import COUNT, EVALUATION, PLACE, RATE, Config, Rate, flag
+from supervised_reptile.config import (
+    COUNT,
+    EVALUATION,
+    MOST_IN_EPISODE,
+    PLACE,
+    RATE,
+    Config,
+    Count,
+    Rate,
+    flag,
+)
 
 NUMBER = Rate()
+MOST_WEIGHTS = 10**7
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,7 @@ class SineConfig(Config):
     )
     train_shots: int = flag(
         "--points", 50, "Points of a curve, evenly spaced; a training task passes over them all.",
-        type=COUNT,
+        type=Count(1, 10_000),
     )  # fmt: skip
     inner_batch: int = flag("--inner-batch", 10, "Points in an inner batch.", type=COUNT)
     inner_steps: int = flag("--inner-iters", 5, "Inner steps per training task.", type=COUNT)
@@ -79,8 +90,8 @@ class SineConfig(Config):
         "Of the hidden layers; the paper uses ReLU, its published script tanh.",
         type=click.Choice(("tanh", "relu")),
     )
-    hidden_units: int = flag("--hidden-units", 64, "Width of a hidden layer.", type=COUNT)
-    hidden_layers: int = flag("--hidden-layers", 2, "Hidden layers.", type=COUNT)
+    hidden_units: int = flag("--hidden-units", 64, "Width of a hidden layer.", type=Count(1, 4096))
+    hidden_layers: int = flag("--hidden-layers", 2, "Hidden layers.", type=Count(1, 100))
     amplitude_min: float = flag("--amplitude-min", 0.1, "Smallest amplitude.", type=NUMBER)
     amplitude_max: float = flag("--amplitude-max", 5.0, "Largest amplitude.", type=NUMBER)
     phase_max: float = flag(
@@ -112,6 +123,16 @@ class SineConfig(Config):
             (
                 self.x_min >= self.x_max,
                 f"--x-min {self.x_min:g} is not below --x-max {self.x_max:g}",
+            ),
+            (
+                self.hidden_layers * self.hidden_units**2 > MOST_WEIGHTS,
+                f"--hidden-layers {self.hidden_layers} x --hidden-units {self.hidden_units}: more "
+                f"than {MOST_WEIGHTS:,} weights; give fewer",
+            ),
+            (
+                self.eval_steps * self.train_shots > MOST_IN_EPISODE,
+                f"--eval-iters {self.eval_steps} x --points {self.train_shots}: more than "
+                f"{MOST_IN_EPISODE:,} predictions of a wave; give fewer",
             ),
         ):
             if broken:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from supervised_reptile.config import Config
+from supervised_reptile.config import MOST_IN_STEP, Config
 from supervised_reptile.episodes import Purpose, Stream, check_batch
 from supervised_reptile.feed import Fed
 from supervised_reptile.inner import InnerRule, Problem, mean_squared_error
@@ -82,7 +82,9 @@ def make_learner(config: SineConfig, net: MLP) -> Learner:
 
 def longest_call(config: Config) -> int:
     """Outer steps in one compiled call."""
-    return max(1, min(CALL // config.meta_batch, config.outer_steps))
+    points = config.meta_batch * config.inner_steps * config.inner_batch
+    fitting = min(CALL // config.meta_batch, MOST_IN_STEP // points)
+    return max(1, min(fitting, config.outer_steps))
 
 
 def wave_supply(config: SineConfig, waves: Waves) -> Supply:

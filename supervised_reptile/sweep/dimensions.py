@@ -115,6 +115,8 @@ def read_value(option: click.Option, written: Any) -> Value:
         converted = option.type.convert(written, option, None)
     except click.BadParameter as error:
         raise UserError(f"{name} = {written}: {error.message}") from error
+    except OverflowError as error:
+        raise UserError(f"{name} = {written}: that is too large") from error
     return written if isinstance(written, str) else converted
 
 
@@ -124,7 +126,9 @@ def flag_name(option: click.Option) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, int) or math.isfinite(value)
 
 
 def _shown(written: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import click
@@ -66,7 +67,7 @@ class Space:
         if self.training_images:
             config = configuration(self.command, words)
             images = config.meta_batch * config.inner_steps * config.inner_batch
-            words += ["--meta-iters", str(max(1, round(self.training_images / images)))]
+            words += ["--meta-iters", str(max(1, round(Fraction(self.training_images, images))))]
         return words
 
     def mode(self, config: Config) -> str:

@@ -48,6 +48,7 @@ MEASURE = (
     "split", "skip-broken",
 )  # fmt: skip
 MOST_COMBINATIONS = 512  # that contradictions are looked for in
+MOST_POINTS = 100_000  # of a grid, which is written down before it starts
 FEWEST_RANGES = 2  # that CMA-ES can adapt a covariance to
 
 
@@ -207,6 +208,11 @@ def _check(space: Space) -> None:
     if space.method == "grid" and (ranges or space.first):
         what = f"{ranges[0]} is a range" if ranges else "[[first]] has no meaning"
         raise UserError(f"{what} in a grid: give lists of values, or another method")
+    if (space.grid_size or 0) > MOST_POINTS:
+        raise UserError(
+            f"a grid of {space.grid_size:,} points, and {MOST_POINTS:,} is the most: give fewer "
+            "values, or search at random"
+        )
     if space.method == "cma-es" and (lists or len(ranges) < FEWEST_RANGES):
         what = f"{lists[0]} is a list" if lists else f"there is only {', '.join(ranges)}"
         raise UserError(f"cma-es moves in {FEWEST_RANGES} or more ranges, but {what}; try tpe")

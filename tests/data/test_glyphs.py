@@ -272,3 +272,8 @@ def test_the_defaults_leave_characters_to_test_on() -> None:
     assert drawn == GlyphSet()
     assert drawn.alphabets * drawn.characters >= 1200 + 300
     assert drawn.drawings == 20
+
+
+def test_more_drawings_than_any_disk_holds(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--alphabets 1000000000 x --characters 40"):
+        write_glyphs(tmp_path / "out", GlyphSet(alphabets=10**9))

@@ -232,6 +232,19 @@ def write_alphabets(root: Path, characters: int) -> Path:
     return write_folders(root, made)
 
 
+def test_names_that_are_not_utf8_and_links_to_themselves(tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    for label in ("one", "not utf-8 \udcff"):
+        (root / label).mkdir(parents=True)
+        picture(0).save(root / label / "1.png")
+        (root / label / "itself.png").symlink_to("itself.png")
+    (root / "itself").symlink_to("itself")
+    done = CliRunner().invoke(data, ["verify", str(root)])
+    assert done.output.splitlines()[-1].startswith("usable")
+    done = CliRunner().invoke(data, ["info", str(root), "--out", str(tmp_path / "sheet.png")])
+    assert (tmp_path / "sheet.png").exists()
+
+
 def test_alphabets_are_compared_with_omniglot(tmp_path: Path) -> None:
     code, lines = run("verify", write_alphabets(tmp_path, 2))
     assert code == 0

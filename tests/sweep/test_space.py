@@ -134,6 +134,13 @@ BROKEN = {
     "unknown flag in fixed": (FIXED, "meta-iter = 2000", ["--meta-iter;", "mean meta-iters?"]),
     "empty list": (STEP, "meta-step = []", ["meta-step", "at least one"]),
     "empty range": (LR, "learning-rate = { log = [1e-2, 1e-4] }", ["learning-rate", "empty"]),
+    "endless integer": (LR, f"learning-rate = {{ log = [1, 1{'0' * 400}] }}", ["too large"]),
+    "endless integer in a list": (LR, f"learning-rate = [1{'0' * 400}]", ["too large"]),
+    "endless grid": (
+        f"{METHOD}\n[space]\n{LR}\n{INNER}\n{STEP}",
+        f'method = "grid"\n[space]\nseed = {list(range(400))}\ninner-batch = {list(range(1, 401))}',
+        ["160,000 points"],
+    ),
     "range of one number": (INNER, "inner-iters = { int = [3, 3] }", ["inner-iters", "empty"]),
     "range with one end": (INNER, "inner-iters = { int = [3] }", ["inner-iters", "two numbers"]),
     "range of text": (INNER, 'inner-iters = { int = ["a", "b"] }', ["inner-iters", "two numbers"]),
@@ -202,6 +209,11 @@ def test_what_is_wrong_is_said_in_one_line_before_anything_starts(
     assert_refused(outcome, str(path), *words)
     assert not out.exists()
     assert not outcome.out
+
+
+def test_more_training_images_than_can_be_counted(tmp_path: Path) -> None:
+    text = SMALL.replace(METHOD, f"{METHOD}\ntraining-images = 1{'0' * 400}").replace(FIXED, "")
+    assert "'--meta-iters'" in sweep(tmp_path, text, "--trials", 3, code=1)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

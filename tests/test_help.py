@@ -1,0 +1,54 @@
+"""What people see of every command without having read anything: its help, and quiet ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from command_line import PATIENCE, ROOT, call
+from stored_runs import some_answers, write_result, write_run
+from strange_lines import options_of, programs
+
+PROGRAMS = programs()
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_help_says_what_the_command_does(name: str) -> None:
+    program = PROGRAMS[name]
+    outcome = call(*program.words, "--help", command=program.command)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.startswith("Usage: ")
+    assert len((program.target.help or "").split()) >= 4
+    assert call(*program.words, "-h", command=program.command) == outcome
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_flag_is_explained_with_its_default(name: str) -> None:
+    command = PROGRAMS[name].target
+    context = click.Context(command)
+    for option in options_of(command):
+        flag, text = option.get_help_record(context)
+        assert (option.help or "").strip().endswith((".", ")")), flag
+        if not option.is_flag and option.default not in (None, ()) and not option.multiple:
+            assert "default" in text, flag
+
+
+@pytest.mark.parametrize("words", [["compare"], ["plot"], ["report"], ["compare", "--csv"]])
+def test_nobody_reads_the_output(tmp_path: Path, words: list[str]) -> None:
+    """As in `reptile compare runs/* | head -1`: no traceback, and no wrong reason."""
+    answers = {"transductive_test": some_answers(1)}
+    run = write_result(write_run(tmp_path / "run"), answers)
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "wb") as pipe:
+        done = subprocess.run(
+            [sys.executable, "-m", "supervised_reptile", *words, str(run)],
+            stdout=pipe, stderr=subprocess.PIPE, text=True, cwd=tmp_path, timeout=PATIENCE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == ""
