@@ -28,29 +28,30 @@ setup(
         **{name: ["**/*"] for name in DATA_FOLDERS},
         "supervised_reptile": ["pretrained/*"],
     },
+    # Lower and upper ends are both tested (make test-all); tests/oldest.txt pins the lower ones.
     install_requires=[
-        "tensorflow>=2.16",
-        "numpy>=1.26",
-        "pillow>=10.1",
-        "click>=8.1.7",
-        "tqdm>=4.66",
-        "matplotlib>=3.8",
+        "tensorflow>=2.16.1,<2.22",
+        "numpy>=1.26.0,<3",
+        "pillow>=10.1.0,<14",
+        "click>=8.1.7,<9",
+        "tqdm>=4.66.0,<5",
+        "matplotlib>=3.8.0,<4",
     ],
     extras_require={
-        "gpu": ["tensorflow[and-cuda]>=2.16"],
-        "peers": ["torch", "jax"],  # what benchmarks/run.py compares with
+        "gpu": ["tensorflow[and-cuda]>=2.16.1,<2.22"],
+        "peers": ["torch>=2.13,<3", "jax>=0.10,<0.11"],  # what benchmarks/run.py compares with
         "sweep": [
-            "ray[client,tune]>=2.60",
-            "optuna>=5.0,<6",
-            "cmaes>=0.13",
-            "tomli; python_version<'3.11'",
+            "ray[client,tune]>=2.60.0,<3",
+            "optuna>=5.0.0,<6",
+            "cmaes>=0.13.0,<0.14",
+            "tomli>=2.0.1,<3; python_version<'3.11'",
         ],
         "test": [
-            "pytest>=8.0",
-            "hypothesis>=6.100",
-            "scipy>=1.11",
-            "scikit-learn>=1.4",
-            "ruff>=0.6",
+            "pytest>=8.0.0,<10",
+            "hypothesis>=6.100.0,<7",
+            "scipy>=1.11.1,<2",
+            "scikit-learn>=1.4.0,<2",
+            "ruff>=0.17.6,<0.18",
             "pyright[nodejs]==1.1.414",  # each release finds something else
         ],
     },
