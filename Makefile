@@ -1,15 +1,18 @@
 # make quickstart: from nothing to a trained few-shot classifier in a few minutes.
 # make demo: the browser demo (needs Node); CHECKPOINT=runs/mine for weights of your own.
-# make test: everything the tests need, and all of them.
+# make test: everything the tests need, and all of them; test-all: with the oldest versions, too.
 # make soak: kill the programs again and again, and continue them; about twenty minutes.
+# make audit: known vulnerabilities of what is installed, where the network allows the question.
 
 PYTHON ?= python3
 BIN := .venv/bin
+OLDEST := .venv-oldest
+AUDIT := .venv-audit
 # Test files at a time.
 JOBS ?= 2
-SOURCES := supervised_reptile tests benchmarks setup.py run_omniglot.py run_miniimagenet.py
+PYTEST := -m pytest --numprocesses $(JOBS) --dist loadfile
 
-.PHONY: install quickstart demo test soak lint
+.PHONY: install quickstart demo test test-all soak lint audit
 
 install: .venv/installed
 
@@ -52,12 +55,33 @@ demo: .venv/installed web/dist/index.html
 	$(BIN)/reptile demo $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
+	$(BIN)/python $(PYTEST)
 
 soak: .venv/installed-test
 	$(BIN)/python -m pytest -m soak
+
+# The lower ends of setup.py's ranges, under any Python that they know.
+$(OLDEST)/installed: setup.py tests/oldest.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || { echo "The oldest TensorFlow" \
+	    "knows Python up to 3.12: make test-all PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(OLDEST)
+	$(OLDEST)/bin/pip install --quiet --upgrade pip
+	$(OLDEST)/bin/pip install --quiet --constraint tests/oldest.txt --editable '.[sweep,test]'
+	touch $@
+
+test-all: test $(OLDEST)/installed
+	$(OLDEST)/bin/python $(PYTEST)
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
+
+$(AUDIT)/installed:
+	$(PYTHON) -m venv --clear $(AUDIT)
+	$(AUDIT)/bin/pip install --quiet --upgrade pip
+	$(AUDIT)/bin/pip install --quiet pip-audit
+	touch $@
+
+audit: .venv/installed-test $(AUDIT)/installed
+	$(BIN)/python tools/audit.py --pip-audit $(AUDIT)/bin/pip-audit

@@ -13,6 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from supervised_reptile.config import Config
+from supervised_reptile.data.checked_images import CheckedImages
 from supervised_reptile.data.dataset import Dataset
 from supervised_reptile.data.omniglot import load_omniglot, sorted_drawings
 from supervised_reptile.episodes import Purpose, Stream, Tasks, sample_tasks
@@ -88,7 +89,7 @@ def _packed(png: bytes) -> str:
 
 
 def query_scores_of(
-    snapshot: Snapshot, config: Config, images: np.ndarray, tasks: Tasks
+    snapshot: Snapshot, config: Config, images: np.ndarray | CheckedImages, tasks: Tasks
 ) -> np.ndarray:
     """Scores of every query after adapting to its episode, float32 [episodes, way, way]."""
     net = stored_net(dict(snapshot.net))

@@ -84,7 +84,7 @@ def table(moments: list[Moment]) -> Table:
     return Table("A long run", columns, tuple(rows))
 
 
-@click.command(help=__doc__.replace("\n    ", "\n\n\b\n    ", 1))
+@click.command(help=(__doc__ or "").replace("\n    ", "\n\n\b\n    ", 1))
 @click.option("--outer-steps", default=100_000, show_default=True, type=click.IntRange(min=1000))
 def main(outer_steps: int) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -64,16 +64,20 @@ class CheckedImages:
     def _check(self, row: int, image: np.ndarray) -> None:
         if self._checksums is None:
             self._checksums = self._load()
-        if zlib.crc32(np.ascontiguousarray(image)) != self._checksums[row]:
+        if _crc(image) != self._checksums[row]:
             raise self._refuse(row)
         self._fresh[row] = False
 
 
 def image_checksums(images: np.ndarray) -> np.ndarray:
     """The CRC-32 of each of uint8 [n, height, width, channels]: uint32 [n]."""
-    return np.array([zlib.crc32(np.ascontiguousarray(image)) for image in images], np.uint32)
+    return np.array([_crc(image) for image in images], np.uint32)
 
 
 def unchecked(images: np.ndarray | CheckedImages) -> np.ndarray:
     """The array itself, for those who check it as a whole."""
     return images.pixels if isinstance(images, CheckedImages) else images
+
+
+def _crc(image: np.ndarray) -> int:
+    return zlib.crc32(np.ascontiguousarray(image).data)
