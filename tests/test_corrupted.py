@@ -426,7 +426,7 @@ def tally() -> Iterator[Counter[Judged]]:
     yield counts
     print()
     for judged, count in sorted(counts.items()):
-        print(f"{judged.subject:24}{judged.file:28}{judged.outcome:12}{count:4}")
+        print(f"{judged.subject:24}{judged.file:44}{judged.outcome:12}{count:4}")
 
 
 class Expected(NamedTuple):

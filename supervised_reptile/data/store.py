@@ -72,7 +72,7 @@ class ImageStore:
         path = self.folder / FILES_FILE if self.folder else None
         if path is None or not (path.exists() or FILES_FILE in self.sums):
             return ()
-        with reading(path, AGAIN):
+        with reading(path, _anew(path.parent)):
             files = tuple(json.loads(_checked_bytes(path, self.sums)))
             if len(files) != len(self.images):
                 raise ValueError("it does not fit its store")
@@ -166,7 +166,7 @@ def open_store(folder: Path) -> ImageStore:
 def _checked_images(folder: Path, images: np.ndarray, sums: Mapping[str, str]) -> CheckedImages:
     def checksums() -> np.ndarray:
         path = folder / CHECKSUMS_FILE
-        with reading(path, AGAIN):
+        with reading(path, _anew(folder)):
             found = np.load(io.BytesIO(_checked_bytes(path, sums)), allow_pickle=False)
             if found.shape != (len(images),):
                 raise ValueError("it does not fit its store")
@@ -174,9 +174,14 @@ def _checked_images(folder: Path, images: np.ndarray, sums: Mapping[str, str]) -
 
     def refusal(row: int) -> UserError:
         what = f"{folder / IMAGES_FILE}: image {row} is not as it was written"
-        return UserError(f"{what}; delete {folder}, and {AGAIN}")
+        return UserError(f"{what}; {_anew(folder)}")
 
     return CheckedImages(images, checksums, refusal)
+
+
+def _anew(folder: Path) -> str:
+    """What to do: of a store in the cache, deleting it is all, since it is then made again."""
+    return f"delete {folder}, and {AGAIN}"
 
 
 def _checked_bytes(path: Path, sums: Mapping[str, str]) -> bytes:
