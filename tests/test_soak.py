@@ -34,8 +34,8 @@ REPTILE = ("-m", "supervised_reptile")
 # ---- training
 
 # A few times as long as it takes to start.
-LONG = [*TINY, *flags(shots=5, meta_iters=6000, eval_interval=20, eval_samples=500)]
-PARTS, KILLS, IN_SAVES = 5, 10, 3  # of the long form: 50 kills, 15 of them in a save
+LONG = [*TINY, *flags(shots=5, meta_iters=2000, eval_interval=20, eval_samples=200)]
+PARTS, KILLS, IN_SAVES = 10, 5, 2  # of the long form: 50 kills, 20 of them in a save
 
 Whole = tuple[list[str], Path, Outcome]  # command line, run directory and output, uninterrupted
 

@@ -312,7 +312,7 @@ def _remove_abandoned(place: Path) -> None:
     """Delete what killed processes left of `place`, which may be gigabytes."""
     for scratch in place.parent.glob(f".{glob.escape(place.name)}.????????"):
         found = {path.name for path in scratch.iterdir()}
-        if LOCK in found <= {LOCK, NEW, OLD}:
+        if not found or LOCK in found <= {LOCK, NEW, OLD}:
             with contextlib.suppress(UserError), lock(scratch):  # else its process is at work
                 shutil.rmtree(scratch, ignore_errors=True)
 
