@@ -1,4 +1,4 @@
-"""Where disk, memory, permission or data are missing: one line, and what was saved is kept."""
+"""Where disk, permission or data are missing: one line, and what was saved is kept."""
 
 from __future__ import annotations
 
