@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from typing import NoReturn
 
@@ -110,7 +109,7 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
     except OSError as error:
         if error.filename is None:
             raise
-        _fail(f"{os.fsdecode(error.filename)}: {error.strerror}")
+        _fail(f"{error.filename}: {error.strerror}")
     except MemoryError as error:
         _fail(f"{error or 'there is not enough memory'}: smaller numbers take less, as of --shots")
     except Interrupted as stop:

@@ -392,7 +392,7 @@ def config_options(
                 continue
             option = dict(item.metadata["option"])
             option["default"] = defaults.get(item.name, option["default"])
-            shown = option["default"] not in (None, False)
+            shown = option["default"] is not None and option["default"] is not False
             command = click.option(item.metadata["flag"], item.name, show_default=shown, **option)(
                 command
             )

@@ -45,7 +45,8 @@ def _tables() -> st.SearchStrategy[Mapping[str, Any]]:
     few = {"min_size": 1, "max_size": 4}
     dimensions = st.dictionaries(names, st.sampled_from([*RANGES, *LISTS]) | _anything(), **few)
     values = st.dictionaries(names, _anything(), max_size=4)
-    search = st.fixed_dictionaries({"method": SEARCH["method"]}, optional=SEARCH)
+    others = {name: drawn for name, drawn in SEARCH.items() if name != "method"}
+    search = st.fixed_dictionaries({"method": SEARCH["method"]}, optional=others)
     return st.fixed_dictionaries(
         {"search": search, "space": dimensions},
         optional={

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from supervised_reptile.data.official import readable_name
 from supervised_reptile.data.store import ImageStore
 from supervised_reptile.data.summary import parts_of
+from supervised_reptile.errors import one_line
 from supervised_reptile.files import writing
 
 CLASSES = 6  # of each split, evenly spaced
@@ -74,6 +75,7 @@ def thumbnail(image: np.ndarray, max_value: int) -> Image.Image:
 
 def fitting(text: str, font: Font, width: int) -> str:
     """As much of the text as `width` pixels have room for."""
+    text = one_line(text)
     while font.getlength(text) > width:
         text = text.rstrip("…")[:-1] + "…"
     return text

@@ -234,9 +234,9 @@ def write_alphabets(root: Path, characters: int) -> Path:
 
 def test_names_that_are_not_utf8_and_links_to_themselves(tmp_path: Path) -> None:
     root = tmp_path / "photos"
-    for label in ("one", "not utf-8 \udcff"):
+    for seed, label in enumerate(("one", "not utf-8 \udcff")):
         (root / label).mkdir(parents=True)
-        picture(0).save(root / label / "1.png")
+        picture(seed).save(root / label / "1.png")
         (root / label / "itself.png").symlink_to("itself.png")
     (root / "itself").symlink_to("itself")
     done = CliRunner().invoke(data, ["verify", str(root)])
