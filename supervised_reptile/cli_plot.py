@@ -50,8 +50,9 @@ def plot(runs: tuple[Path, ...], out: Path, splits: tuple[str, ...]) -> None:
     """
     if out.suffix.lower() not in FORMATS:
         raise click.BadParameter(f"{out} does not end in {', '.join(FORMATS)}", param_hint="--out")
+    found = check_runs(runs)
     with writing(out):
-        empty = plot_runs(check_runs(runs), splits, out)
+        empty = plot_runs(found, splits, out)
     for name in empty:
         click.echo(f"left out, no accuracies yet: {name}", err=True)
     click.echo(f"wrote {out}")

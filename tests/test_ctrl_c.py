@@ -61,5 +61,6 @@ def test_ctrl_c_while_files_are_read(
     finger.raised = True
     outcome = call(*program.words, *LINES[name], command=program.command)
     assert not finger.raised
-    assert (outcome.code, outcome.err, outcome.out) == (130, "Interrupted.\n", "")
+    # On a line of its own, after the ^C that a terminal shows.
+    assert (outcome.code, outcome.err, outcome.out) == (130, "\nInterrupted.\n", "")
     assert tree(folder) == before

@@ -97,7 +97,7 @@ def assert_told(outcome: Outcome, program: Program, words: list[str]) -> None:
     assert not any(line.startswith("Error: ") for line in before)
     known = [one_line(part) for word in words for part in (word, word.partition("=")[2]) if part]
     known += ["."] * ("" in words)
-    flag_file_or_argument = r"--|\w[/.]\w|'-?\w|argument|command|SUBCOMMAND"
+    flag_file_or_argument = r"--|\w[/.]\w|'-?\w|argument|option|command|SUBCOMMAND"
     assert re.search(flag_file_or_argument, message) or any(w in message for w in known), message
 
 

@@ -37,7 +37,7 @@ def test_every_flag_is_explained_with_its_default(name: str) -> None:
             assert "default" in text, flag
 
 
-@pytest.mark.parametrize("words", [["compare"], ["plot"], ["report"], ["compare", "--csv"]])
+@pytest.mark.parametrize("words", [["compare"], ["report"], ["compare", "--csv"]])
 def test_nobody_reads_the_output(tmp_path: Path, words: list[str]) -> None:
     """As in `reptile compare runs/* | head -1`: no traceback, and no wrong reason."""
     answers = {"transductive_test": some_answers(1)}
