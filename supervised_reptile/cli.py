@@ -106,12 +106,6 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except UserError as error:
         _fail(str(error))
-    except OSError as error:
-        if error.filename is None:
-            raise
-        _fail(f"{error.filename}: {error.strerror}")
-    except MemoryError as error:
-        _fail(f"{error or 'there is not enough memory'}: smaller numbers take less, as of --shots")
     except Interrupted as stop:
         click.echo(f"{stop}", err=True)
         sys.exit(128 + stop.signal_number)
@@ -119,10 +113,12 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
         click.echo("Interrupted.", err=True)
         sys.exit(130)
     except Exception as error:
-        if not (message := shortage(error)):
+        message = shortage(error)
+        if not message and isinstance(error, OSError) and error.filename is not None:
+            message = f"{error.filename}: {error.strerror}"
+        if not message:
             raise
-        click.echo(f"Error: {message}", err=True)
-        sys.exit(1)
+        _fail(message)
     if isinstance(status, int) and status:  # click returns what ctx.exit was given
         sys.exit(status)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from supervised_reptile.config import COUNT, MOST_PIXELS, Count
-from supervised_reptile.errors import UserError
+from supervised_reptile.errors import UserError, one_line
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -99,7 +99,7 @@ def verify_data(path: Path) -> None:
     try:
         report = verify(path)
     except UserError as error:
-        click.echo(f"broken: {error}")
+        click.echo(f"broken: {one_line(str(error))}")
         sys.exit(1)
     click.echo("\n".join(report.lines()))
     if report.is_broken:

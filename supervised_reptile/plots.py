@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from supervised_reptile.errors import one_line
 from supervised_reptile.files import replacing
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def label_ends(axes: Axes, labels: Sequence[Label]) -> None:
             1, place, label.marker, color=label.color, markersize=4, transform=beside, clip_on=False
         )
         axes.text(
-            1, place, label.text, color=darker(label.color), fontsize=LABEL_SIZE,
+            1, place, one_line(label.text), color=darker(label.color), fontsize=LABEL_SIZE,
             verticalalignment="center", parse_math=False, transform=further,
         )  # fmt: skip
 

@@ -19,7 +19,8 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 CODES = {
     signal.SIGKILL: (-signal.SIGKILL,),
     signal.SIGTERM: (-signal.SIGTERM, 128 + signal.SIGTERM),
-    signal.SIGINT: (128 + signal.SIGINT,),
+    # Python no longer listens when it has done everything and is about to end.
+    signal.SIGINT: (128 + signal.SIGINT, -signal.SIGINT),
 }
 EARLIEST = 1.0  # seconds; before that it is Python that starts
 GLANCE = 0.0005  # seconds from look to look at the files of a save, which takes some hundredths

@@ -20,7 +20,7 @@ import pytest
 from command_line import PATIENCE, Outcome, call, execute, flags
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
-from strange_folder import write_strange_folder
+from strange_folder import PLACES, write_strange_folder
 from strange_lines import Program, lines, programs, working_lines
 from strange_spaces import spaces
 
@@ -96,7 +96,7 @@ def assert_told(outcome: Outcome, program: Program, words: list[str]) -> None:
     assert message.isprintable()
     assert not any(line.startswith("Error: ") for line in before)
     known = [one_line(part) for word in words for part in (word, word.partition("=")[2]) if part]
-    known += ["."] * ("" in words)
+    known += [*filter(None, PLACES)] if "" in words else []  # of this folder
     flag_file_or_argument = r"--|\w[/.]\w|'-?\w|argument|option|command|SUBCOMMAND"
     assert re.search(flag_file_or_argument, message) or any(w in message for w in known), message
 
@@ -153,7 +153,7 @@ def test_sound_lines_run(folder: Path, name: str) -> None:
 @pytest.mark.parametrize("name", WORKING)
 def test_many_sound_lines_run(folder: Path, name: str) -> None:
     codes = fuzz(folder, name, WORKING[name], working_lines(PROGRAMS[name]))
-    assert 2 * codes[0] >= codes.total(), codes
+    assert 4 * codes[0] >= codes.total(), codes  # else the lines are no longer what they are for
 
 
 def fuzz_spaces(folder: Path, examples: int) -> None:

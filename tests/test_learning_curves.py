@@ -233,3 +233,12 @@ def test_tensorflow_is_not_imported(tmp_path: Path, name: str) -> None:
     loaded = {module.partition(".")[0] for module in done.stdout.split()}
     assert "supervised_reptile" in loaded
     assert "tensorflow" not in loaded
+
+
+def test_names_that_no_font_has(tmp_path: Path) -> None:
+    """A path of bytes that are no text, and one of two lines."""
+    for name in ("not utf-8 \udcff", "new\nline"):
+        out = tmp_path / "curves.svg"
+        outcome = call("plot", plotted_run(tmp_path / name, 5), "--out", out, command=reptile)
+        assert outcome.code == 0, outcome.err
+        assert out.exists()

@@ -293,3 +293,11 @@ def test_the_real_omniglot_is_complete() -> None:
     code, lines = run("verify", Path(os.environ["REPTILE_DATA"]) / "omniglot")
     assert code == 0
     assert lines[-1] == "complete: 1,623 classes of 20 images, as published"
+
+
+def test_a_name_of_several_lines_is_told_in_one(tmp_path: Path) -> None:
+    (tmp_path / "new\nline").mkdir()
+    code, lines = run("verify", tmp_path / "new\nline")
+    assert code == 1
+    assert lines[-1].startswith("broken: ")
+    assert "new\\nline" in lines[-1]
