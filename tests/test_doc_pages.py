@@ -58,6 +58,7 @@ PAGES = {
     if any(blocks_of(page)) and page.name != "tutorial.md"  # which tests/test_tutorial.py has
 }
 OTHERWISE: dict[str, Plan] = {
+    "README.md": {"python run_omniglot.py --learning-rate": {**TINY, "val_classes": 4}},
     "docs/results.md": {"python run_omniglot.py": {**TINY, "overwrite": True}},
     "docs/sweeps.md": {"python run_omniglot.py": {**TINY, "val_classes": 4}},
     "docs/scaling.md": {"python run_omniglot.py": LAUNCHES},
