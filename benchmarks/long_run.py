@@ -4,7 +4,7 @@
 Trains a small task on drawn alphabets for many outer steps, with a look every 10, and tells on the
 way the outer steps a second, the memory of the process and the bytes of its run directory.
 
-    python benchmarks/long_run.py                      100,000 outer steps, about five minutes
+    python benchmarks/long_run.py                      100,000 outer steps, two minutes
     python benchmarks/long_run.py --outer-steps 2000   to see that it works
 """
 

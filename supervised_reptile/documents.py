@@ -8,12 +8,11 @@ does not matter. A document without it (written by an older program, or by hand)
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from supervised_reptile.files import replacing
+from supervised_reptile.files import checksum, replacing
 
 CRC = "crc32"
 
@@ -45,4 +44,4 @@ def read_document(path: Path) -> dict[str, Any]:
 
 def _checksum(content: Mapping[str, Any]) -> str:
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return f"{zlib.crc32(text.encode()):08x}"
+    return checksum(text.encode())

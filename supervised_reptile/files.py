@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import lzma
 import os
 import re
 import struct
@@ -69,6 +70,7 @@ UNREADABLE = (
     SyntaxError,
     TypeError,
     ValueError,
+    lzma.LZMAError,
     struct.error,
     zipfile.BadZipFile,
     zlib.error,
@@ -94,6 +96,11 @@ def _fault(error: Exception, path: Path) -> str:
         file = Path(error.filename or path)
         return error.strerror if file == path else f"{file.name}: {error.strerror}"
     return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def checksum(content: bytes) -> str:
+    """The CRC-32 of a file's content, as documents write it: eight hexadecimal digits."""
+    return f"{zlib.crc32(content):08x}"
 
 
 @contextlib.contextmanager

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 
-from supervised_reptile.files import reading
+from supervised_reptile.files import checksum, reading
 
 PACKAGE = Path(__file__).resolve().parent
 METADATA = {  # CRC-32 of each file, with "\n" between its lines
@@ -32,7 +31,7 @@ def read_metadata(name: str) -> str:
     path = metadata_folder() / name
     with reading(path, "install the program again"):
         text = path.read_text(encoding="utf8")
-        if f"{zlib.crc32(text.encode()):08x}" != METADATA[name]:
+        if checksum(text.encode()) != METADATA[name]:
             raise ValueError("it is not as it came with the program")
         return text
 

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from supervised_reptile.data.items import BrokenImage, foreign_content
 from supervised_reptile.errors import UserError
+from supervised_reptile.files import UNREADABLE
 
 ARCHIVE_ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 MAX_MEMBER_BYTES = 1 << 28  # no image is larger: a declared size beyond it is an attack
@@ -101,7 +102,7 @@ def _zip_members(archive: zipfile.ZipFile, path: Path) -> Members:
 def _read_zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes | BrokenImage:
     try:
         return archive.read(info)
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
+    except UNREADABLE as error:
         return BrokenImage(f"it is damaged inside its archive ({error})")
 
 

@@ -23,7 +23,6 @@ import mmap
 import os
 import shutil
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -35,7 +34,7 @@ import numpy as np
 from supervised_reptile.data.checked_images import CheckedImages, image_checksums, unchecked
 from supervised_reptile.documents import document, read_document
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import CannotWriteError, reading, writing
+from supervised_reptile.files import CannotWriteError, checksum, reading, writing
 from supervised_reptile.locks import LOCK, lock
 
 FORMAT = "supervised-reptile image store 1"
@@ -130,7 +129,7 @@ def write_store(folder: Path, index: StoreIndex, fill: Callable[[Path, np.ndarra
         if index.files:
             (temporary / FILES_FILE).write_text(json.dumps(index.files), encoding="utf8")
         others = (path for path in temporary.iterdir() if path.name != IMAGES_FILE)
-        sums = {path.name: _crc(path.read_bytes()) for path in others}
+        sums = {path.name: checksum(path.read_bytes()) for path in others}
         described = {**_describe(index, pixels), "files": sums}
         (temporary / INDEX_FILE).write_text(document(described), encoding="utf8")
 
@@ -187,13 +186,9 @@ def _anew(folder: Path) -> str:
 def _checked_bytes(path: Path, sums: Mapping[str, str]) -> bytes:
     """The content of a file of a store (OSError, ValueError)."""
     content = path.read_bytes()
-    if sums.get(path.name, _crc(content)) != _crc(content):
+    if sums.get(path.name, checksum(content)) != checksum(content):
         raise ValueError("it is not as it was written")
     return content
-
-
-def _crc(content: bytes) -> str:
-    return f"{zlib.crc32(content):08x}"
 
 
 def is_store(folder: Path) -> bool:

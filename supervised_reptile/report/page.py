@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 from supervised_reptile.compare import Run, read_runs, settings_of
 from supervised_reptile.errors import UserError
+from supervised_reptile.files import checksum
 from supervised_reptile.leaderboard import leaderboard
 from supervised_reptile.reproduce.study import (
     STUDY,
     Figure,
     Study,
     Table,
-    picture_checksum,
     read_study,
 )
 from supervised_reptile.run_files import CLASSES, CONFIG, METRICS
@@ -122,7 +122,7 @@ def _picture(folder: Path, figure: Figure) -> Picture:
         raise UserError(f"{path}: not readable ({error.strerror})") from error
     if not content.startswith(b"\x89PNG\r\n\x1a\n") or len(content) < 24:
         raise UserError(f"{path}: not a PNG")
-    if figure.crc32 not in ("", picture_checksum(content)):
+    if figure.crc32 not in ("", checksum(content)):
         raise UserError(
             f"{path}: not as it was drawn; restore it from a copy, or run the study's command again"
         )

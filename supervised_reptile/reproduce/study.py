@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ import click
 
 from supervised_reptile.documents import read_document, write_document
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import reading, replacing, writing
+from supervised_reptile.files import checksum, reading, replacing, writing
 from supervised_reptile.tables import Table
 
 STUDY = "study.json"
@@ -58,15 +57,10 @@ def write_study(folder: Path, study: Study) -> None:
     content["tables"] = [table._asdict() for table in study.tables]
     with writing(folder):
         content["figures"] = [
-            {**figure._asdict(), "crc32": picture_checksum((folder / figure.file).read_bytes())}
+            {**figure._asdict(), "crc32": checksum((folder / figure.file).read_bytes())}
             for figure in study.figures
         ]
         write_document(folder / STUDY, content)
-
-
-def picture_checksum(content: bytes) -> str:
-    """What `Figure.crc32` is of the bytes of a picture."""
-    return f"{zlib.crc32(content):08x}"
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -13,6 +13,7 @@ from made_images import write_tar, write_zip
 
 from supervised_reptile.data import archives
 from supervised_reptile.data.archives import archive_stem, class_tars, open_archive
+from supervised_reptile.data.items import BrokenImage
 from supervised_reptile.errors import UserError
 
 GOOD = {"a/one.jpg": b"1", "a/two.jpg": b"22", "b/three.jpg": b"333"}
@@ -144,3 +145,17 @@ def test_a_tar_that_ends_with_a_zip_is_a_tar(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "some.tar", {"a.zip": inner.getvalue()})
     with open_archive(path) as members:
         assert list(members) == ["a.zip"]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_member_that_is_damaged_leaves_the_others(method: int, tmp_path: Path) -> None:
+    path = tmp_path / "some.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("bad.jpg", bytes(range(256)) * 9)
+        archive.writestr("good.jpg", b"1")
+    content = bytearray(path.read_bytes())
+    content[40:60] = bytes(20)  # after the header of the first
+    path.write_bytes(content)
+    with open_archive(path) as members:
+        assert isinstance(members["bad.jpg"](), BrokenImage)
+        assert members["good.jpg"]() == b"1"

@@ -15,12 +15,12 @@ from command_line import assert_refused, call, edit_document, tree
 
 from supervised_reptile.cli import reptile
 from supervised_reptile.config import PRESETS
+from supervised_reptile.files import checksum
 from supervised_reptile.reproduce.published import Published, published
 from supervised_reptile.reproduce.study import (
     Figure,
     Study,
     Table,
-    picture_checksum,
     read_study,
     write_study,
 )
@@ -182,7 +182,7 @@ def test_a_study_comes_back_as_it_was_written(tmp_path: Path) -> None:
     (tmp_path / "f.png").write_bytes(b"a picture")
     write_study(tmp_path, study)
     (figure,) = read_study(tmp_path).figures
-    assert figure.crc32 == picture_checksum(b"a picture")
+    assert figure.crc32 == checksum(b"a picture")
     assert dataclasses.replace(read_study(tmp_path), figures=study.figures) == study
     assert figure._replace(crc32="") == study.figures[0]
 
