@@ -21,6 +21,7 @@ import tensorflow as tf  # noqa: E402
 from supervised_reptile.data.chance import Chance  # noqa: E402
 from supervised_reptile.data.glyph_drawing import IDEAL, draw  # noqa: E402
 from supervised_reptile.data.glyphs import GlyphSet, invent_alphabets  # noqa: E402
+from supervised_reptile.documents import document  # noqa: E402
 from supervised_reptile.inner import (  # noqa: E402
     InnerRule,
     InnerState,
@@ -121,6 +122,14 @@ def _bits(ink: np.ndarray) -> str:
     return base64.b64encode(np.packbits(ink).tobytes()).decode()
 
 
+def documents() -> list[str]:
+    """Files with checksums, of all that JSON can hold."""
+    numbers = {"rate": 0.001, "steps": 100_000, "decay": 1.0, "small": 1e-05, "large": 1.5e300}
+    words = {"z": 'a "quoted" \\ word', "a": "±é", "": "{1, 2}", "\u00e9": "\n"}
+    nested = {"none": None, "yes": True, "lists": [[], [1, 2.0], {"crc32": {}}]}
+    return [document(numbers), document(words), document({**nested, "inner": {**numbers, **words}})]
+
+
 def fixture() -> dict[str, Any]:
     """Everything."""
     images = (
@@ -147,6 +156,7 @@ def fixture() -> dict[str, Any]:
             "fewer classes": run(RULES["adam"], images, fewer, 2),
         },
         "shrunk": shrunk(3),
+        "documents": documents(),
     }
 
 

@@ -1,6 +1,7 @@
 /** Trained weights as `reptile export --format web` writes them: export.json and weights.bin. */
 
 import type { InnerRule } from './adam';
+import { damaged, readDocument } from './document';
 import { netSize, split, type Net, type Part } from './network';
 import { sha256 } from './sha256';
 
@@ -58,12 +59,10 @@ interface Manifest {
 
 /** Reads and checks the weights in the folder `url`. Throws an Error that people can read. */
 export async function loadModel(url: string): Promise<Model> {
-  const manifest = JSON.parse(new TextDecoder().decode(await read(url, MANIFEST))) as Manifest;
+  const manifest = readDocument(MANIFEST, await read(url, MANIFEST)) as Manifest;
   if (manifest.format !== FORMAT) throw new Error(`${MANIFEST} is of another format.`);
   const content = await read(url, FILE);
-  if (sha256(content) !== manifest.files[FILE]?.sha256) {
-    throw new Error(`${FILE} is not as it was written: copy or export the weights again.`);
-  }
+  if (sha256(content) !== manifest.files[FILE]?.sha256) throw damaged(FILE);
   return modelOf(manifest, content);
 }
 

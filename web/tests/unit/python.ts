@@ -29,6 +29,8 @@ interface Python {
   readonly weights: number[];
   readonly secondMoment: number[];
   readonly runs: Readonly<Record<string, PythonRun>>;
+  /** Files with checksums. */
+  readonly documents: readonly string[];
   readonly shrunk: readonly { readonly drawing: string; readonly image: string }[];
 }
 
