@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 import click
 
 from supervised_reptile.errors import Interrupted, UserError, one_line
 from supervised_reptile.lazy import LazyGroup, Subcommands
-from supervised_reptile.shortage import shortage
+from supervised_reptile.shortage import memory_limit, shortage
 
 SUBCOMMANDS: Subcommands = {
     "omniglot": (
@@ -118,14 +121,21 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
             message = f"{error.filename}: {error.strerror}"
         if not message:
             raise
-        _fail(message)
+        # Native threads that lost an allocation may never end, and Python would wait for them.
+        _fail(message, _leave_at_once if memory_limit() else sys.exit)
     if isinstance(status, int) and status:  # click returns what ctx.exit was given
         sys.exit(status)
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, leave: Callable[[int], NoReturn] = sys.exit) -> NoReturn:
     click.echo(f"Error: {one_line(message)}", err=True)
-    sys.exit(1)
+    leave(1)
+
+
+def _leave_at_once(status: int) -> NoReturn:
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    os._exit(status)
 
 
 def _show(error: click.ClickException) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from supervised_reptile.cluster import Cluster
 from supervised_reptile.errors import UserError
 from supervised_reptile.meeting import meet
-from supervised_reptile.shortage import shortage
+from supervised_reptile.shortage import check_memory_limit, shortage
 from supervised_reptile.workers import cores
 
 
@@ -26,10 +26,12 @@ def start_tensorflow(threads: int = 0, cluster: Cluster | None = None) -> None:
     independent of the number of threads, to the last bit. Later calls change nothing.
 
     Raises:
-      UserError: the worker cannot listen on its address, or others did not come.
+      UserError: the worker cannot listen on its address, or others did not come, or memory is
+        limited to less than TensorFlow takes.
     """
     if "tensorflow" in sys.modules:
         return
+    check_memory_limit()
     if cluster:
         meet(cluster)
     # Of a lost worker each of several parts of TensorFlow makes half a screen; see `group`.

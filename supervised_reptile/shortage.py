@@ -6,18 +6,32 @@ import errno
 import os
 import sys
 
+try:
+    import resource
+except ImportError:  # a system without limits
+    resource = None
+
+from supervised_reptile.errors import UserError
 from supervised_reptile.files import reason
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# Words of Python and the system for it, in exceptions of whatever type: no stack for a thread, no
-# room for a library, no pages.
-OF_MEMORY = ("can't start new thread", "failed to map segment", os.strerror(errno.ENOMEM))
+# Words of Python, the system and oneDNN for it, in exceptions of whatever type: no stack for a
+# thread, no room for a library, no pages, no primitive.
+OF_MEMORY = (
+    "can't start new thread",
+    "failed to map segment",
+    os.strerror(errno.ENOMEM),
+    "Operation received an exception:Status: 1,",
+)
+OF_ANYTHING = "Graph execution error:"
+# Bytes of address space: what a run of a few small images took, and what is enough for any.
+LEAST, AMPLE = 2_500_000_000, 8 << 30
 OF_TENSORFLOW = "ResourceExhaustedError"  # by name: importing it would take seconds
 
 
 def shortage(error: Exception) -> str | None:
     """One sentence, with what to do, if `error` says that something ran out; else None."""
-    words = str(error).partition("\n")[0]
+    words = str(error).partition("\n")[0].removeprefix(OF_ANYTHING)
     # Files are written under `files.writing`; what is left is what was printed.
     if isinstance(error, OSError) and error.errno in FULL and not error.filename:
         _discard_output()
@@ -29,6 +43,33 @@ def shortage(error: Exception) -> str | None:
             "What was saved before is kept; a run goes on with --resume"
         )
     return None
+
+
+def memory_limit() -> int | None:
+    """Bytes of address space that this process may use, if they may turn out to be too few."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0] if resource else AMPLE
+    return limit if 0 <= limit < AMPLE else None  # no limit is -1
+
+
+def check_memory_limit() -> None:
+    """Refuse to go on, or warn, where this process may use little more than TensorFlow itself.
+
+    Where an allocation fails in native code, that code ends the process or waits for ever, and
+    nothing can say why at that moment.
+
+    Raises:
+      UserError: it is certain to come to that.
+    """
+    if (limit := memory_limit()) is None:
+        return
+    limited = f"memory is limited to {limit / 1e9:.1f} GB (ulimit -v)"
+    if limit < LEAST:
+        raise UserError(f"{limited}, and with TensorFlow the smallest run takes {LEAST / 1e9} GB")
+    print(
+        f"Warning: {limited}: if this program ends without another word (segmentation fault, "
+        "abort), that was too little. What was saved before is kept; a run goes on with --resume",
+        file=sys.stderr,
+    )
 
 
 def _discard_output() -> None:

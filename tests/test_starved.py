@@ -160,6 +160,50 @@ def test_a_full_disk_for_what_is_printed(data: Path, tmp_path: Path) -> None:
     assert_refused(outcome, "standard output", "No space left")
 
 
+# ---- memory runs out
+
+
+@needs_prlimit
+@pytest.mark.parametrize("megabytes", [200, 1000, 1800, 2300])
+def test_a_limit_on_memory_below_what_tensorflow_takes(
+    data: Path, tmp_path: Path, megabytes: int
+) -> None:
+    """Native code would end the process, or wait for ever, somewhere on the way."""
+    outcome = limited(megabytes << 20, *TINY, *flags(data_dir=data, checkpoint=tmp_path / "run"))
+    assert_refused(outcome, "memory is limited to", "ulimit -v", "TensorFlow")
+    assert not (tmp_path / "run").exists()
+
+
+def limited(size: int, *words: object) -> Outcome:
+    """`run_omniglot.py` that may use so many bytes of address space."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (size, size))
+
+    with started(*words, preexec_fn=limit) as process:
+        out = process.stdout.read()
+        code, errors = finish(process)
+    return Outcome(code, out, errors)
+
+
+@needs_prlimit
+def test_memory_that_runs_out_on_the_way(data: Path, tmp_path: Path, tmp_path_factory) -> None:
+    """What follows the training has to be compiled, and finds no room: the end can be native."""
+    run = tmp_path / "run"
+    words = [*EXACT, *flags(data_dir=data, checkpoint=run, save_interval=20)]
+    outcome = deprived(words, 12, forbid_more_memory)
+    assert outcome.code
+    assert "Traceback" not in outcome.err
+    assert saved_steps(run)
+    assert np.isfinite(saved_state(run)["weights"]).all()
+    assert_same_end(run, execute(*words, "--resume"), *reference(tmp_path_factory))
+
+
+def forbid_more_memory(process: subprocess.Popen) -> None:
+    pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[0])
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (pages * resource.getpagesize(),) * 2)
+
+
 # ---- places that cannot be written
 
 
