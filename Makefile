@@ -58,7 +58,7 @@ test: .venv/installed-test
 	$(BIN)/python $(PYTEST)
 
 soak: .venv/installed-test
-	$(BIN)/python -m pytest -m soak
+	$(BIN)/python -m pytest -m soak --numprocesses $(JOBS)
 
 # The lower ends of setup.py's ranges, under any Python that they know.
 $(OLDEST)/installed: setup.py tests/oldest.txt

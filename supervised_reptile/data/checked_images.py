@@ -59,6 +59,8 @@ class CheckedImages:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """All of them."""
+        if copy is None:  # which NumPy 1 does not take
+            return np.asarray(self[:], dtype)
         return np.array(self[:], dtype, copy=copy)
 
     def _check(self, row: int, image: np.ndarray) -> None:

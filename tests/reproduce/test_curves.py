@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import PATIENCE, assert_refused, assert_same_state, call
 
@@ -33,7 +34,7 @@ def test_gradient_combinations(data: Path, tmp_path: Path, monkeypatch: pytest.M
     study = read_study(tmp_path / "out")
     assert "200 outer steps instead of the paper's 40,000" in study.caveat
     assert [row[0] for row in study.tables[0].rows] == ["g1", "g2"]
-    assert study.tables[1].rows[0][3] in ("holds", "reversed", "undecided")
+    assert study.tables[1].rows[0][4] in ("holds", "reversed", "undecided")
     with (tmp_path / "out" / "gradients.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["combination"], row["outer step"]) for row in rows] == [
@@ -42,6 +43,30 @@ def test_gradient_combinations(data: Path, tmp_path: Path, monkeypatch: pytest.M
     again = few_gradients(tmp_path / "out", tmp_path / "no data here")
     assert again.code == 0, again.err
     assert again.out == outcome.out
+
+
+def test_claims_are_judged_by_curves_and_by_their_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Episodes are the same for both: a constant difference is certain, one as often up as down
+    is not."""
+    monkeypatch.setattr(gradients, "CLAIMS", (("g2", "g1"), ("g1", "g2"), ("g3", "g1")))
+    odd = np.arange(400) % 2
+    curves = {"g1": 0.5 + 0.2 * odd, "g2": 0.6 + 0.2 * odd, "g3": 0.7 - 0.2 * odd}
+    ends = {"g1": 3 + odd, "g2": 2 + odd, "g3": 4 - odd}
+    plan = gradients.Plan(Path("out"), "data", 40_000, 400, 2)
+    results = [
+        gradients.Result(
+            c, gradients.configuration(c, plan), odd, curves[c.label], ends[c.label], 1
+        )
+        for c in gradients.COMBINATIONS
+        if c.label in curves
+    ]
+    half = f"{1.96 * 20 * (400 / 399) ** 0.5 / 20:.2f}"  # a standard deviation of 20 points
+    assert [row[1:3] for row in gradients.claims(results).rows] == [
+        ("+10.00 ± 0.00", "holds"),
+        ("-10.00 ± 0.00", "reversed"),
+        (f"+0.00 ± {half}", "undecided"),
+    ]
+    assert [row[4] for row in gradients.claims(results).rows] == ["reversed", "holds", "undecided"]
 
 
 def test_the_ten_curves_are_the_papers() -> None:
