@@ -13,7 +13,7 @@ from supervised_reptile import environment
 from supervised_reptile.command_lines import command_line
 from supervised_reptile.config import Config
 from supervised_reptile.plots import COLORS, Label, label_ends, save, smoothed
-from supervised_reptile.reproduce.jobs import Job, run_jobs
+from supervised_reptile.reproduce.jobs import Job, Plan, run_jobs
 from supervised_reptile.reproduce.options import (
     data_option,
     episodes_option,
@@ -60,16 +60,6 @@ COMBINATIONS = (
     Combination("1/4 (g1+...+g4)", 4, False, 0.0625),
     Combination("g4", 4, True, 0.25),
 )
-
-
-class Plan(NamedTuple):
-    """What was asked for."""
-
-    out: Path
-    data_dir: str
-    outer_steps: int
-    episodes: int  # for the accuracy at the end
-    at_once: int
 
 
 def configuration(combination: Combination, plan: Plan) -> Config:

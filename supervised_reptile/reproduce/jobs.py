@@ -25,6 +25,16 @@ from supervised_reptile.signals import StopSignals
 POLL_SECONDS = 0.5
 
 
+class Plan(NamedTuple):
+    """A study of many runs, as it was asked for."""
+
+    out: Path
+    data_dir: str
+    outer_steps: int  # of each run
+    episodes: int  # for each accuracy at the end
+    at_once: int  # runs
+
+
 class Job(NamedTuple):
     """One run of `reptile omniglot`; config.checkpoint is its directory."""
 

@@ -12,7 +12,7 @@ from supervised_reptile import environment
 from supervised_reptile.command_lines import command_line
 from supervised_reptile.config import COUNT, Config
 from supervised_reptile.plots import COLORS, Label, label_ends, save
-from supervised_reptile.reproduce.jobs import Job, run_jobs
+from supervised_reptile.reproduce.jobs import Job, Plan, run_jobs
 from supervised_reptile.reproduce.options import (
     data_option,
     episodes_option,
@@ -70,16 +70,6 @@ class Point(NamedTuple):
     method: Method
     value: float
     job: Job
-
-
-class Plan(NamedTuple):
-    """What was asked for."""
-
-    out: Path
-    data_dir: str
-    outer_steps: int
-    episodes: int
-    at_once: int
 
 
 def points(plan: Plan) -> list[Point]:
