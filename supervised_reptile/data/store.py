@@ -23,6 +23,7 @@ import mmap
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -43,6 +44,7 @@ CHECKSUMS_FILE = "checksums.npy"
 INDEX_FILE = "store.json"
 FILES_FILE = "files.json"
 NEW, OLD = "new", "old"  # in the folder where a store grows beside its place
+NEWBORN_SECONDS = 60.0  # in which such a folder has been locked
 AGAIN = "import the data again"
 BLOCK = 4096  # images looked at together where a whole store is read or written
 
@@ -306,10 +308,19 @@ def appearing_whole(folder: Path, check: Callable[[Path], None]) -> Iterator[Pat
 def _remove_abandoned(place: Path) -> None:
     """Delete what killed processes left of `place`, which may be gigabytes."""
     for scratch in place.parent.glob(f".{glob.escape(place.name)}.????????"):
-        found = {path.name for path in scratch.iterdir()}
-        if not found or LOCK in found <= {LOCK, NEW, OLD}:
-            with contextlib.suppress(UserError), lock(scratch):  # else its process is at work
-                shutil.rmtree(scratch, ignore_errors=True)
+        # Where a process is at work, or another one removes it.
+        with contextlib.suppress(UserError, FileNotFoundError):
+            if _is_abandoned(scratch):
+                with lock(scratch):
+                    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _is_abandoned(scratch: Path) -> bool:
+    """Whether it is ours, and not of a process that made it just now and is about to lock it."""
+    found = {path.name for path in scratch.iterdir()}
+    if found and not LOCK in found <= {LOCK, NEW, OLD}:
+        return False
+    return NEW in found or time.time() - scratch.stat().st_mtime > NEWBORN_SECONDS
 
 
 def _describe(index: StoreIndex, pixels: np.ndarray) -> dict[str, Any]:
