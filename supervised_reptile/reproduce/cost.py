@@ -27,6 +27,7 @@ ALGORITHMS = tuple(NAMES)
 MEASUREMENTS = "measurements.json"
 PROBE = "supervised_reptile.reproduce.cost_probe"
 MOST_ROUNDS = 1000
+MOST_STEPS = 10_000  # MAML keeps all of them in memory
 QUANTITIES = ("base", "peak", "seconds")  # of a process: see `cost_probe.Measurement`
 PATIENCE = 0.1  # seconds between two looks at whether a signal came
 
@@ -191,6 +192,8 @@ class Numbers(click.ParamType):
             self.fail(f"{value!r} is not a row of numbers with commas between them", param, ctx)
         if numbers[0] < 1:
             self.fail(f"{value!r}: there is at least one inner step", param, ctx)
+        if numbers[-1] > MOST_STEPS:
+            self.fail(f"{value!r}: {numbers[-1]} is more than {MOST_STEPS:,}", param, ctx)
         if len(numbers) < 2:
             self.fail(f"{value!r}: give two numbers or more, to see what grows", param, ctx)
         return tuple(numbers)

@@ -147,7 +147,7 @@ def test_a_changed_measurement_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert_refused(outcome, str(path), "not as it was written", "remove it")
 
 
-@pytest.mark.parametrize("steps", ["", "0,1", "1,-2", "a,b", "5", "3,3", "1.5,2"])
+@pytest.mark.parametrize("steps", ["", "0,1", "1,-2", "a,b", "5", "3,3", "1.5,2", "1,10001"])
 def test_wrong_numbers_of_steps(tmp_path: Path, steps: str) -> None:
     outcome = study_cost(tmp_path / "out", steps=steps)
     assert_refused(outcome, "--steps", code=2)
