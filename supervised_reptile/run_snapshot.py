@@ -39,14 +39,7 @@ def snapshot_of_run(path: Path) -> Snapshot:
     warn_of_lost_indices(path)
     for prefix in found:
         try:
-            reader = tf.train.load_checkpoint(prefix)
-            numbers = {
-                name: reader.get_tensor(name + _VALUE)
-                for name in ("weights", "second_moment", "time", "step")
-            }
-            weights, second_moment = (
-                named_parts(net, numbers[name]) for name in ("weights", "second_moment")
-            )
+            numbers = _numbers(prefix, net)
         except BROKEN as error:
             reason = str(error).splitlines()[0]
             print(f"Warning: checkpoint {prefix} cannot be read ({reason})", file=sys.stderr)
@@ -54,14 +47,22 @@ def snapshot_of_run(path: Path) -> Snapshot:
         return Snapshot(
             net=stored.net,
             config=stored.config,
-            weights=weights,
-            second_moment=second_moment,
-            time=int(numbers["time"]),
-            outer_steps=int(numbers["step"]),
             data=stored.data,
             drawings=any(is_turned(name) for name in stored.classes.get("train", ())),
+            **numbers,
         )
     raise UserError(f"{path}: none of its checkpoints can be read")
+
+
+def _numbers(prefix: str, net: ConvNet) -> dict[str, Any]:
+    """What a Snapshot has of a checkpoint; raises one of BROKEN if it cannot be read."""
+    reader = tf.train.load_checkpoint(prefix)
+    return {
+        "weights": named_parts(net, reader.get_tensor("weights" + _VALUE)),
+        "second_moment": named_parts(net, reader.get_tensor("second_moment" + _VALUE)),
+        "time": int(reader.get_tensor("time" + _VALUE)),
+        "outer_steps": int(reader.get_tensor("step" + _VALUE)),
+    }
 
 
 def stored_net(fields: Mapping[str, Any]) -> ConvNet:
