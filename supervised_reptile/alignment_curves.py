@@ -11,9 +11,9 @@ import numpy as np
 from supervised_reptile.alignment import MEASURES, PAIRS, TASKS
 from supervised_reptile.plots import (
     COLORS,
-    LABEL_SIZE,
     SMOOTHING_SHARE,
     Label,
+    head,
     label_ends,
     pooled,
     save,
@@ -41,17 +41,14 @@ def plot_alignment(run: Path, path: Path | None = None) -> Path | None:
     from matplotlib.figure import Figure  # slow to import, and not everybody plots
 
     figure = Figure(figsize=(10.4, 4.2), layout="constrained")
-    figure.suptitle(
-        "Gradients of two mini-batches at the initialization", x=0.01, ha="left", fontsize=11
-    )
     panels = figure.subplots(1, 2)
     for axes, measure in zip(panels, MEASURES, strict=True):
         _draw(axes, columns, measure)
-    panels[0].annotate(
-        f"dots: looks at {TASKS} tasks; lines: running means, ± standard error", xy=(0, 1),
-        xytext=(0, 7), xycoords="axes fraction", textcoords="offset points", fontsize=LABEL_SIZE,
-        color="0.35",
-    )  # fmt: skip
+    head(
+        panels[0],
+        "Gradients of two mini-batches at the initialization",
+        f"dots: looks at {TASKS} tasks; lines: running means, ± standard error",
+    )
     path = path or run / FIGURE
     save(figure, path)
     return path

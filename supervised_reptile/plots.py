@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
+GREY = "0.35"  # of remarks
 MARKERS = ("", "o", "s", "^", "D", "v", "P", "X")  # for the curves that share a colour
 SMOOTHING_SHARE = 0.05  # of a curve's points on each side that a smoothed point averages over
 LABEL_SIZE = 9  # points
@@ -69,6 +70,15 @@ def _running_mean(values: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarra
 def look_of(index: int) -> tuple[str, str]:
     """Colour and marker of curve `index`: colours first, then the same with markers."""
     return COLORS[index % len(COLORS)], MARKERS[index // len(COLORS) % len(MARKERS)]
+
+
+def head(axes: Axes, title: str, subtitle: str) -> None:
+    """Write a title over the axes, at their left end, and under it how to read them."""
+    axes.set_title(title, loc="left", fontsize=11, pad=19)
+    axes.annotate(
+        subtitle, xy=(0, 1), xytext=(0, 7), xycoords="axes fraction", textcoords="offset points",
+        fontsize=LABEL_SIZE, color=GREY,
+    )  # fmt: skip
 
 
 def label_ends(axes: Axes, labels: Sequence[Label]) -> None:

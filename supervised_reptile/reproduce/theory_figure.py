@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from supervised_reptile.plots import COLORS, LABEL_SIZE, Label, label_ends, save
+from supervised_reptile.plots import COLORS, GREY, LABEL_SIZE, Label, head, label_ends, save
 from supervised_reptile.theory import METHODS, RATES, STEPS, Measurement
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SHOWN_STEPS = 3  # inner steps of the panel with the remainders
-GREY = "0.35"
 _COLORS = dict(zip(METHODS, ("black", *COLORS), strict=False))
 
 
@@ -55,9 +54,7 @@ def _coefficients(axes: Axes, measured: Sequence[Measurement]) -> list[Label]:
         ylim=(None, 1.3),
         xticks=every,
     )
-    _title(
-        axes, "Updates consist of AvgGrad and AvgGradInner", "circles: measured; lines: predicted"
-    )
+    head(axes, "Updates consist of AvgGrad and AvgGradInner", "circles: measured; lines: predicted")
     return labels
 
 
@@ -80,17 +77,9 @@ def _remainders(axes: Axes, measured: Sequence[Measurement]) -> list[Label]:
         axes.plot(RATES[2:5], guide[2:5], color=GREY, linewidth=1)
         axes.annotate(text, (RATES[3], guide[3]), (5, -4), color=GREY, fontsize=LABEL_SIZE,
                       textcoords="offset points", va="top")  # fmt: skip
-    _title(
+    head(
         axes,
         f"What the two leave unexplained, {SHOWN_STEPS} inner steps",
         "solid: measured - predicted; dashed: without AvgGradInner",
     )
     return labels
-
-
-def _title(axes: Axes, title: str, subtitle: str) -> None:
-    axes.set_title(title, loc="left", fontsize=11, pad=19)
-    axes.annotate(
-        subtitle, xy=(0, 1), xytext=(0, 7), xycoords="axes fraction", textcoords="offset points",
-        fontsize=LABEL_SIZE, color=GREY,
-    )  # fmt: skip
