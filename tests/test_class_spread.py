@@ -1,0 +1,46 @@
+"""tools/class_spread.py: what an accuracy owes to the choice of test classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import ROOT, call, script
+
+TOOL = ROOT / "tools" / "class_spread.py"
+CLASSES, WAY, EPISODES = 400, 5, 20_000
+
+
+def episodes(effect: float) -> tuple[np.ndarray, np.ndarray]:
+    """Classes and rates of right answers where a class's queries fail with a chance of its own."""
+    random = np.random.default_rng(0)
+    failing = np.clip(random.normal(0.2, effect, CLASSES), 0, 1)
+    classes = np.array([random.choice(CLASSES, WAY, replace=False) for _ in range(EPISODES)])
+    return classes, (random.random(classes.shape) >= failing[classes]).mean(axis=1)
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.05, 0.1])
+def test_the_spread_of_known_classes(effect: float) -> None:
+    """The mean over n classes whose accuracies have deviation s has s / sqrt(n)."""
+    found = script(TOOL).spread_of_classes(*episodes(effect), CLASSES)
+    assert found == pytest.approx(effect / CLASSES**0.5, rel=0.1, abs=5e-4)
+
+
+def test_a_run(finished: Path) -> None:
+    outcome = call(finished, command=script(TOOL).main)
+    assert outcome.code == 0, outcome.err
+    assert "16 test classes" in outcome.out
+    assert "5-shot, transductive: " in outcome.out
+    assert "standard deviation by choice of classes" in outcome.out
+
+
+def test_the_classes_are_those_of_the_evaluation(finished: Path) -> None:
+    """As the program draws its episodes for the run's own test split."""
+    from supervised_reptile.episodes import Purpose, Stream, random_words
+
+    words = random_words(Stream(3, Purpose.EVALUATE), range(2, 3), range(50), WAY)
+    found = script(TOOL).classes_of_episodes(CLASSES, WAY, seed=3, episodes=50)
+    # The first class of an episode is the upper half of its first word, as a share of all.
+    assert (found[:, 0] == (words[:, 0] >> np.uint64(32)) * np.uint64(CLASSES) // 2**32).all()
+    assert all(len(set(row)) == WAY for row in found)
