@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from supervised_reptile.data.store import appearing_whole
 from supervised_reptile.errors import UserError
 from supervised_reptile.locks import LOCK, lock
 
-OLD = time.time() - 3600
+OLD = 1e9  # seconds since 1970, years ago
 
 
 def scratch(folder: Path, *files: str, modified: float | None = None) -> Path:
