@@ -16,14 +16,14 @@ from supervised_reptile.config import Config
 from supervised_reptile.data.checked_images import CheckedImages
 from supervised_reptile.data.dataset import Dataset
 from supervised_reptile.data.omniglot import load_omniglot, sorted_drawings
-from supervised_reptile.episodes import Purpose, Stream, Tasks, sample_tasks
+from supervised_reptile.episodes import Tasks, evaluation_tasks
 from supervised_reptile.evaluate import NON_TRANSDUCTIVE, Episodes, query_scores
 from supervised_reptile.experiment import make_learner
 from supervised_reptile.inner import Examples, adapt
 from supervised_reptile.models import encoder
 from supervised_reptile.named_weights import load_snapshot
 from supervised_reptile.run_snapshot import stored_net
-from supervised_reptile.scoring import SPLIT_NAMES, evaluation_shape
+from supervised_reptile.scoring import evaluation_shape
 from supervised_reptile.snapshot import Snapshot
 
 SIDE = 105  # pixels of the drawings before they are made smaller
@@ -38,22 +38,21 @@ def make_cases(
     episode has its inner batches and the scores of all queries, computed here in float32.
     """
     config = dataclasses.replace(snapshot.config, shots=shots, eval_steps=steps)
-    dataset, tasks = evaluation_tasks(config, data_dir, episodes)
+    dataset, tasks = first_episodes(config, data_dir, episodes)
     drawings = sorted_drawings(data_dir)
     scores = query_scores_of(snapshot, config, dataset.images, tasks)
     packed = {row: _packed(drawings[row].read()) for row in np.unique(used_rows(tasks)).tolist()}
     return [_case(config, tasks, i, scores[i], packed) for i in range(episodes)]
 
 
-def evaluation_tasks(config: Config, data_dir: Path, episodes: int) -> tuple[Dataset, Tasks]:
+def first_episodes(config: Config, data_dir: Path, episodes: int) -> tuple[Dataset, Tasks]:
     """Omniglot, and the first episodes that the test characters are evaluated on."""
     dataset = load_omniglot(data_dir, config.seed)
-    number = list(SPLIT_NAMES).index("test")
-    tasks = sample_tasks(
+    tasks = evaluation_tasks(
         dataset.pools["test"],
         evaluation_shape(config),
-        Stream(config.eval_seed, Purpose.EVALUATE),
-        range(number, number + 1),
+        config.eval_seed,
+        "test",
         range(episodes),
     )
     return dataset, tasks

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from supervised_reptile.data.dataset import ClassPool
+from supervised_reptile.data.dataset import SPLIT_NAMES, ClassPool
 from supervised_reptile.errors import UserError
 
 
@@ -122,6 +122,15 @@ def sample_tasks(
     rows = (pool.starts[classes][:, :, None] + chosen).astype(np.int32)  # [tasks, way, per class]
     labels = np.broadcast_to(np.arange(shape.way, dtype=np.int32)[None, :, None], rows.shape)
     return cut_tasks(shape, rows, labels, words)
+
+
+def evaluation_tasks(
+    pool: ClassPool, shape: TaskShape, eval_seed: int, split: str, tasks: range
+) -> Tasks:
+    """Episodes `tasks` of those that accuracies on a split are measured with; `pool` is its."""
+    number = list(SPLIT_NAMES).index(split)
+    stream = Stream(eval_seed, Purpose.EVALUATE)
+    return sample_tasks(pool, shape, stream, range(number, number + 1), tasks)
 
 
 def cut_tasks(shape: TaskShape, rows: np.ndarray, labels: np.ndarray, words: np.ndarray) -> Tasks:

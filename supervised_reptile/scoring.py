@@ -12,13 +12,14 @@ from tqdm import tqdm
 
 from supervised_reptile import alignment
 from supervised_reptile.config import ALL_SPLITS, Config, flag_of
-from supervised_reptile.data.dataset import Dataset, check_pool
+from supervised_reptile.data.dataset import SPLIT_NAMES, Dataset, check_pool
 from supervised_reptile.episodes import (
     Purpose,
     Stream,
     Tasks,
     TaskShape,
     check_batch,
+    evaluation_tasks,
     sample_tasks,
 )
 from supervised_reptile.errors import Interrupted, UserError
@@ -34,7 +35,6 @@ from supervised_reptile.statistics import accuracy
 EPISODES_PER_CALL = 8, 64  # at least and at most
 # Pixels that one compiled call adapts to: seconds of work, so that Ctrl-C is heard soon.
 PIXELS_PER_CALL = 20_000_000
-SPLIT_NAMES = {"train": "Train", "val": "Validation", "test": "Test"}
 RUNNING_LOOKS = 50  # looks that the accuracies on the progress bar are a mean of, about
 
 
@@ -124,8 +124,6 @@ class Scorer:
         Raises:
           Interrupted: SIGINT or SIGTERM came.
         """
-        stream = Stream(self.config.eval_seed, Purpose.EVALUATE)
-        number = list(SPLIT_NAMES).index(split)
         modes = transduction_modes(self.config)
         shape = evaluation_shape(self.config, query_sets)
         total = self.config.eval_episodes
@@ -136,8 +134,10 @@ class Scorer:
 
         def prepare(tasks: range) -> Fed | None:
             share = self.group.share(len(tasks))
-            own = tasks[share.start : share.stop]
-            return self._feed(self._sample(split, shape, stream, number, own)) if own else None
+            if not (own := tasks[share.start : share.stop]):
+                return None
+            pool, seed = self.splits[split], self.config.eval_seed
+            return self._feed(evaluation_tasks(pool, shape, seed, split, own))
 
         with bar, StopSignals() as stop:
             for tasks, fed in prefetched(calls, prepare):

@@ -24,8 +24,8 @@ OF_MEMORY = (
     "Operation received an exception:Status: 1,",
 )
 OF_ANYTHING = "Graph execution error:"
-# Bytes of address space: what a run of a few small images took, and what is enough for any.
-LEAST, AMPLE = 2_500_000_000, 8 << 30
+# Bytes of address space: what a run of a few small images took, and what is no narrow limit.
+LEAST, AMPLE = 2_500_000_000, 8_000_000_000
 OF_TENSORFLOW = "ResourceExhaustedError"  # by name: importing it would take seconds
 
 

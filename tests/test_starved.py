@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -176,11 +177,13 @@ def test_a_limit_on_memory_below_what_tensorflow_takes(
 
 def limited(size: int, *words: object) -> Outcome:
     """`run_omniglot.py` that may use so many bytes of address space."""
+    limit = partial(resource.setrlimit, resource.RLIMIT_AS, (size, size))
+    return completed(*words, preexec_fn=limit)
 
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
-    with started(*words, preexec_fn=limit) as process:
+def completed(*words: object, **how: object) -> Outcome:
+    """What a program of its own says, until its end."""
+    with started(*words, **how) as process:
         out = process.stdout.read()
         code, errors = finish(process)
     return Outcome(code, out, errors)
@@ -241,11 +244,8 @@ def forbidden(tmp_path: Path) -> Iterator[Path]:
 def obedient(*words: object, **environment: str) -> Outcome:
     """`reptile` as somebody who is no superuser."""
     variables = {**os.environ, **environment}
-    how = {"preexec_fn": obey_modes if sys.platform == "linux" else None, "env": variables}
-    with started(*words, program=REPTILE, **how) as process:
-        out = process.stdout.read()
-        code, errors = finish(process)
-    return Outcome(code, out, errors)
+    obey = obey_modes if sys.platform == "linux" else None
+    return completed(*words, program=REPTILE, preexec_fn=obey, env=variables)
 
 
 def test_no_permission_for_the_run(data: Path, forbidden: Path) -> None:

@@ -17,13 +17,8 @@ import numpy as np
 
 from supervised_reptile.cli import run as run_program
 from supervised_reptile.data.dataset import ClassPool
-from supervised_reptile.episodes import Purpose, Stream, TaskShape, sample_tasks
+from supervised_reptile.episodes import TaskShape, evaluation_tasks
 from supervised_reptile.run_files import read_episodes, read_evaluations, read_stored
-from supervised_reptile.runtime import start_tensorflow
-
-start_tensorflow()
-
-from supervised_reptile.scoring import SPLIT_NAMES  # noqa: E402
 
 
 @click.command(help=(__doc__ or "").replace("\n    ", "\n\n\b\n    ", 1))
@@ -52,9 +47,7 @@ def classes_of_episodes(count: int, way: int, seed: int, episodes: int) -> np.nd
     # Classes of one example each: an example's row is its class.
     pool = ClassPool(np.arange(count), np.ones(count, np.int64), ("",) * count)
     shape = TaskShape(way, shots=1, steps=0, batch=1)
-    split = list(SPLIT_NAMES).index("test")
-    stream = Stream(seed, Purpose.EVALUATE)
-    return sample_tasks(pool, shape, stream, range(split, split + 1), range(episodes)).support_rows
+    return evaluation_tasks(pool, shape, seed, "test", range(episodes)).support_rows
 
 
 def spread_of_classes(classes: np.ndarray, rates: np.ndarray, count: int) -> float:

@@ -12,6 +12,9 @@ from supervised_reptile.data.checked_images import CheckedImages
 from supervised_reptile.data.store import ImageStore
 from supervised_reptile.errors import UserError
 
+# As people are told; evaluation draws other episodes of each, by its place here.
+SPLIT_NAMES = {"train": "Train", "val": "Validation", "test": "Test"}
+
 
 class ClassPool(NamedTuple):
     """Classes to draw tasks from; class c owns image rows starts[c] ... starts[c] + counts[c]."""

@@ -318,9 +318,8 @@ def _remove_abandoned(place: Path) -> None:
 def _is_abandoned(scratch: Path) -> bool:
     """Whether it is ours, and not of a process that made it just now and is about to lock it."""
     found = {path.name for path in scratch.iterdir()}
-    if found and not LOCK in found <= {LOCK, NEW, OLD}:
-        return False
-    return NEW in found or time.time() - scratch.stat().st_mtime > NEWBORN_SECONDS
+    ours = not found or LOCK in found <= {LOCK, NEW, OLD}
+    return ours and (NEW in found or time.time() - scratch.stat().st_mtime > NEWBORN_SECONDS)
 
 
 def _describe(index: StoreIndex, pixels: np.ndarray) -> dict[str, Any]:

@@ -11,14 +11,17 @@ const POLYNOMIAL = 0xedb88320; // of CRC-32, its bits in reverse
 /** The content of a document. Throws an Error if it is not as it was written. */
 export function readDocument(name: string, bytes: Uint8Array): unknown {
   const text = new TextDecoder().decode(bytes);
-  let content;
+  let content: unknown;
   try {
-    content = JSON.parse(text) as Record<string, unknown>;
+    content = JSON.parse(text);
   } catch {
     throw damaged(name);
   }
+  if (typeof content !== 'object' || content === null || Array.isArray(content))
+    throw damaged(name);
   // Without a checksum it was written by an older program, or by hand: it is taken as it is.
-  if (CRC in content && content[CRC] !== crc32(new TextEncoder().encode(withoutSum(text)))) {
+  const sum: unknown = Reflect.get(content, CRC);
+  if (sum !== undefined && sum !== crc32(new TextEncoder().encode(withoutSum(text)))) {
     throw damaged(name);
   }
   return content;

@@ -35,6 +35,10 @@ test('half a document is noticed', () => {
   expect(half).toThrow('it.json is not as it was written');
 });
 
+test.each(['null', '[]', '3', '"{}"'])('what is no object is noticed: %s', (text) => {
+  expect(() => read(text)).toThrow('it.json is not as it was written');
+});
+
 test('how it is set does not matter, what it holds does', () => {
   const sum = crc32(new TextEncoder().encode('{"a":[],"b":{"crc32":1.0},"c":"{, }"}'));
   const content = { c: '{, }', b: { crc32: 1 }, a: [] };
