@@ -12,10 +12,10 @@ from supervised_reptile.errors import UserError
 from supervised_reptile.plots import (
     COLORS,
     LABEL_HEIGHT,
-    LABEL_SIZE,
     LABEL_WIDTH,
     SMOOTHING_SHARE,
     Label,
+    head,
     label_ends,
     look_of,
     save,
@@ -103,12 +103,8 @@ def draw(series: Sequence[Series], title: str) -> Figure:
     last = max(int(s.steps[-1]) for s in series)
     axes.set(xlabel="outer step", ylabel="accuracy", xlim=(0, max(1, last)))
     axes.set_ylim(max(-0.01, axes.get_ylim()[0]), 1.01)
-    axes.set_title(title, loc="left", fontsize=11, pad=19)
     bands = ", with their standard error" if len(series) <= MOST_BANDS else ""
-    axes.annotate(
-        f"dots: looks at a few episodes; lines: running means{bands}", xy=(0, 1), xytext=(0, 7),
-        xycoords="axes fraction", textcoords="offset points", fontsize=LABEL_SIZE, color="0.35",
-    )  # fmt: skip
+    head(axes, title, f"dots: looks at a few episodes; lines: running means{bands}")
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     label_ends(axes, labels)

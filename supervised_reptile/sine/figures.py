@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from supervised_reptile.files import replacing
-from supervised_reptile.plots import COLORS, LABEL_SIZE, Label, label_ends, save
+from supervised_reptile.plots import COLORS, LABEL_SIZE, Label, head, label_ends, save
 from supervised_reptile.statistics import mean_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 FIT, LOSSES, ANIMATION = "fit.png", "gradient_steps.png", "training.gif"
 HEIGHT = 4.0  # of the axes' upper and lower end
-GREY = "0.35"
 FRAME_DPI, FRAME_MS, LAST_FRAME_MS = 72, 110, 2500
 FRAME_COLORS, NEARLY_WHITE = 64, 245
 FAST_OCTREE = 2  # Pillow's number of that way to choose colours
@@ -140,12 +139,11 @@ def draw_losses(losses: Mapping[str, np.ndarray], points: int, path: Path) -> No
              yscale="log", xlim=(0, steps[-1]))  # fmt: skip
     for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "125" else "")
-    axes.set_title("Learning a new wave from each initialization", loc="left", fontsize=11, pad=19)
-    axes.annotate(
-        f"means over the same {len(values):,} waves, with their 95% intervals", xy=(0, 1),
-        xytext=(0, 7), xycoords="axes fraction", textcoords="offset points", fontsize=LABEL_SIZE,
-        color=GREY,
-    )  # fmt: skip
+    head(
+        axes,
+        "Learning a new wave from each initialization",
+        f"means over the same {len(values):,} waves, with their 95% intervals",
+    )
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     label_ends(axes, labels)
