@@ -45,8 +45,9 @@ from supervised_reptile.meeting import PATIENCE_VARIABLE
 from supervised_reptile.private_network import leave_network
 from supervised_reptile.together import tell
 
-# Five tasks, which neither two nor three workers share evenly.
-FIVE = [*TINY, *flags(meta_batch=5, meta_iters=20, eval_interval=4)]
+# Five tasks, which neither two nor three workers share evenly; ten steps, because sooner or later
+# an input of a ReLU near 0 falls on its other side by rounding alone, and Adam makes that visible.
+FIVE = [*TINY, *flags(meta_batch=5, meta_iters=10, eval_interval=2)]
 LONG = [*FIVE, *flags(meta_iters=60, eval_interval=10, save_interval=40)]
 
 
