@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from supervised_reptile.workers import cores
 
@@ -27,6 +29,20 @@ def describe() -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         **versions,
+    }
+
+
+def of_evaluations(evaluations: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Where the evaluations of several runs were made, as they say themselves.
+
+    Where they differ, every value stands once; evaluations of older versions do not say.
+    """
+    silent = {"machine": "not recorded"}
+    said = [evaluation.get("environment") or silent for evaluation in evaluations]
+    names = dict.fromkeys(name for environment in said for name in environment)
+    return {
+        name: "; ".join(dict.fromkeys(each[name] for each in said if name in each))
+        for name in names
     }
 
 

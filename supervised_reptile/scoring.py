@@ -13,6 +13,7 @@ from tqdm import tqdm
 from supervised_reptile import alignment
 from supervised_reptile.config import ALL_SPLITS, Config, flag_of
 from supervised_reptile.data.dataset import SPLIT_NAMES, Dataset, check_pool
+from supervised_reptile.environment import describe
 from supervised_reptile.episodes import (
     Purpose,
     Stream,
@@ -245,6 +246,7 @@ def evaluate_splits(scorer: Scorer, run: AnyRun, splits: tuple[str, ...]) -> Non
         "accuracy": accuracies,
         "outer_steps": run.step,
         "training_seconds": round(run.training_seconds, 1),
+        "environment": describe(),
     }
     run.write_results(evaluation, correct)
 

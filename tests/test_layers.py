@@ -17,13 +17,20 @@ from supervised_reptile import layers
 from supervised_reptile.layers import block_of_patches, convolution, image_patches
 
 SIZES = [(8, 8), (7, 10), (5, 4), (1, 3)]
-RANDOM = np.random.default_rng(7)
+
+
+@pytest.fixture
+def random() -> np.random.Generator:
+    """The same numbers in every test, whichever ran before."""
+    return np.random.default_rng(7)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", SIZES)
-def test_patches_are_what_a_kernel_sees(size: tuple[int, int], stride: int) -> None:
-    images = RANDOM.integers(1, 256, (3, *size, 2)).astype(np.uint8)
+def test_patches_are_what_a_kernel_sees(
+    size: tuple[int, int], stride: int, random: np.random.Generator
+) -> None:
+    images = random.integers(1, 256, (3, *size, 2)).astype(np.uint8)
     patches = image_patches(images, stride)
     assert patches.dtype == np.uint8
     seen = windows(images, 3, stride, fill=0)
@@ -34,10 +41,12 @@ def test_patches_are_what_a_kernel_sees(size: tuple[int, int], stride: int) -> N
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_the_block_of_patches_is_convolution_batch_norm_and_relu(size: tuple[int, int]) -> None:
-    images = RANDOM.uniform(0, 1, (4, *size, 2))
-    kernel, gamma = RANDOM.normal(size=(3, 3, 2, 5)), RANDOM.normal(size=5)
-    beta = RANDOM.normal(size=5)
+def test_the_block_of_patches_is_convolution_batch_norm_and_relu(
+    size: tuple[int, int], random: np.random.Generator
+) -> None:
+    images = random.uniform(0, 1, (4, *size, 2))
+    kernel, gamma = random.normal(size=(3, 3, 2, 5)), random.normal(size=5)
+    beta = random.normal(size=5)
     slow = np.maximum(slow_batch_norm(slow_convolution(images, kernel, 2), gamma, beta), 0)
     patches = tf.constant(image_patches(images, 2))
     fast = block_of_patches(patches, (kernel, gamma, beta), tf.float64)
@@ -45,10 +54,10 @@ def test_the_block_of_patches_is_convolution_batch_norm_and_relu(size: tuple[int
     small.assert_close(np.reshape(fast, slow.shape), slow)
 
 
-def test_the_block_of_patches_on_images_that_are_all_alike() -> None:
+def test_the_block_of_patches_on_images_that_are_all_alike(random: np.random.Generator) -> None:
     """Variance 0: nothing but beta comes out, and no root of a negative number."""
     patches = tf.constant(image_patches(np.ones((3, 1, 1, 1), np.float32), 2))
-    kernel = RANDOM.normal(size=(3, 3, 1, 6)).astype(np.float32)
+    kernel = random.normal(size=(3, 3, 1, 6)).astype(np.float32)
     beta = np.linspace(-1, 1, 6, dtype=np.float32)
     result = block_of_patches(patches, (kernel, np.ones(6, np.float32), beta), tf.float32)
     np.testing.assert_allclose(result[:, 0], np.tile(np.maximum(beta, 0), (3, 1)), atol=1e-3)
@@ -81,10 +90,11 @@ def test_convolution_and_its_gradients(
     products: bool,
     few_positions: int,
     monkeypatch: pytest.MonkeyPatch,
+    random: np.random.Generator,
 ) -> None:
     """In all of its forms."""
     monkeypatch.setattr(layers, "FEW_POSITIONS", few_positions)
-    images, kernel = RANDOM.normal(size=(3, *size, 4)), RANDOM.normal(size=(3, 3, 4, 6))
+    images, kernel = random.normal(size=(3, *size, 4)), random.normal(size=(3, 3, 4, 6))
     form = partial(convolution, stride=stride, products=products)
     mine = results(form, images, kernel, tf.float64)
     np.testing.assert_allclose(mine[0], slow_convolution(images, kernel, stride), atol=1e-12)
@@ -93,8 +103,8 @@ def test_convolution_and_its_gradients(
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
 
 
-def test_convolution_in_bfloat16() -> None:
-    images, kernel = RANDOM.normal(size=(3, 8, 8, 4)), RANDOM.normal(size=(3, 3, 4, 6))
+def test_convolution_in_bfloat16(random: np.random.Generator) -> None:
+    images, kernel = random.normal(size=(3, 8, 8, 4)), random.normal(size=(3, 3, 4, 6))
     exact = results(native, images, kernel, tf.float64)
     mine = results(partial(convolution, stride=2, products=False), images, kernel, tf.bfloat16)
     for one, other in zip(mine, exact, strict=True):
@@ -104,9 +114,11 @@ def test_convolution_in_bfloat16() -> None:
 
 @pytest.mark.parametrize("products", [False, True])
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64, tf.bfloat16])
-def test_batch_norm_in_every_type(dtype: tf.DType, products: bool) -> None:
-    x = RANDOM.normal(1, 2, size=(4, 3, 3, 5))
-    gamma, beta = RANDOM.normal(size=5), RANDOM.normal(size=5)
+def test_batch_norm_in_every_type(
+    dtype: tf.DType, products: bool, random: np.random.Generator
+) -> None:
+    x = random.normal(1, 2, size=(4, 3, 3, 5))
+    gamma, beta = random.normal(size=5), random.normal(size=5)
     exact = tf.float64 if dtype == tf.float64 else tf.float32
     result = layers.batch_norm(
         tf.cast(x, dtype), tf.cast(gamma, exact), tf.cast(beta, exact), products
@@ -143,9 +155,11 @@ def plain_batch_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tf.Tens
 
 @pytest.mark.parametrize("products", [False, True])
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
-def test_second_derivatives_of_batch_norm(dtype: tf.DType, products: bool) -> None:
+def test_second_derivatives_of_batch_norm(
+    dtype: tf.DType, products: bool, random: np.random.Generator
+) -> None:
     """MAML's update is made of them; first derivatives may be right where they are wrong."""
-    inputs = [RANDOM.normal(1, 2, size=shape) for shape in ((4, 3, 3, 5), (5,), (5,))]
+    inputs = [random.normal(1, 2, size=shape) for shape in ((4, 3, 3, 5), (5,), (5,))]
     exact = product_with_hessian(plain_batch_norm, inputs, tf.float64)
     mine = product_with_hessian(partial(layers.batch_norm, products=products), inputs, dtype)
     for one, other in zip(mine, exact, strict=True):
@@ -157,10 +171,14 @@ def test_second_derivatives_of_batch_norm(dtype: tf.DType, products: bool) -> No
 @pytest.mark.parametrize("products", [False, True])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_second_derivatives_of_convolution(
-    stride: int, products: bool, few_positions: int, monkeypatch: pytest.MonkeyPatch
+    stride: int,
+    products: bool,
+    few_positions: int,
+    monkeypatch: pytest.MonkeyPatch,
+    random: np.random.Generator,
 ) -> None:
     monkeypatch.setattr(layers, "FEW_POSITIONS", few_positions)
-    inputs = [RANDOM.normal(size=(3, 7, 10, 4)), RANDOM.normal(size=(3, 3, 4, 6))]
+    inputs = [random.normal(size=(3, 7, 10, 4)), random.normal(size=(3, 3, 4, 6))]
     form = partial(convolution, stride=stride, products=products)
     exact = product_with_hessian(partial(native, stride=stride), inputs, tf.float64)
     for one, other in zip(product_with_hessian(form, inputs, tf.float64), exact, strict=True):

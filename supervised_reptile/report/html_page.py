@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterator
 from html import escape
 
-from supervised_reptile.report.page import Entry, Page, Picture, duration
+from supervised_reptile.report.page import Entry, Page, Picture, facts
 from supervised_reptile.report.prose import html_of, inline, plain
 from supervised_reptile.report.style import STYLE
 from supervised_reptile.tables import Table
@@ -62,8 +62,8 @@ def _study(entry: Entry) -> Iterator[str]:
         yield _table(table, study.caveat)
     yield "<h3>How it was measured</h3>"
     yield f"<pre>{escape(chr(10).join(study.commands))}</pre>"
-    facts = {"computing time": duration(study.seconds), **study.environment}
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(v)}</dd>\n" for name, v in facts.items())
+    described = facts(study).items()
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(v)}</dd>\n" for name, v in described)
     yield f"<dl>\n{rows}</dl>"
 
 

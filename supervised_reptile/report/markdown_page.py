@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from supervised_reptile.report.page import Entry, Page, Picture, duration
+from supervised_reptile.report.page import Entry, Page, Picture, facts
 from supervised_reptile.report.prose import plain
 from supervised_reptile.tables import Table
 
@@ -39,8 +39,7 @@ def _study(entry: Entry, out: Path) -> Iterator[str]:
         yield _table(table, study.caveat)
     yield "### How it was measured"
     yield _fenced("\n".join(study.commands))
-    facts = {"computing time": duration(study.seconds), **study.environment}
-    yield _safe("\n".join(f"- {name}: {value}" for name, value in facts.items()))
+    yield _safe("\n".join(f"- {name}: {value}" for name, value in facts(study).items()))
 
 
 def _table(table: Table, caveat: str = "") -> str:

@@ -142,6 +142,12 @@ def _run_tables(runs: Sequence[Run]) -> Iterator[Table]:
         yield table._replace(title=f"{images}: {table.title[0].lower()}{table.title[1:]}")
 
 
+def facts(study: Study) -> dict[str, str]:
+    """What stands beside its commands: how long it took, and on what."""
+    time = "time of training or measuring, without looks and evaluation"
+    return {time: duration(study.seconds), **study.environment}
+
+
 def duration(seconds: float) -> str:
     """A time as people say it: two units at most."""
     if seconds < 59.5:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import numpy as np
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PAPER_STEPS = 40_000
+EPISODES = 600  # at the end, by default
 LOOK_INTERVAL = 100
 LOOK_EPISODES = 3  # with eight query sets each
 FIGURE, DATA = "gradients.png", "gradients.csv"
@@ -94,7 +95,7 @@ class Result(NamedTuple):
     steps: np.ndarray  # int [looks]
     accuracy: np.ndarray  # float64 [looks], on a few episodes of test classes
     correct: np.ndarray  # int [episodes], right answers at the end, the same episodes for all
-    seconds: float
+    evaluation: Mapping[str, Any]  # at the end, as results.json has it
 
     @property
     def area(self) -> float:
@@ -126,7 +127,7 @@ def _result(combination: Combination, config: Config) -> Result:
         metrics["step"],
         metrics["test"],
         correct,
-        evaluation["training_seconds"],
+        evaluation,
     )
 
 
@@ -180,6 +181,7 @@ def _study(results: Sequence[Result], plan: Plan) -> Study:
     if plan.outer_steps != PAPER_STEPS:
         own += f" --fraction {plan.outer_steps / PAPER_STEPS:g}"
         caveat = f"{plan.outer_steps:,} outer steps instead of the paper's {PAPER_STEPS:,}"
+    own += f" --eval-samples {plan.episodes}" * (plan.episodes != EPISODES)
     return Study(
         name="gradients",
         title="Combinations of inner gradients",
@@ -191,8 +193,8 @@ def _study(results: Sequence[Result], plan: Plan) -> Study:
             "outer steps, non-transductive. g1 is joint training."
         ),
         commands=(own, *(command_line("run_omniglot.py", r.config, omit) for r in results)),
-        seconds=sum(result.seconds for result in results),
-        environment=environment.describe(),
+        seconds=sum(result.evaluation["training_seconds"] for result in results),
+        environment=environment.of_evaluations(result.evaluation for result in results),
         tables=(accuracies(results), claims(results)),
         figures=(Figure("Accuracy during training", FIGURE),),
         caveat=caveat,
@@ -243,7 +245,7 @@ def _judged(difference: float, half_width: float | None) -> tuple[str, str]:
 @out_option
 @data_option("data/omniglot")
 @fraction_option
-@episodes_option(600)
+@episodes_option(EPISODES)
 @jobs_option
 def gradients(out: Path, data_dir: str, fraction: float, eval_samples: int, jobs: int) -> None:
     """Section 6.2: ten outer updates made of inner gradients, their learning curves on one plot.

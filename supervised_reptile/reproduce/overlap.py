@@ -23,6 +23,7 @@ from supervised_reptile.reproduce.study import Figure, Study, Table, write_csv, 
 from supervised_reptile.run_files import read_episodes, read_evaluations
 from supervised_reptile.statistics import Accuracy, accuracy
 
+OUTER_STEPS, EPISODES = 2000, 400  # by default: the shape shows
 FIGURE, DATA = "overlap.png", "overlap.csv"
 WAY, TRAIN_SHOTS, TAIL_SHOTS = 5, 20, 5  # Omniglot has 20 examples of a class
 INNER_STEPS, INNER_BATCH, OUTER_STEP = 4, 25, 0.25  # what a panel does not vary: 4 x 25 is a pass
@@ -122,7 +123,7 @@ def reproduce(plan: Plan) -> Study:
     rows = [(p.panel.field, p.value, p.method.label, *result) for p, result in results]
     write_csv(plan.out / DATA, header, rows)
     draw(plan.out / FIGURE, results)
-    study = _study(results, plan.outer_steps)
+    study = _study(results, plan)
     write_study(plan.out, study)
     return study
 
@@ -165,27 +166,33 @@ def _curve(results: Results, panel: Panel, method: Method) -> list[tuple[Point, 
     return [each for each in results if each[0].panel == panel and each[0].method == method]
 
 
-def _study(results: Results, outer_steps: int) -> Study:
+def _study(results: Results, plan: Plan) -> Study:
     omit = ("threads", "checkpoint", "data_dir")
-    jobs = {point.job.name: point.job for point, _ in results}
-    seconds = (read_evaluations(job.path)[-1]["training_seconds"] for job in jobs.values())
+    jobs = {point.job.name: point.job for point, _ in results}.values()
+    last = [read_evaluations(job.path)[-1] for job in jobs]
+    own, caveat = "reptile reproduce overlap --out DIR", ""
+    if plan.outer_steps != OUTER_STEPS:
+        own += f" --outer-steps {plan.outer_steps}"
+        caveat = f"{plan.outer_steps:,} outer steps in each run instead of {OUTER_STEPS:,}"
+    own += f" --eval-samples {plan.episodes}" * (plan.episodes != EPISODES)
     example = command_line("run_omniglot.py", results[0][0].job.config, omit)
     return Study(
         name="overlap",
         title="Overlap of the inner batches in FOML",
         text=(
-            f"5-way Omniglot, 5-shot evaluation, transductive; inner SGD, {outer_steps:,} outer "
-            f"steps of one task, seed 0. A task has {TRAIN_SHOTS} examples of each class. FOML's "
-            "last batch (tail) comes from the same examples as the others, by cycling through them "
-            "or drawn anew each time, or from five examples of each class that are set aside. "
-            f"Once the inner steps have used all {WAY * TRAIN_SHOTS} examples (more than four "
-            "batches of 25), a cycling tail repeats what the task has been fitted to."
+            f"5-way Omniglot, 5-shot evaluation, transductive; inner SGD, {plan.outer_steps:,} "
+            f"outer steps of one task, seed 0. A task has {TRAIN_SHOTS} examples of each class. "
+            "FOML's last batch (tail) comes from the same examples as the others, by cycling "
+            "through them or drawn anew each time, or from five examples of each class that are "
+            f"set aside. Once the inner steps have used all {WAY * TRAIN_SHOTS} examples (more "
+            "than four batches of 25), a cycling tail repeats what the task has been fitted to."
         ),
-        commands=(f"reptile reproduce overlap --out DIR --outer-steps {outer_steps}", example),
-        seconds=sum(seconds),
-        environment=environment.describe(),
+        commands=(own, example),
+        seconds=sum(evaluation["training_seconds"] for evaluation in last),
+        environment=environment.of_evaluations(last),
         tables=tuple(table(results, panel) for panel in PANELS),
         figures=(Figure("Accuracy after training", FIGURE),),
+        caveat=caveat,
     )
 
 
@@ -209,12 +216,12 @@ def table(results: Results, panel: Panel) -> Table:
 @data_option("data/omniglot")
 @click.option(
     "--outer-steps",
-    default=4000,
+    default=OUTER_STEPS,
     show_default=True,
     type=COUNT,
     help="Length of each of the runs.",
 )
-@episodes_option(400)
+@episodes_option(EPISODES)
 @jobs_option
 def overlap(out: Path, data_dir: str, outer_steps: int, eval_samples: int, jobs: int) -> None:
     """Section 6.3: FOML and Reptile against inner iterations, inner batch and outer step size.

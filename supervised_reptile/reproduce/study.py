@@ -35,8 +35,8 @@ class Study:
     title: str
     text: str  # Markdown: what was measured, and what it shows
     commands: tuple[str, ...]  # that repeat it
-    seconds: float  # of computing, over all sittings
-    environment: Mapping[str, str]  # machine and versions: `environment.describe()`
+    seconds: float  # in training steps or measuring, over all sittings; no looks, no evaluation
+    environment: Mapping[str, str]  # machines and versions, as in the module `environment`
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
     caveat: str = ""  # in what it falls short of the paper's setting; shown with every table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,14 +63,15 @@ def summarize(plan: Plan, configs: Sequence[Config]) -> Study:
     """The study of finished runs; draws its figure."""
     experiment, cells = EXPERIMENTS[plan.experiment], collect(plan, configs)
     draw_cells(plan.out / FIGURE, cells, experiment.title)
-    seconds = sum(_training_seconds(plan, config) for config in configs)
+    found = [[stored_evaluation(e) or {} for e in evaluations(plan, c)] for c in configs]
+    seconds = sum(max(each["training_seconds"] for each in of_seed) for of_seed in found)
     return Study(
         name=plan.experiment,
         title=f"{experiment.title}: the paper's tables",
         text=_text(configs[0], seconds / len(configs)),
         commands=_commands(plan, configs[0]),
         seconds=seconds,
-        environment=environment.describe(),
+        environment=environment.of_evaluations(chain.from_iterable(found)),
         tables=(table(cells),),
         figures=(Figure("Measured and published accuracies", FIGURE),),
         caveat=_caveat(plan, configs[0]),
@@ -137,10 +139,6 @@ def draw_cells(path: Path, cells: Sequence[Cell], title: str) -> None:
     unique = dict(zip(labels, handles, strict=True))
     canvas.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=3)
     save(canvas, path)
-
-
-def _training_seconds(plan: Plan, config: Config) -> float:
-    return max((stored_evaluation(e) or {})["training_seconds"] for e in evaluations(plan, config))
 
 
 def _text(config: Config, seconds: float) -> str:

@@ -76,6 +76,7 @@ def with_alignment(study: Study, plan: Plan) -> Study:
     command = f"reptile reproduce theory --out DIR --data-dir {Config.data_dir}/omniglot"
     command += f" --outer-steps {plan.outer_steps}" * (plan.outer_steps != OUTER_STEPS)
     omit = ("threads", "checkpoint", "data_dir")
+    short = f"{plan.outer_steps:,} outer steps on Omniglot instead of {OUTER_STEPS:,}"
     return dataclasses.replace(
         study,
         text=f"{study.text}\n\n{_alignment_text(plan, evaluation['accuracy'])}",
@@ -83,6 +84,7 @@ def with_alignment(study: Study, plan: Plan) -> Study:
         seconds=study.seconds + evaluation["training_seconds"],
         tables=(*study.tables, alignment_table(columns)),
         figures=(*study.figures, Figure("Gradients of mini-batches during training", FIGURE)),
+        caveat=short if plan.outer_steps != OUTER_STEPS else "",
     )
 
 

@@ -33,6 +33,8 @@ def test_gradient_combinations(data: Path, tmp_path: Path, monkeypatch: pytest.M
     assert outcome.code == 0, outcome.err
     study = read_study(tmp_path / "out")
     assert "200 outer steps instead of the paper's 40,000" in study.caveat
+    assert study.commands[0].endswith("gradients --out DIR --fraction 0.005 --eval-samples 10")
+    assert study.environment["tensorflow"]
     assert [row[0] for row in study.tables[0].rows] == ["g1", "g2"]
     assert study.tables[1].rows[0][4] in ("holds", "reversed", "undecided")
     with (tmp_path / "out" / "gradients.csv").open(newline="") as file:
@@ -55,7 +57,7 @@ def test_claims_are_judged_by_curves_and_by_their_ends(monkeypatch: pytest.Monke
     plan = gradients.Plan(Path("out"), "data", 40_000, 400, 2)
     results = [
         gradients.Result(
-            c, gradients.configuration(c, plan), odd, curves[c.label], ends[c.label], 1
+            c, gradients.configuration(c, plan), odd, curves[c.label], ends[c.label], {}
         )
         for c in gradients.COMBINATIONS
         if c.label in curves
@@ -92,6 +94,9 @@ def test_overlap(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     outcome = call("reproduce", "overlap", "--out", tmp_path / "out", *words, command=reptile)
     assert outcome.code == 0, outcome.err
     study = read_study(tmp_path / "out")
+    assert study.caveat == "10 outer steps in each run instead of 2,000"
+    assert outcome.out.count(study.caveat) == len(study.tables)
+    assert study.commands[0].endswith("overlap --out DIR --outer-steps 10 --eval-samples 10")
     assert [row[0] for row in study.tables[0].rows] == [m.label for m in overlap.METHODS]
     assert len(study.tables[0].rows[0]) == 3
     with (tmp_path / "out" / "overlap.csv").open(newline="") as file:
@@ -104,7 +109,7 @@ def test_overlap(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_panels_share_the_runs_that_they_have_in_common() -> None:
-    points = overlap.points(overlap.Plan(Path("out"), "data", 4000, 400, 2))
+    points = overlap.points(overlap.Plan(Path("out"), "data", 2000, 400, 2))
     configs = {point.job.name: point.job.config for point in points}
     assert len(points) == 4 * (7 + 7 + 5)
     assert len(configs) == 4 * (7 + 6 + 4)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,6 +74,28 @@ def test_every_table_says_how_it_falls_short(done: tuple[Path, str]) -> None:
     assert "40 outer steps, 0.04% of the paper's 100,000" in caveat
     assert "12 episodes instead of 10,000" in caveat
     assert caveat in printed
+
+
+def test_the_machines_are_those_of_the_runs(done: tuple[Path, str], tmp_path: Path) -> None:
+    """Not the one on which the command was given again."""
+    copy = shutil.copytree(done[0], tmp_path / "out")
+    here = read_study(copy).environment["processor"]
+    entry = copy / "seed-0" / "results.json"
+    edit_document(entry, lambda content: rename_processor(content["evaluations"]))
+    edit_document(copy / "seed-1" / "results.json", lambda content: forget(content["evaluations"]))
+    assert reproduce(copy, tmp_path / "no data here", "--seeds", 2).code == 0
+    environment = read_study(copy).environment
+    assert environment["processor"] == f"Another; {here}"
+    assert environment["machine"] == "not recorded"
+
+
+def rename_processor(evaluations: list[dict[str, Any]]) -> None:
+    evaluations[0]["environment"]["processor"] = "Another"
+
+
+def forget(evaluations: list[dict[str, Any]]) -> None:
+    """As an older version would have written one of them."""
+    del evaluations[0]["environment"]
 
 
 def test_what_is_finished_is_not_run_again(done: tuple[Path, str], tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_figures_are_pictures(done: tuple[Path, Outcome]) -> None:
 
 
 def test_the_training_stands_in_a_table(done: tuple[Path, Outcome]) -> None:
-    out, _ = done
+    out, outcome = done
     study, columns = read_study(out), read_alignment(out / "runs" / "alignment")
     assert columns["step"].tolist() == list(range(0, 60, 10))
     same, different = study.tables[1].rows
@@ -69,6 +69,7 @@ def test_the_training_stands_in_a_table(done: tuple[Path, Outcome]) -> None:
     last = columns["different_cosine"][-1], columns["different_cosine_error"][-1]
     assert different[4] == f"{last[0]:.3f} ± {last[1]:.3f}"
     assert "60 outer steps" in study.text
+    assert "60 outer steps on Omniglot instead of 2,000" in outcome.out
     assert "--log-alignment" in study.commands[1]
 
 
