@@ -97,7 +97,7 @@ reptile = LazyGroup(
 
 
 def run(command: click.Command, arguments: list[str] | None = None) -> None:
-    """Run a click command as a program: exit 0, 2 for usage, 1 for failure, 130 for Ctrl-C."""
+    """Run a click command as a program: exit 0, 2 for usage, 1 for failure, 128 + a signal."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         # File names may be of bytes that are no text, and terminals may lack letters.
         sys.stdout.reconfigure(errors="backslashreplace")

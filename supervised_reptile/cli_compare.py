@@ -19,8 +19,8 @@ from supervised_reptile.leaderboard import (
 EPILOG = """\b
 Examples:
   reptile compare runs/o55 runs/foml
-  reptile compare runs/sweep/* --shots 1 --mode non-transductive
-  reptile compare runs/sweep/* --split val --csv > sweep.csv
+  reptile compare runs/o55 runs/foml --shots 1 --mode non-transductive
+  reptile compare runs/sweep/trials/* --split val --csv > sweep.csv
 """
 
 

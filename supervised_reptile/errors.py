@@ -10,11 +10,19 @@ class UserError(Exception):
 
 
 class Interrupted(Exception):  # noqa: N818 - an event, not an error
-    """A signal stopped the work, and it was saved first: the program exits with 128 + signal."""
+    """A signal stopped the work: the program exits with 128 + signal.
+
+    The message says what was saved; an evaluation leaves nothing.
+    """
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.signal_number = signal_number
+
+
+def first_line(error: Exception) -> str:
+    """What an exception says, as one line; its type's name where it says nothing."""
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def one_line(text: str) -> str:

@@ -57,7 +57,8 @@ def run_experiment(request: Request) -> None:
     """Train, unless asked only to evaluate, then print and store accuracies.
 
     Raises:
-      UserError: anything the user can mend; nothing was written or lost then.
+      UserError: anything the user can mend: before training nothing was written, later nothing
+        that a checkpoint has is lost.
       Interrupted: a signal stopped training, after a checkpoint.
     """
     with lost_workers_named(request.cluster):

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from supervised_reptile.errors import UserError
+from supervised_reptile.errors import UserError, first_line
 
 # What to do about the system's refusals.
 ADVICE = {
@@ -55,7 +55,7 @@ def reason(error: Exception) -> str:
     for number, advice in ADVICE.items():
         if (words := os.strerror(number)) in str(error):
             return f"{words}: {advice}"
-    return getattr(error, "strerror", None) or str(error).splitlines()[0]
+    return getattr(error, "strerror", None) or first_line(error)
 
 
 # What the readers of JSON, NumPy's arrays and zip archives raise on damaged content.
@@ -95,7 +95,7 @@ def _fault(error: Exception, path: Path) -> str:
     if isinstance(error, OSError) and error.strerror:
         file = Path(error.filename or path)
         return error.strerror if file == path else f"{file.name}: {error.strerror}"
-    return (str(error) or type(error).__name__).splitlines()[0]
+    return first_line(error)
 
 
 def checksum(content: bytes) -> str:

@@ -62,9 +62,9 @@ def image_patches(images: np.ndarray, stride: int) -> np.ndarray:
     count, height, width, channels = images.shape
     pixels = patch_pixels(height, width, stride)
     flat = np.zeros((count, height * width + 1, channels), images.dtype)
-    flat[:, :-1] = images.reshape(count, -1, channels)
+    flat[:, :-1] = images.reshape(count, height * width, channels)
     patches = np.ones((count, len(pixels), TAPS * channels + 1), images.dtype)
-    patches[:, :, :-1] = flat[:, pixels].reshape(count, len(pixels), -1)
+    patches[:, :, :-1] = flat[:, pixels].reshape(count, len(pixels), TAPS * channels)
     return patches
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import writing
+from supervised_reptile.files import reason, writing
 
 LOCK = "lock"  # the file that is locked; it stays, and says nothing
 POLL_SECONDS = 0.2
@@ -33,6 +33,11 @@ def lock(folder: Path) -> TextIO:
         raise UserError(
             f"{folder}: another process is at work there; wait for it, or name another folder"
         ) from None
+    except OSError as error:  # some network file systems cannot
+        file.close()
+        raise UserError(
+            f"{folder}: no lock there ({reason(error)}); name a folder on a file system with locks"
+        ) from error
     return file
 
 

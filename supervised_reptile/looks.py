@@ -33,7 +33,7 @@ class LookPlan(NamedTuple):
 def plan_looks(config: Config, dataset: Dataset) -> LookPlan:
     """As config.look_episodes says, or else as much to see as one episode every eval_interval.
 
-    Short runs, of up to 50 looks, then get just that.
+    Runs of fewer than twice FEWEST looks then get just that.
     """
     if config.look_episodes:
         query_sets = _most_query_sets(config, dataset)

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
+from supervised_reptile.feed import Encode
 from supervised_reptile.layers import (
     batch_norm,
     block_of_patches,
@@ -175,9 +176,6 @@ class _Blocks(NamedTuple):
 
     compute: tf.DType
     products: bool
-
-
-Encode = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, ...]]
 
 
 def encoder(net: ConvNet, images: int) -> Encode:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from pathlib import Path
 
 import numpy as np
 
 from supervised_reptile import models
 from supervised_reptile.config import TRAINING, Config
+from supervised_reptile.data.dataset import Dataset
 from supervised_reptile.experiment import make_learner
 from supervised_reptile.export import open_snapshot
 from supervised_reptile.feed import ImageFeed
@@ -16,6 +18,8 @@ from supervised_reptile.learner import Learner
 from supervised_reptile.models import encoder
 from supervised_reptile.opening import check_architecture, settle_with
 from supervised_reptile.request import Request
+from supervised_reptile.resources import PRETRAINED
+from supervised_reptile.run_files import holds_run, read_stored
 from supervised_reptile.scoring import Scorer, check_evaluation, measure_splits
 from supervised_reptile.snapshot import Snapshot, flat
 
@@ -36,8 +40,7 @@ def run_experiment(request: Request) -> None:
     check_evaluation(config, dataset)
     net = getattr(models, request.source.network)(dataset.image_shape, config.way)
     check_architecture(name, snapshot.net, net._asdict())
-    if dataset.checksum != snapshot.data:
-        message = f"these are not the images that {name} was trained on, nor are the classes"
+    if message := _difference(name, dataset, snapshot):
         print(f"Note: {message}", file=sys.stderr)
     learner = make_learner(config, net, dataset.max_value)
     load_snapshot(learner, snapshot)
@@ -45,6 +48,21 @@ def run_experiment(request: Request) -> None:
     print("Evaluating...", flush=True)
     scorer = Scorer(config, dataset, feed, learner)
     measure_splits(scorer, scorer.final_splits)
+
+
+def _difference(name: str, dataset: Dataset, snapshot: Snapshot) -> str:
+    """How these data differ from those that the weights `name` were trained on, in a sentence."""
+    if dataset.checksum != snapshot.data:
+        return f"these are not the images that {name} was trained on, nor are the classes"
+    run = Path(name)
+    if name not in PRETRAINED and holds_run(run):
+        stored = read_stored(run).classes
+        if any(list(pool.names) != stored.get(split) for split, pool in dataset.pools.items()):
+            return (
+                f"the classes are divided otherwise than for {name}: it may have been trained on "
+                "some that are tested here"
+            )
+    return ""
 
 
 def _settle(request: Request, snapshot: Snapshot) -> Config:

@@ -19,7 +19,7 @@ from supervised_reptile.errors import UserError
 from supervised_reptile.learner import Learner
 from supervised_reptile.request import Request
 from supervised_reptile.run_dir import RunDir
-from supervised_reptile.run_files import Stored, has_checkpoint, holds_run, read_stored
+from supervised_reptile.run_files import Stored, check_checkpoint, holds_run, read_stored
 from supervised_reptile.shadow_run import AnyRun
 from supervised_reptile.together import adopt_chiefs, open_run
 
@@ -63,21 +63,22 @@ def check_directory(request: Request, stored: Stored) -> None:
     """Refuse, before anything slow, to continue in the directory what is not `stored`."""
     path = Path(stored.config.checkpoint)
     if holds_run(path) and not request.overwrite:
-        check_same(path, stored, same_data=request.resume)
+        check_same(path, stored, same_data=request.resume or bool(request.config.pretrained))
 
 
 def check_same(path: Path, wanted: Stored, same_data: bool) -> None:
     """Refuse to put weights into another network, or to continue on other data (UserError)."""
     stored = read_stored(path, type(wanted.config))
     check_architecture(str(path), stored.net, wanted.net)
-    if same_data and stored.data != wanted.data:
-        raise UserError(
-            f"the {wanted.config.kind} are not those that the run in {path} was started with"
-        )
-    if same_data and any(
-        list(names) != stored.classes.get(split) for split, names in wanted.classes.items()
-    ):
-        raise UserError(f"the classes are not split as in the run in {path}")
+    if not same_data:
+        return
+    others = f"; {flag_of('pretrained')} {path} evaluates its weights on others, and stores nothing"
+    remedy = others if wanted.config.pretrained else ""
+    if stored.data != wanted.data:
+        kind = wanted.config.kind
+        raise UserError(f"the {kind} are not those that the run in {path} was started with{remedy}")
+    if any(list(names) != stored.classes.get(split) for split, names in wanted.classes.items()):
+        raise UserError(f"the classes are not split as in the run in {path}{remedy}")
 
 
 def check_architecture(name: str, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -101,10 +102,8 @@ def opened_run(stored: Stored, learner: Learner, overwrite: bool) -> Iterator[An
     with open_run(path, stored, overwrite, learner.group) as run:
         run.attach(learner)
         if isinstance(run, RunDir):
-            if config.pretrained and not has_checkpoint(path):
-                raise UserError(
-                    f"{path}: the run in it has no checkpoint yet; continue with --resume"
-                )
+            if config.pretrained:
+                check_checkpoint(path)
             run.restore()
         adopt_chiefs(run, learner)
         yield run

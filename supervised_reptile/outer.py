@@ -235,8 +235,9 @@ def outer_steps(
         rate = step_sizes[step]
         moved, memory = optimizer.step(state.memory, result.update, rate, state.time)
         weights = plus(state.inner.weights, moved)
-        sound += tf.cast(all_finite(sum(memory, weights)), tf.int32)
         inner = result.state._replace(weights=weights)
+        numbers = (*weights, *inner.second_moment)
+        sound += tf.cast(all_finite(sum(memory, numbers)), tf.int32)
         return step + 1, sound, OuterState(inner, memory, state.time + 1)
 
     _, sound, state = tf.while_loop(

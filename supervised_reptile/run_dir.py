@@ -24,9 +24,9 @@ import dataclasses
 import itertools
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -35,7 +35,7 @@ from supervised_reptile import files
 from supervised_reptile.alignment import MEASURES, PAIRS
 from supervised_reptile.config import flag_of
 from supervised_reptile.documents import write_document
-from supervised_reptile.errors import UserError
+from supervised_reptile.errors import UserError, first_line
 from supervised_reptile.events import Events
 from supervised_reptile.files import CannotWriteError, remove_unfinished, replacing, sync
 from supervised_reptile.learner import Learner
@@ -86,6 +86,30 @@ BROKEN = (tf.errors.OpError, AssertionError, *files.UNREADABLE)
 def writing(path: Path) -> contextlib.AbstractContextManager[None]:
     """As `files.writing`, for what TensorFlow writes as well."""
     return files.writing(path, tf.errors.OpError)
+
+
+T = TypeVar("T")
+
+
+def newest_readable(path: Path, read: Callable[[str], T]) -> T | None:
+    """What `read` returns for the newest checkpoint of a run that it can read, given its prefix.
+
+    A checkpoint that cannot be read is passed over with a warning. None: there is none at all.
+
+    Raises:
+      UserError: there are checkpoints and none can be read.
+    """
+    found = checkpoints(path)
+    warn_of_lost_indices(path)
+    for prefix in found:
+        try:
+            return read(prefix)
+        except BROKEN as error:
+            reason = first_line(error)
+            print(f"Warning: checkpoint {prefix} cannot be read ({reason})", file=sys.stderr)
+    if found:
+        raise UserError(f"{path}: none of its checkpoints can be read")
+    return None
 
 
 class RunDir:
@@ -148,7 +172,7 @@ class RunDir:
         try:
             return tf.train.CheckpointManager(self._checkpoint, str(folder), KEPT_CHECKPOINTS)
         except BROKEN as error:  # its list of checkpoints, which is found without it
-            state, reason = folder / "checkpoint", str(error).splitlines()[0]
+            state, reason = folder / "checkpoint", first_line(error)
             print(f"Warning: {state} cannot be read ({reason}); it is made anew", file=sys.stderr)
             state.unlink()
             return tf.train.CheckpointManager(self._checkpoint, str(folder), KEPT_CHECKPOINTS)
@@ -184,19 +208,7 @@ class RunDir:
         Raises:
           UserError: there are checkpoints and none can be read.
         """
-        found = checkpoints(self.path)
-        warn_of_lost_indices(self.path)
-        for prefix in found:
-            try:
-                self._checkpoint.restore(prefix).assert_consumed()
-            except BROKEN as error:
-                reason = str(error).splitlines()[0]
-                print(f"Warning: checkpoint {prefix} cannot be read ({reason})", file=sys.stderr)
-                continue
-            break
-        else:
-            if found:
-                raise UserError(f"{self.path}: none of its checkpoints can be read")
+        newest_readable(self.path, lambda p: self._checkpoint.restore(p).assert_consumed())
         self.training_seconds = float(self._seconds)
         with writing(self.path):
             self._events.clear()

@@ -71,6 +71,12 @@ def has_checkpoint(path: Path) -> bool:
     return bool(checkpoints(path))
 
 
+def check_checkpoint(path: Path) -> None:
+    """Refuse to evaluate or show a run that has none yet (UserError)."""
+    if not has_checkpoint(path):
+        raise UserError(f"{path}: the run in it has no checkpoint yet; continue with --resume")
+
+
 def checkpoints(path: Path) -> list[str]:
     """Prefixes of a run's checkpoints, newest first, whatever TensorFlow's index file says."""
     folder = path / CHECKPOINTS

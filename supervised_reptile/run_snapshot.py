@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ import tensorflow as tf
 from supervised_reptile.data.omniglot import is_turned
 from supervised_reptile.errors import UserError
 from supervised_reptile.models import ConvNet, unflatten
-from supervised_reptile.run_dir import BROKEN
-from supervised_reptile.run_files import CONFIG, checkpoints, read_stored, warn_of_lost_indices
+from supervised_reptile.run_dir import newest_readable
+from supervised_reptile.run_files import CONFIG, check_checkpoint, read_stored
 from supervised_reptile.snapshot import Parts, Snapshot
 
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -33,28 +33,17 @@ def snapshot_of_run(path: Path) -> Snapshot:
         net = stored_net(stored.net)
     except (KeyError, TypeError) as error:
         raise UserError(f"{path / CONFIG}: not a readable network ({error})") from error
-    found = checkpoints(path)
-    if not found:
-        raise UserError(f"{path}: the run in it has no checkpoint yet; continue with --resume")
-    warn_of_lost_indices(path)
-    for prefix in found:
-        try:
-            numbers = _numbers(prefix, net)
-        except BROKEN as error:
-            reason = str(error).splitlines()[0]
-            print(f"Warning: checkpoint {prefix} cannot be read ({reason})", file=sys.stderr)
-            continue
-        return Snapshot(
-            net=stored.net,
-            config=stored.config,
-            data=stored.data,
-            drawings=any(is_turned(name) for name in stored.classes.get("train", ())),
-            **numbers,
-        )
-    raise UserError(f"{path}: none of its checkpoints can be read")
+    check_checkpoint(path)
+    return Snapshot(
+        net=stored.net,
+        config=stored.config,
+        data=stored.data,
+        drawings=any(is_turned(name) for name in stored.classes.get("train", ())),
+        **(newest_readable(path, partial(_numbers, net)) or {}),
+    )
 
 
-def _numbers(prefix: str, net: ConvNet) -> dict[str, Any]:
+def _numbers(net: ConvNet, prefix: str) -> dict[str, Any]:
     """What a Snapshot has of a checkpoint; raises one of BROKEN if it cannot be read."""
     reader = tf.train.load_checkpoint(prefix)
     return {

@@ -63,7 +63,7 @@ def check_evaluation(config: Config, dataset: Dataset) -> None:
     if config.eval_splits not in (ALL_SPLITS, *dataset.pools):
         raise UserError(
             f"{flag_of('eval_splits')} {config.eval_splits}: there are no such classes"
-            + (f"; hold some out with {flag_of('val_classes')}" * (config.eval_splits == "val"))
+            + ("; training has to hold some out" * (config.eval_splits == "val"))
         )
     shape = evaluation_shape(config)
     for split, pool in dataset.pools.items():

@@ -62,9 +62,13 @@ def flat(parts: Parts) -> np.ndarray:
     return np.concatenate([part.ravel() for part in parts.values()])
 
 
-def fingerprint(snapshot: Snapshot) -> str:
-    """What tells snapshots apart: sha256 over the metadata, then every number."""
-    digest = hashlib.sha256(json.dumps(snapshot.metadata(), sort_keys=True).encode())
+def fingerprint(snapshot: Snapshot, metadata: Mapping[str, Any] | None = None) -> str:
+    """What tells snapshots apart: sha256 over the metadata, then every number.
+
+    metadata: as it stands in a file, which an older program may have written with fewer settings.
+    """
+    described = snapshot.metadata() if metadata is None else metadata
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for parts in (snapshot.weights, snapshot.second_moment):
         digest.update(flat(parts).astype("<f4").tobytes())
     return digest.hexdigest()
@@ -101,7 +105,8 @@ def read_npz(path: Path) -> Snapshot:
             if metadata["format"] != FORMAT:
                 raise ValueError(f"its format is {metadata['format']!r}, not {FORMAT!r}")
             snapshot = _from_arrays(metadata, arrays)
-        if fingerprint(snapshot) != metadata["sha256"]:
+        described = {k: v for k, v in metadata.items() if k not in ("format", "sha256")}
+        if fingerprint(snapshot, described) != metadata["sha256"]:
             raise ValueError("its checksum does not fit its content")
         return snapshot
 

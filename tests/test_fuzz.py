@@ -17,7 +17,7 @@ from pathlib import Path
 
 import click
 import pytest
-from command_line import PATIENCE, Outcome, call, execute, flags
+from command_line import PATIENCE, Outcome, call, execute, flags, tree
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from strange_folder import PLACES, write_strange_folder
@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextlib.contextmanager
 def used(folder: Path) -> Iterator[Path]:
     """The block happens in `folder`, which is afterwards as it was."""
-    before, inside = Path.cwd(), found_in(folder)
+    before, inside, content = Path.cwd(), found_in(folder), tree(folder)
     os.chdir(folder)
     try:
         yield folder
@@ -48,6 +48,7 @@ def used(folder: Path) -> Iterator[Path]:
         for path in sorted(found_in(folder) - inside, reverse=True):  # what is in folders first
             path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
         assert found_in(folder) == inside, "a file that was there is gone"
+        assert tree(folder) == content, "a file that was there has changed"
 
 
 def found_in(folder: Path) -> set[Path]:

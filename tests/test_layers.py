@@ -40,6 +40,11 @@ def test_patches_are_what_a_kernel_sees(
     assert np.all(patches[:, :, -1] == 1)
 
 
+def test_no_images_have_no_patches() -> None:
+    """A worker without tasks has none."""
+    assert image_patches(np.zeros((0, 8, 10, 2), np.uint8), 2).shape == (0, 4 * 5, 9 * 2 + 1)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_the_block_of_patches_is_convolution_batch_norm_and_relu(
     size: tuple[int, int], random: np.random.Generator

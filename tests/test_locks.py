@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from pathlib import Path
 
 import pytest
 from command_line import assert_refused, call, flags, tree
 
+from supervised_reptile import locks
 from supervised_reptile.cli import reptile
 from supervised_reptile.errors import UserError
 from supervised_reptile.locks import lock
@@ -28,6 +32,17 @@ def test_what_is_at_work_is_left_alone(case: str, data: Path, tmp_path: Path) ->
         outcome = call(*words.split(), *flags(out=out), *images, command=reptile)
         assert_refused(outcome, f"{out / place}: another process is at work there")
         assert not tree(out)
+
+
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As network file systems may be; there is none here."""
+
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
+    with pytest.raises(UserError, match=re.escape(f"{tmp_path}: no lock there (No locks avail")):
+        lock(tmp_path)
 
 
 def test_a_sweep_at_work_is_left_alone(tmp_path: Path) -> None:

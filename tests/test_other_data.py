@@ -75,6 +75,24 @@ def test_own_images_are_divided_once_and_kept(tmp_path):
     assert_refused(other, "not split as in the run")
 
 
+def test_own_images_are_evaluated_as_they_were_divided(tmp_path):
+    """Classes that a run was trained on are not tested without a word, nor is that stored."""
+    images, run = write_classes(tmp_path / "images", 10, 20, channels=1), tmp_path / "run"
+    assert train(images, "--checkpoint", run, "--split", "0.6,0.2,0.2", *TINY).code == 0
+    stored = (run / "results.json").read_bytes()
+    evaluation = (images, "--checkpoint", run, "--pretrained")
+    assert_refused(train(*evaluation, "--split", "0.4,0.4,0.2"), "not split as in the run",
+                   f"--pretrained {run} evaluates its weights on others")  # fmt: skip
+    more = write_classes(tmp_path / "more", 11, 20, channels=1)
+    assert_refused(train(more, *evaluation[1:]), "not those that the run in", "stores nothing")
+    assert (run / "results.json").read_bytes() == stored
+    named = train(images, "--pretrained", run, "--split", "0.4,0.4,0.2", "--eval-samples", 2)
+    assert named.code == 0
+    assert f"the classes are divided otherwise than for {run}" in named.err
+    assert "divided" not in train(images, "--pretrained", run, "--split", "0.6,0.2,0.2").err
+    assert train(*evaluation, "--split", "0.6,0.2,0.2").code == 0
+
+
 def test_own_images_of_mixed_formats_and_sizes(tmp_path):
     images = write_classes(tmp_path / "images", 6, 40)
     chance = np.random.default_rng(1)

@@ -134,6 +134,15 @@ def test_one_call_or_several_end_in_the_same_bits(order: str) -> None:
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_second_moment_beyond_all_numbers_is_divergence() -> None:
+    """Its weight would stand still from then on, and look sound."""
+    learner = small.small_learner(small.ADAM)
+    learner.second_moment.assign(np.where(np.arange(learner.weights.shape[0]) == 3, np.inf, 1))
+    tasks = small.small_tasks(REPTILE, steps=2, tasks=2)
+    assert learner.train(small.fed(tasks), STEP_SIZES) == 0
+    assert np.isfinite(learner.weights).all()
+
+
 def test_the_same_steps_run_eagerly() -> None:
     tasks = small.small_tasks(REPTILE, steps=2, tasks=2)
     per_step = [array.reshape(2, 2, *array.shape[1:]) for array in tasks[:4]]

@@ -21,7 +21,6 @@ from command_line import (
     call,
     fill,
     flags,
-    saved_state,
     saved_steps,
     small_disk,
     tree,
@@ -30,7 +29,7 @@ from command_line import (
 from supervised_reptile.alignment import summary
 from supervised_reptile.config import Config
 from supervised_reptile.errors import UserError
-from supervised_reptile.run_dir import RunDir
+from supervised_reptile.run_dir import RunDir, newest_readable
 from supervised_reptile.run_files import Stored, read_evaluations, read_metrics
 
 STORED = Stored(Config(), {"way": 5}, "checksum", {"train": ["a", "b"]})
@@ -448,19 +447,27 @@ def test_overwriting_starts_anew_and_spares_foreign_files(data: Path, finished: 
     assert json.loads((finished / "config.json").read_text())["config"]["outer_steps"] == 7
 
 
+def test_an_error_without_words_has_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read(prefix: str) -> None:
+        raise MemoryError
+
+    (tmp_path / "checkpoints").mkdir()
+    assert newest_readable(tmp_path, read) is None
+    (tmp_path / "checkpoints" / "ckpt-7.index").touch()
+    with pytest.raises(UserError, match="none of its checkpoints can be read"):
+        newest_readable(tmp_path, read)
+    assert "ckpt-7 cannot be read (MemoryError)" in capsys.readouterr().err
+
+
 def test_what_an_interrupted_overwriting_left_is_not_continued(data: Path, finished: Path) -> None:
     """Without its configuration an old run is no run, and its weights are not for a new one."""
     (finished / "config.json").unlink()
-    old, before = saved_state(finished), tree(finished)
+    before = tree(finished)
     outcome = call(*TINY, *flags(data_dir=data, checkpoint=finished, meta_iters=1, eval_samples=1))
-    if outcome.code:  # saying so is fine, too
-        assert_refused(outcome, str(finished), "--overwrite")
-        assert tree(finished) == before
-        return
-    assert [look.split(":")[0] for look in outcome.looks] == ["batch 0"]
-    assert saved_steps(finished) == [1]
-    assert not np.array_equal(saved_state(finished)["weights"], old["weights"])
-    assert len((finished / "metrics.jsonl").read_text().splitlines()) == 1
+    assert_refused(outcome, str(finished), "--overwrite")
+    assert tree(finished) == before
 
 
 # Sound for training with 5 shots, and with 1 shot they would not be.
