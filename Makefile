@@ -1,6 +1,6 @@
 # make quickstart: from nothing to a trained few-shot classifier in a few minutes.
 # make demo: the browser demo (needs Node); CHECKPOINT=runs/mine for weights of your own.
-# make test: everything the tests need, and all of them; test-all: with the oldest versions, too.
+# make test: what the tests need, and the tests; test-all: with the oldest versions, too.
 # make soak: kill the programs again and again, and continue them: a long while.
 # make audit: known vulnerabilities of what is installed, where the network allows the question.
 

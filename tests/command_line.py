@@ -275,6 +275,14 @@ def edit_document(path: Path, change: Callable[[dict[str, Any]], object]) -> Non
     path.write_text(json.dumps(content), encoding="utf8")
 
 
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    """Until the condition holds; `what` is said if it never does."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {PATIENCE} s: {what}"
+        time.sleep(0.005)
+
+
 def tree(folder: Path) -> dict[str, bytes]:
     """Every file below `folder` but the lock, which says nothing: relative path -> content."""
     return {

@@ -7,12 +7,13 @@ Only the gradient of the loss comes from TensorFlow, of the shipped network run 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from supervised_reptile.episodes import Tasks
 from supervised_reptile.inner import Problem
 from supervised_reptile.models import ConvNet
 
@@ -101,6 +102,17 @@ class Task(NamedTuple):
 
     batches: Sequence[Batch]
     tail: Batch | None = None
+
+
+def slow_tasks(tasks: Tasks, batch: Callable[[np.ndarray, np.ndarray], Batch]) -> list[Task]:
+    """Tasks one by one; `batch` makes an inner batch of rows and labels."""
+    return [
+        Task(
+            [batch(*pair) for pair in zip(tasks.rows[i], tasks.labels[i], strict=True)],
+            batch(tasks.tail_rows[i], tasks.tail_labels[i]) if tasks.tail_rows.size else None,
+        )
+        for i in range(len(tasks.rows))
+    ]
 
 
 class SlowLearner:

@@ -86,6 +86,15 @@ def classifier(rule: InnerRule, net: ConvNet = NET, one: int = MAX_VALUE) -> Pro
     )
 
 
+def stacked(problem: Problem) -> Problem:
+    """A `classifier` whose tasks are one stack, as on accelerators."""
+    reading = Reading(MAX_VALUE, products=True)
+    return problem._replace(
+        predict=lambda weights, images: logits(NET, unpack(NET, weights), images, reading),
+        stacked=True,
+    )
+
+
 def some_weights(net: ConvNet = NET, seed: int = 0) -> np.ndarray:
     """Float64 [P]: as far into training as to have no zeros and ones left."""
     noise = np.random.default_rng(seed).normal(0, 0.1, net.size)

@@ -25,7 +25,6 @@ from test_outer import ALGORITHMS
 from supervised_reptile.episodes import Purpose, Stream, TaskShape, sample_tasks
 from supervised_reptile.group import Group, group_of
 from supervised_reptile.learner import Learner
-from supervised_reptile.models import Reading, logits, unpack
 
 META_BATCH, STEP_SIZES = 5, np.array([0.8, 0.5])
 
@@ -42,14 +41,7 @@ def learners(group: Group) -> Iterator[tuple[str, Learner, TaskShape]]:
     yield "maml", Learner(maml, small.some_weights(), group=group), ALGORITHMS["foml"]
     adam = Learner(plain, small.some_weights(), outer_optimizer="adam", group=group)
     yield "outer adam", adam, reptile
-    reading = Reading(small.MAX_VALUE, products=True)
-    stacked = plain._replace(
-        predict=lambda weights, images: logits(
-            small.NET, unpack(small.NET, weights), images, reading
-        ),
-        stacked=True,
-    )
-    yield "stacked", Learner(stacked, small.some_weights(), group=group), reptile
+    yield "stacked", Learner(small.stacked(plain), small.some_weights(), group=group), reptile
 
 
 def train(group: Group) -> dict[str, np.ndarray]:

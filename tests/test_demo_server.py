@@ -268,6 +268,24 @@ def test_who_does_not_read_is_cut_off(hasty: int) -> None:
     assert 0 < taken < LARGE
 
 
+def test_one_connection_too_many_is_closed_at_once(
+    built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are taken may stay silent for as long as the server is up."""
+    monkeypatch.setattr(demo_server, "REQUEST_SECONDS", 600)
+    monkeypatch.setattr(demo_server, "MOST_CONNECTIONS", 3)
+    with serving(built, {}) as port, contextlib.ExitStack() as stack:
+        taken = [
+            stack.enter_context(socket.create_connection((HOST, port), timeout=20))
+            for _ in range(4)
+        ]
+        assert taken[3].recv(1) == b""
+        request = f"GET / HTTP/1.1\r\nHost: {HOST}:{port}\r\n\r\n".encode()
+        for connection in taken[:3]:
+            connection.sendall(request)
+            assert connection.recv(12) == b"HTTP/1.1 200"
+
+
 def test_many_silent_connections_are_not_kept(hasty: int) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(30):

@@ -48,7 +48,7 @@ from supervised_reptile.together import tell
 # Five tasks, which neither two nor three workers share evenly; ten steps, because sooner or later
 # an input of a ReLU near 0 falls on its other side by rounding alone, and Adam makes that visible.
 FIVE = [*TINY, *flags(meta_batch=5, meta_iters=10, eval_interval=2)]
-LONG = [*FIVE, *flags(meta_iters=60, eval_interval=10, save_interval=40)]
+LONG = [*FIVE, *flags(meta_iters=60, eval_interval=10, save_interval=50)]
 
 
 def assert_close_states(one: Path, other: Path) -> None:
@@ -113,7 +113,7 @@ def test_killed_with_three_workers_and_continued_with_two(
     with started(*LONG, *where, workers=3) as process:
         workers = []
         for line in process.stdout:
-            if line.startswith("batch 40:"):
+            if line.startswith("batch 50:"):
                 workers = children(process.pid)
                 os.kill(workers[2], signal.SIGKILL)
         code, errors = finish(process)
@@ -125,7 +125,7 @@ def test_killed_with_three_workers_and_continued_with_two(
     assert re.match(r"Error: worker 2 \(127\.0\.0\.1:\d+\) has ended or no longer answers", gone)
     assert "--resume" in gone
     assert ended == "worker 2 was ended by SIGKILL"
-    assert saved_steps(run) == [40]
+    assert saved_steps(run) == [50]
     alone = shutil.copytree(run, tmp_path / "alone")
     assert call(*flags(resume=True), *place(alone, tmp_path_factory)).code == 0
     outcome = execute(*flags(resume=True), *where, workers=2)
@@ -251,8 +251,6 @@ def test_shares_are_all_there_is_and_as_equal_as_can_be(count: int, size: int) -
 
 LISTENER = """
 import socket
-from supervised_reptile.meeting import PATIENCE_VARIABLE
-from supervised_reptile.private_network import leave_network
 from supervised_reptile.private_network import leave_network
 print(leave_network())
 with socket.create_server(("127.0.0.1", 0)) as server:

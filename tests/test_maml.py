@@ -9,8 +9,8 @@ import pytest
 import small_problem as small
 import tensorflow as tf
 from command_line import TINY, assert_same_state, call, drawn_alphabets, execute, flags
-from slow_reference import SlowLearner, Task
-from test_outer import ORDERS, STEP_SIZES, assert_same, slow_tasks, train_slowly
+from slow_reference import SlowLearner, Task, slow_tasks
+from test_outer import ORDERS, STEP_SIZES, assert_same, some_batch, train_slowly
 from test_resume import KILLED
 
 from supervised_reptile import experiment
@@ -65,7 +65,7 @@ def tail_loss(rule: InnerRule, task: Task, weights: np.ndarray) -> float:
 def test_the_update_is_the_slope_of_the_tails_loss_after_the_inner_steps() -> None:
     """By finite differences of the loss itself: nothing here is differentiated but inner steps."""
     tasks = small.small_tasks(SHAPES["with a tail of its own"], steps=1, tasks=1)
-    (task,) = slow_tasks(tasks)
+    (task,) = slow_tasks(tasks, some_batch)
     mine, start = update(FAST, tasks, second_order=True), small.some_weights()
     first_order = update(FAST, tasks, second_order=False)
     random = np.random.default_rng(0)
@@ -83,7 +83,7 @@ def test_unrolled_without_loops_and_graphs(rule: str) -> None:
     tasks = small.small_tasks(SHAPES["cycling"], steps=1, tasks=2)
     problem, start = small.classifier(RULES[rule]), small.some_state()
     sums = np.zeros(small.NET.size)
-    for task in slow_tasks(tasks):
+    for task in slow_tasks(tasks, some_batch):
         with tf.GradientTape() as tape:
             tape.watch(start.weights)
             state = start

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import small_problem as small
-from slow_reference import Batch, SlowLearner, Task
+from slow_reference import Batch, SlowLearner, slow_tasks
 
 from supervised_reptile.config import Config
 from supervised_reptile.episodes import Tasks, TaskShape, foml_shape
@@ -25,19 +25,9 @@ STEP_SIZES = np.array([0.8, 0.5])
 RULES = {"sgd": small.SGD, "adam with decay": small.ADAM._replace(weight_decay=0.9)}
 
 
-def slow_tasks(tasks: Tasks) -> list[Task]:
-    """Tasks with their pixels, one by one."""
-
-    def batch(rows: np.ndarray, labels: np.ndarray) -> Batch:
-        return Batch(small.inputs(rows), labels)
-
-    return [
-        Task(
-            [batch(*pair) for pair in zip(tasks.rows[i], tasks.labels[i], strict=True)],
-            batch(tasks.tail_rows[i], tasks.tail_labels[i]) if tasks.tail_rows.size else None,
-        )
-        for i in range(len(tasks.rows))
-    ]
+def some_batch(rows: np.ndarray, labels: np.ndarray) -> Batch:
+    """With its pixels."""
+    return Batch(small.inputs(rows), labels)
 
 
 def train_slowly(
@@ -57,7 +47,7 @@ def train_slowly(
         "parallel": slow.outer_step_in_parallel,
         "sequential": slow.outer_step_in_sequence,
     }
-    one_by_one = slow_tasks(tasks)
+    one_by_one = slow_tasks(tasks, some_batch)
     meta_batch = len(one_by_one) // len(sizes)
     for step, size in enumerate(sizes):
         steps[order](one_by_one[step * meta_batch : (step + 1) * meta_batch], size)

@@ -5,6 +5,7 @@ A few kills here, and many with `make soak`.
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -162,6 +163,65 @@ def assert_same_study(out: Path, wanted: Path) -> None:
     for metrics in runs:
         assert (out / metrics).read_bytes() == (wanted / metrics).read_bytes()
         assert_same_state((out / metrics).parent, (wanted / metrics).parent)
+
+
+# ---- a sweep
+
+SPACE = """
+[search]
+method = "grid"
+[space]
+meta-iters = [200, 400]
+[fixed]
+classes = 3
+shots = 1
+inner-iters = 2
+eval-iters = 3
+eval-samples = 20
+save-interval = 20
+val-classes = 10
+"""
+
+
+def standings(out: Path) -> list[dict[str, str]]:
+    """A sweep's leaderboard without what differs from sitting to sitting."""
+    with (out / "leaderboard.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    return [
+        {k: v for k, v in line.items() if k not in ("training_seconds", "run")} for line in lines
+    ]
+
+
+@pytest.mark.soak
+def test_a_sweep_killed_anywhere(data: Path, tmp_path: Path) -> None:
+    """Also while Ray starts, and between the trials; with --resume it comes to the same board."""
+    for package in ("ray", "optuna"):
+        pytest.importorskip(package, reason="the extra [sweep] is not installed")
+    from supervised_reptile.sweep.cluster import OWN
+    from supervised_reptile.sweep.trials import holds_sweep
+
+    space, out = tmp_path / "space.toml", tmp_path / "out"
+    space.write_text(SPACE)
+    how = {"program": (*REPTILE, "sweep"), "env": {**os.environ, **OWN}, "start_new_session": True}
+
+    def words(folder: Path) -> list[str]:
+        resume = ["--resume"] * holds_sweep(folder)
+        return [str(space), *flags(data_dir=data, out=folder, jobs=1), *resume]
+
+    whole = execute(*words(tmp_path / "whole"), **how)
+    assert whole.code == 0, whole.err
+    for kill in random_kills("sweep", whole.seconds, count=6, in_saves=2):
+        last = interrupted(words(out), kill, partial(in_half, out), **how)
+        if last.code == 0:
+            assert standings(out) == standings(tmp_path / "whole")
+            shutil.rmtree(out)
+    last = execute(*words(out), **how)
+    assert last.code == 0, last.err
+    assert standings(out) == standings(tmp_path / "whole")
+    for number in ("000", "001"):
+        trials = [folder / "trials" / number for folder in (out, tmp_path / "whole")]
+        assert_same_state(*trials)
+        assert len({(trial / "metrics.jsonl").read_bytes() for trial in trials}) == 1
 
 
 # ---- data

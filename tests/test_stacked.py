@@ -22,25 +22,16 @@ from supervised_reptile.inner import Examples, InnerRule
 from supervised_reptile.learner import Learner
 from supervised_reptile.models import (
     ConvNet,
-    Reading,
     encoder,
-    logits,
     miniimagenet_net,
     omniglot_net,
-    unpack,
 )
 from supervised_reptile.outer import OuterRule, TrainingTasks, outer_steps
 
 
 def stacked_learner(rule: InnerRule) -> Learner:
     """As `small.small_learner`, in the other form."""
-    reading = Reading(small.MAX_VALUE, products=True)
-    problem = small.classifier(rule)._replace(
-        predict=lambda weights, images: logits(
-            small.NET, unpack(small.NET, weights), images, reading
-        ),
-        stacked=True,
-    )
+    problem = small.stacked(small.classifier(rule))
     learner, same = Learner(problem, small.some_weights()), small.small_learner(rule)
     learner.second_moment.assign(same.second_moment)
     learner.time.assign(same.time)

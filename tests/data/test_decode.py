@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -178,8 +177,7 @@ def test_many_images_and_their_reasons() -> None:
 def test_inputs_are_taken_only_a_little_ahead() -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    taken, gate = [], threading.Event()
-    gate.set()
+    taken = []
     with ThreadPoolExecutor(2) as pool:
         results = map_ahead(pool, lambda x: x * 2, (taken.append(n) or n for n in range(100_000)))
         assert next(results) == 0

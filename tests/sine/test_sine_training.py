@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import small_problem as small
 import tensorflow as tf
-from slow_reference import Batch, SlowLearner, Task
+from slow_reference import Batch, SlowLearner, slow_tasks
 
 from supervised_reptile.compiled import AnyLength
-from supervised_reptile.episodes import Purpose, Stream, Tasks, TaskShape, foml_shape
+from supervised_reptile.episodes import Purpose, Stream, TaskShape, foml_shape
 from supervised_reptile.feed import Fed
 from supervised_reptile.inner import InnerRule, Problem, mean_squared_error
 from supervised_reptile.learner import Learner
@@ -54,19 +54,9 @@ def drawn(shape: TaskShape, steps: range, meta_batch: int = 1) -> Fed:
     return Fed((tf.constant(WAVES.inputs),), tasks)
 
 
-def slow_tasks(tasks: Tasks) -> list[Task]:
-    x = WAVES.inputs.astype(np.float64)
-
-    def batch(rows: np.ndarray, labels: np.ndarray) -> Batch:
-        return Batch((x[rows],), labels.astype(np.float64))
-
-    return [
-        Task(
-            list(map(batch, tasks.rows[i], tasks.labels[i])),
-            batch(tasks.tail_rows[i], tasks.tail_labels[i]) if tasks.tail_rows.size else None,
-        )
-        for i in range(len(tasks.rows))
-    ]
+def wave_batch(rows: np.ndarray, labels: np.ndarray) -> Batch:
+    """In float64."""
+    return Batch((WAVES.inputs.astype(np.float64)[rows],), labels.astype(np.float64))
 
 
 @pytest.mark.parametrize(("name", "rule"), CASES)
@@ -78,7 +68,7 @@ def test_outer_steps(name: str, rule: str) -> None:
     assert fast.train(fed, SIZES) == 3
     start = initial_mlp_weights(NET, 0).astype(np.float64)
     slow = SlowLearner(kind, start, np.zeros(NET.size), 0)
-    tasks = slow_tasks(fed.tasks)
+    tasks = slow_tasks(fed.tasks, wave_batch)
     for step, size in enumerate(SIZES):
         slow.outer_step_in_parallel(tasks[step * meta_batch : (step + 1) * meta_batch], size)
     assert np.abs(slow.weights - start).max() > 1e-2
@@ -129,7 +119,7 @@ def test_predictions_while_adapting(rule: str) -> None:
     assert found.shape == (3, 4, 20)
     everywhere = (WAVES.inputs.astype(np.float64),)
     errors = np.empty((3, 4))
-    for i, task in enumerate(slow_tasks(tasks)):
+    for i, task in enumerate(slow_tasks(tasks, wave_batch)):
         slow = SlowLearner(kind, weights, moments, 7)
         for step in range(4):
             wanted = slow.outputs(slow.weights, everywhere)

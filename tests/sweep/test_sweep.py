@@ -9,14 +9,12 @@ import re
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import command_line
 import pytest
 from command_line import (
-    PATIENCE,
     ROOT,
     Outcome,
     assert_refused,
@@ -25,6 +23,7 @@ from command_line import (
     flags,
     saved_steps,
     tree,
+    wait_for,
 )
 
 from supervised_reptile.cli import reptile
@@ -73,13 +72,6 @@ def execute(*words: object) -> Outcome:
     with started(*words) as process:
         shown = process.stdout.read()
         return Outcome(process.wait(), shown, "")
-
-
-def wait_for(condition, what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def board(out: Path) -> list[dict[str, str]]:
