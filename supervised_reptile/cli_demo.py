@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import click
 
+from supervised_reptile.cli_weights import checkpoint_option
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--checkpoint",
-    type=click.Path(path_type=Path),
-    help="A run on Omniglot, or weights exported as npz; without it, those that come along.",
-)
+@checkpoint_option
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -23,7 +20,7 @@ import click
     show_default=True,
     help="Where to serve; 0 takes any free port.",
 )
-def demo(checkpoint: Path | None, port: int) -> None:
+def demo(checkpoint: str | None, port: int) -> None:
     """Draw a few characters, then one more, and let a network that adapts in your browser name it.
 
     The page is served to this machine only; it loads nothing from anywhere else and sends

@@ -36,13 +36,13 @@ def open_snapshot(place: Path | str | None) -> Snapshot:
     """Trained weights, by whatever people call them.
 
     A name in PRETRAINED stands for weights that come with the package (a folder that happens to be
-    called like that is ./NAME), None for the first of them. Else `place` is a run directory, an
-    .npz file, or an export that holds one.
+    called like that is ./NAME, or a Path), None for the first of them. Else `place` is a run
+    directory, an .npz file, or an export that holds one.
 
     Raises:
       UserError: there are none, or they cannot be read.
     """
-    if place is None or str(place) in PRETRAINED:
+    if place is None or place in PRETRAINED:  # no Path is equal to a name
         shipped = pretrained_weights(str(place or PRETRAINED[0]))
         if not shipped.exists():
             raise UserError(

@@ -66,7 +66,8 @@ class FewShotClassifier:
         """Remembers its parameters; `fit` opens the weights.
 
         Args:
-          weights: a run directory, weights exported as npz, or the name of those that come along.
+          weights: a run directory, weights exported as npz, or the name of those that come along
+            (a str: a Path of that name is a folder).
           steps: inner steps; None for as many as the weights were evaluated with.
           transductive: look at all queries of a call at once, so that they share their batch
             statistics: more accurate if they are many and their classes come equally often, but

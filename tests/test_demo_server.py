@@ -332,6 +332,9 @@ def test_refusals_of_the_command(
     monkeypatch.setattr(resources, "web_folder", lambda: built)
     outcome = call("demo", "--checkpoint", tmp_path / "none", command=reptile)
     assert_refused(outcome, "no such run directory")
+    monkeypatch.chdir(tmp_path)
+    outcome = call("demo", "--checkpoint", "./omniglot-5way", command=reptile)
+    assert_refused(outcome, "no such run directory")
     assert_refused(call("demo", "--port", "70000", command=reptile), "--port", code=2)
 
 

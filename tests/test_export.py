@@ -240,9 +240,20 @@ def test_weights_that_come_along_need_no_checkpoint(
 ) -> None:
     write_npz(tmp_path / "omniglot-5way.npz", small_snapshot())
     monkeypatch.setattr(export, "pretrained_weights", lambda name: tmp_path / f"{name}.npz")
-    for place in (None, "omniglot-5way", Path("omniglot-5way")):
+    for place in (None, "omniglot-5way"):
         assert_same(open_snapshot(place), small_snapshot())
     assert resources.pretrained_weights().name == "omniglot-5way.npz"
+
+
+@pytest.mark.parametrize("place", ["./omniglot-5way", Path("omniglot-5way")])
+def test_a_folder_that_is_called_like_them_is_meant_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Path | str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="no such run directory"):
+        open_snapshot(place)
+    write_export(tmp_path / "omniglot-5way", small_snapshot(), "npz")
+    assert_same(open_snapshot(place), small_snapshot())
 
 
 def test_reading_npz_takes_no_tensorflow(exported: Path) -> None:
