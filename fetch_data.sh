@@ -81,7 +81,7 @@ fetch_omniglot() {
 }
 
 omniglot_is_here() { # folder
-  if [ -e "$1/store.json" ]; then return 0; fi # imported by 'reptile data import'
+  if [ -e "$1/store.json" ]; then return 0; fi # decoded already
   holds_something "$1/images_background" && holds_something "$1/images_evaluation"
 }
 

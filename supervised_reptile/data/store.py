@@ -104,15 +104,14 @@ class StoreIndex:
     files: tuple[str, ...] = ()  # [images]: each image's file within its class; () keeps none
 
 
-def write_store(folder: Path, index: StoreIndex, fill: Callable[[Path, np.ndarray], None]) -> None:
+def write_store(folder: Path, index: StoreIndex, fill: Callable[[np.ndarray], None]) -> None:
     """Write a store to `folder`, which appears only when complete (an older store is replaced).
 
     Args:
       folder: the store's folder; its parents are made.
       index: class names and counts, in the order of the images.
-      fill: called with the path of the growing `images.npy` and a writable map of it,
-        uint8 [images, height, width, channels]; it must set every image. Worker
-        processes may open the path themselves (`np.load(path, mmap_mode="r+")`).
+      fill: called with a writable map of the growing `images.npy`,
+        uint8 [images, height, width, channels]; it must set every image.
 
     Raises:
       UserError: the folder cannot be written, or holds something other than a store.
@@ -122,7 +121,7 @@ def write_store(folder: Path, index: StoreIndex, fill: Callable[[Path, np.ndarra
         shape = (sum(index.counts), *index.image_shape)
         pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
         _reserve(path)
-        fill(path, pixels)
+        fill(pixels)
         pixels.flush()
         np.save(
             temporary / CHECKSUMS_FILE,

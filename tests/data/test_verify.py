@@ -44,7 +44,7 @@ def official_store(folder: Path, names: dict[str, list[str]], images: int = 600)
         files=tuple(f"{n:05d}.jpg" for _ in labels for n in range(images)),
     )
 
-    def fill(_path: Path, pixels: np.ndarray) -> None:
+    def fill(pixels: np.ndarray) -> None:
         pixels[:] = np.random.default_rng(0).integers(0, 256, pixels.shape, np.uint8)
 
     write_store(folder, index, fill)
