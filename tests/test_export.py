@@ -199,6 +199,25 @@ def test_a_folder_is_replaced_only_when_asked(exported: Path, tmp_path: Path) ->
         write_export(tmp_path / "other", small_snapshot(), "web", overwrite=True)
 
 
+@pytest.mark.parametrize("name", ["thesis.tex", "variables/thesis.tex"])
+def test_what_lies_beside_an_export_is_not_deleted(exported: Path, name: str) -> None:
+    (exported / name).parent.mkdir(exist_ok=True)
+    (exported / name).write_text("")
+    with pytest.raises(UserError, match=rf"holds more than an export \({name}\)"):
+        write_export(exported, small_snapshot(), "npz", overwrite=True)
+    assert set(tree(exported)) == {MANIFEST, "weights.npz", name}
+
+
+@pytest.mark.parametrize("content", ["{}", "[", '{"format": "another", "files": {}}'])
+def test_a_folder_whose_description_is_not_an_exports_is_not_replaced(
+    exported: Path, content: str
+) -> None:
+    (exported / MANIFEST).write_text(content)
+    with pytest.raises(UserError, match="not a readable export .* name another folder"):
+        write_export(exported, small_snapshot(), "npz", overwrite=True)
+    assert set(tree(exported)) == {MANIFEST, "weights.npz"}
+
+
 def test_an_export_that_fails_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,7 @@ IMAGES_FILE = "images.npy"
 CHECKSUMS_FILE = "checksums.npy"
 INDEX_FILE = "store.json"
 FILES_FILE = "files.json"
+STORE_FILES = {IMAGES_FILE, CHECKSUMS_FILE, INDEX_FILE, FILES_FILE}
 NEW, OLD = "new", "old"  # in the folder where a store grows beside its place
 NEWBORN_SECONDS = 60.0  # in which such a folder has been locked
 AGAIN = "import the data again"
@@ -114,7 +115,7 @@ def write_store(folder: Path, index: StoreIndex, fill: Callable[[np.ndarray], No
         uint8 [images, height, width, channels]; it must set every image.
 
     Raises:
-      UserError: the folder cannot be written, or holds something other than a store.
+      UserError: the folder cannot be written, or holds something other than a store, or more.
     """
     with writing(folder), appearing_whole(folder, _refuse_foreign) as temporary:
         path = temporary / IMAGES_FILE
@@ -277,6 +278,8 @@ def _refuse_foreign(folder: Path) -> None:
     foreign = any(folder.iterdir()) if folder.is_dir() else folder.exists()
     if foreign and not is_store(folder):
         raise UserError(f"{folder}: holds other files; name a new or empty folder for the store")
+    if foreign and (more := sorted({path.name for path in folder.iterdir()} - STORE_FILES)):
+        raise UserError(f"{folder}: holds more than a store ({more[0]}); move that away")
 
 
 @contextlib.contextmanager

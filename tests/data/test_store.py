@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from supervised_reptile.data.store import appearing_whole
+from supervised_reptile.data.store import (
+    STORE_FILES,
+    StoreIndex,
+    appearing_whole,
+    write_store,
+)
 from supervised_reptile.errors import UserError
 from supervised_reptile.locks import LOCK, lock
 
@@ -67,6 +72,20 @@ def test_nothing_appears_where_it_fails(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), appearing_whole(tmp_path / "store", lambda _: None):
         raise ZeroDivisionError
     assert not os.listdir(tmp_path)
+
+
+def write(folder: Path) -> None:
+    index = StoreIndex(("class",), (2,), (4, 4, 1), 255, files=("a.png", "b.png"))
+    write_store(folder, index, lambda pixels: pixels.fill(7))
+
+
+def test_a_store_is_replaced_but_nothing_beside_it(tmp_path: Path) -> None:
+    write(tmp_path / "store")
+    write(tmp_path / "store")
+    (tmp_path / "store" / "thesis.tex").touch()
+    with pytest.raises(UserError, match=r"store: holds more than a store \(thesis\.tex\)"):
+        write(tmp_path / "store")
+    assert {path.name for path in (tmp_path / "store").iterdir()} == {*STORE_FILES, "thesis.tex"}
 
 
 def test_what_came_meanwhile_is_not_replaced(tmp_path: Path) -> None:
