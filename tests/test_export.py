@@ -213,7 +213,7 @@ def test_a_folder_whose_description_is_not_an_exports_is_not_replaced(
     exported: Path, content: str
 ) -> None:
     (exported / MANIFEST).write_text(content)
-    with pytest.raises(UserError, match="not a readable export .* name another folder"):
+    with pytest.raises(UserError, match=r"not a readable export .* name another folder"):
         write_export(exported, small_snapshot(), "npz", overwrite=True)
     assert set(tree(exported)) == {MANIFEST, "weights.npz"}
 

@@ -220,7 +220,8 @@ def cached_store(key: str, build: Callable[[Path], None]) -> ImageStore:
     if is_store(folder):
         with contextlib.suppress(UserError):
             return open_store(folder)
-    elif folder.exists():  # what is left of one; nothing else has this name
+    # What is left of one; nothing else has this name, but another process may have made it now.
+    elif folder.exists() and not is_store(folder):
         shutil.rmtree(folder)
     try:
         build(folder)
@@ -310,8 +311,8 @@ def appearing_whole(folder: Path, check: Callable[[Path], None]) -> Iterator[Pat
 def _remove_abandoned(place: Path) -> None:
     """Delete what killed processes left of `place`, which may be gigabytes."""
     for scratch in place.parent.glob(f".{glob.escape(place.name)}.????????"):
-        # Where a process is at work, or another one removes it.
-        with contextlib.suppress(UserError, FileNotFoundError):
+        # Where a process is at work, or another one removes it; or it is another user's.
+        with contextlib.suppress(UserError, OSError):
             if _is_abandoned(scratch):
                 with lock(scratch):
                     shutil.rmtree(scratch, ignore_errors=True)
