@@ -481,7 +481,7 @@ def unpack(path, folder, destination):
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends this and the shell, without a traceback
 try:
     {"check": check, "unpack": unpack}[sys.argv[1]](*sys.argv[2:])
-except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError):
+except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError):
     sys.exit(DAMAGED)
 except OSError as error:
     if sys.argv[1] == "unpack":

@@ -552,6 +552,16 @@ def test_damaged_archive_without_a_checksum(fetch: Fetcher, server: Server) -> N
     assert not (fetch.omniglot / BACKGROUND).exists()
 
 
+def test_archive_whose_table_is_damaged(fetch: Fetcher, server: Server) -> None:
+    path = f"/{BACKGROUND}.zip"
+    content = bytearray(server.files[path])
+    entry = content.index(b"PK\x01\x02")
+    content[entry + 9] |= 0x08  # names are UTF-8 ...
+    content[entry + 46] = 0xFF  # ... and this one is not
+    server.files[path] = bytes(content)
+    assert_failed(fetch("omniglot"), f"{BACKGROUND}.zip", "damaged")
+
+
 def test_pickle_cut_short(fetch: Fetcher, server: Server) -> None:
     path = f"/{PICKLES[0]}"
     server.files[path] = server.files[path][:-1]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import random
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +29,7 @@ from supervised_reptile.data.store import (
     write_store,
 )
 from supervised_reptile.errors import UserError
+from supervised_reptile.files import UNREADABLE
 
 SIZE = 28  # pixels a side after resizing
 TRAIN_CHARACTERS = 1200
@@ -44,16 +44,7 @@ HOW_TO_GET = (
 
 
 # What Pillow and zipfile raise on damaged, encrypted or absurdly large files.
-UNREADABLE = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    RuntimeError,
-    zlib.error,
-    zipfile.BadZipFile,
-    Image.DecompressionBombError,
-)
+DAMAGE = (*UNREADABLE, Image.DecompressionBombError)
 
 
 class Drawing(NamedTuple):
@@ -180,7 +171,7 @@ def _build(folder: Path, data_dir: Path) -> None:
 def _decode_named(drawing: Drawing) -> np.ndarray:
     try:
         return decode_drawing(drawing.read())
-    except UNREADABLE as error:
+    except DAMAGE as error:
         raise UserError(
             f"{drawing.name}: not a readable image ({error}); fetch or copy this file again"
         ) from error
@@ -199,7 +190,7 @@ def _zip_drawings(path: Path) -> Iterator[Drawing]:
     """Drawings inside an archive; members are only read in place, never extracted."""
     try:
         archive = zipfile.ZipFile(path)
-    except UNREADABLE as error:
+    except DAMAGE as error:
         raise UserError(f"{path}: not a readable zip archive ({error}); fetch it again") from error
     for member in archive.namelist():
         parts = member.split("/")

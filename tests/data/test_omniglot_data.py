@@ -333,6 +333,19 @@ def test_a_damaged_archive_is_named_or_read(tmp_path: Path, files: Files) -> Non
         assert str(path) in message
 
 
+def test_a_damaged_member_of_another_compression_is_named(tmp_path: Path, files: Files) -> None:
+    name, data = next(iter(files.items()))
+    with zipfile.ZipFile(tmp_path / "images_background.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr(name, data)
+    path = tmp_path / "images_background.zip"
+    whole = path.read_bytes()
+    start = whole.index(name.encode()) + len(name) + 9  # after the properties of the compression
+    path.write_bytes(whole[:start] + b"\xff" * 20 + whole[start + 20 :])
+    message = refusal(tmp_path, path, 0)
+    assert message is not None
+    assert f"{path}/{name}: not a readable image" in message
+
+
 def test_an_archive_without_drawings_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "images_background.zip", "w") as archive:
         archive.writestr("images_background/readme.txt", b"soon")
