@@ -19,8 +19,9 @@
 # zenodo.org/records/7978538, kept as they are: run_miniimagenet.py and 'reptile' read them
 # directly and decode them once. The original program built the set from image-net.org,
 # which needs a login today. Other ways to get it:
-#   - Ravi & Larochelle's train.csv, val.csv and test.csv beside a folder images/ with all
-#     the pictures: put them into data/miniimagenet/ (or point --data-dir at them).
+#   - Ravi & Larochelle's train.csv, val.csv and test.csv beside a folder images/ (or an
+#     archive images.zip) of all the pictures: put them into data/miniimagenet/ (or point
+#     --data-dir at them).
 #   - ILSVRC2012_img_train.tar (138 GB, from image-net.org with a login) and those CSVs in
 #     one folder: reptile data import FOLDER --out data/miniimagenet
 #   - {train,val,test}/<WordNet id>/*.jpg as folders, train.zip val.zip test.zip, or tars:
@@ -55,6 +56,7 @@ MINIIMAGENET_OFFICIAL_URL=https://zenodo.org/records/7978538/files
 PICKLES="mini-imagenet-cache-train.pkl mini-imagenet-cache-validation.pkl"
 PICKLES="$PICKLES mini-imagenet-cache-test.pkl"
 ZIPS="train.zip val.zip test.zip"
+ARCHIVES=".zip .tar .tar.gz .tgz .tar.bz2 .tar.xz" # endings
 
 # Return values of functions, beside 0 and 1.
 GONE=44    # the source has no such file (404 and its like)
@@ -81,7 +83,7 @@ fetch_omniglot() {
 }
 
 omniglot_is_here() { # folder
-  if [ -e "$1/store.json" ]; then return 0; fi # imported by 'reptile data import'
+  if [ -e "$1/store.json" ]; then return 0; fi # decoded already
   holds_something "$1/images_background" && holds_something "$1/images_evaluation"
 }
 
@@ -145,18 +147,31 @@ fetch_miniimagenet() {
   verify "$folder"
 }
 
-# What people put there themselves counts as well (a single archive of everything does not:
-# it might be the first of three).
+# What people put there themselves counts as well, in every form that 'reptile' reads (but for a
+# single archive of everything: it might be the first of three).
 miniimagenet_is_here() { # folder
+  local inside
+  inside=("$1"/*/) # if there is one only, it may hold the three
   # shellcheck disable=SC2086
   [ -e "$1/store.json" ] ||
     [ -e "$1/ILSVRC2012_img_train.tar" ] ||
     all_exist "$1" $PICKLES ||
     all_exist "$1" ${PICKLES/validation/val} ||
-    all_exist "$1" $ZIPS ||
-    all_exist "$1" train.tar val.tar test.tar ||
-    all_exist "$1" train val test ||
-    all_exist "$1" train.csv val.csv test.csv images
+    splits_exist "$1" "" ||
+    { [ "${#inside[@]}" -eq 1 ] && splits_exist "${inside[0]%/}" ""; } ||
+    splits_exist "$1" $ARCHIVES ||
+    { all_exist "$1" train.csv val.csv test.csv && one_exists "$1/images" "" $ARCHIVES; }
+}
+
+splits_exist() { # folder, endings of which each of the three may have one
+  local folder=$1 validation
+  shift
+  one_exists "$folder/train" "$@" || return 1
+  one_exists "$folder/test" "$@" || return 1
+  for validation in val valid validation; do
+    if one_exists "$folder/$validation" "$@"; then return 0; fi
+  done
+  return 1
 }
 
 # Fetches the named files; returns GONE if the source lacks the first: another layout, perhaps.
@@ -214,7 +229,7 @@ fetch_file() { # URL, part, kind (zip or pickle), md5 or nothing
 
 wait_before_retry() { # name, number of the try that failed
   local seconds
-  seconds=$(awk -v base="$RETRY_DELAY" -v n="$1$2" -v try="$2" \
+  seconds=$(awk -v base="$RETRY_DELAY" -v try="$2" \
     'BEGIN { s = base; while (--try > 0 && s < 60) s *= 2; print (s > 60 ? 60 : s) }')
   warn "$1: $REASON; trying again in $seconds s ($(($2 + 1)) of $RETRIES)"
   sleep "$seconds"
@@ -481,7 +496,7 @@ def unpack(path, folder, destination):
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends this and the shell, without a traceback
 try:
     {"check": check, "unpack": unpack}[sys.argv[1]](*sys.argv[2:])
-except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError):
+except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError):
     sys.exit(DAMAGED)
 except OSError as error:
     if sys.argv[1] == "unpack":
@@ -550,6 +565,15 @@ all_exist() { # folder, names in it
   for name in "$@"; do
     [ -e "$folder/$name" ] || return 1
   done
+}
+
+one_exists() { # path, endings of it
+  local path=$1 ending
+  shift
+  for ending in "$@"; do
+    if [ -e "$path$ending" ]; then return 0; fi
+  done
+  return 1
 }
 
 # ---------------------------------------------------------------- verification

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
+from supervised_reptile.cli_weights import checkpoint_option
+
+if TYPE_CHECKING:
+    from supervised_reptile.snapshot import Snapshot
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--checkpoint",
-    type=click.Path(path_type=Path),
-    help="A run on Omniglot, or weights exported as npz; without it, those that come along.",
-)
+@checkpoint_option
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -23,7 +22,7 @@ import click
     show_default=True,
     help="Where to serve; 0 takes any free port.",
 )
-def demo(checkpoint: Path | None, port: int) -> None:
+def demo(checkpoint: str | None, port: int) -> None:
     """Draw a few characters, then one more, and let a network that adapts in your browser name it.
 
     The page is served to this machine only; it loads nothing from anywhere else and sends
@@ -35,7 +34,7 @@ def demo(checkpoint: Path | None, port: int) -> None:
 
     read_site(web_folder())  # a missing page is told before TensorFlow is imported
     snapshot = open_snapshot(checkpoint)
-    check_drawable(snapshot.net)
+    check_drawable(snapshot)
     model = {f"model/{name}": content for name, content in web_files(snapshot).items()}
     with make_server(read_site(web_folder(), model), port) as server:
         click.echo(f"The demo is at http://{HOST}:{server.server_address[1]}/ (Ctrl-C ends it)")
@@ -44,15 +43,21 @@ def demo(checkpoint: Path | None, port: int) -> None:
     click.echo()
 
 
-def check_drawable(net: Mapping[str, Any]) -> None:
+def check_drawable(snapshot: Snapshot) -> None:
     """Refuse weights that cannot read what is drawn on the page (UserError)."""
     from supervised_reptile.errors import UserError
 
+    net = snapshot.net
     if net["pooling"] or list(net["image_shape"]) != [28, 28, 1]:
         height, width, channels = net["image_shape"]
         raise UserError(
             "the page draws as in Omniglot, 28x28 in black and white; these weights are for "
             f"{height}x{width} images of {channels} channels: give a --checkpoint of Omniglot"
+        )
+    if not snapshot.drawings:
+        raise UserError(
+            "these weights were not trained on drawings in black and white, as the page has them: "
+            "give a --checkpoint of Omniglot"
         )
     if net["way"] < 2:
         raise UserError("these weights know only one class, there is nothing to tell apart")

@@ -36,13 +36,13 @@ def open_snapshot(place: Path | str | None) -> Snapshot:
     """Trained weights, by whatever people call them.
 
     A name in PRETRAINED stands for weights that come with the package (a folder that happens to be
-    called like that is ./NAME), None for the first of them. Else `place` is a run directory, an
-    .npz file, or an export that holds one.
+    called like that is ./NAME, or a Path), None for the first of them. Else `place` is a run
+    directory, an .npz file, or an export that holds one.
 
     Raises:
       UserError: there are none, or they cannot be read.
     """
-    if place is None or str(place) in PRETRAINED:
+    if place is None or place in PRETRAINED:  # no Path is equal to a name
         shipped = pretrained_weights(str(place or PRETRAINED[0]))
         if not shipped.exists():
             raise UserError(
@@ -73,8 +73,8 @@ def write_export(folder: Path, snapshot: Snapshot, form: str, overwrite: bool = 
     """Write `snapshot` in one of FORMATS to `folder`.
 
     Raises:
-      UserError: the folder cannot be written, holds other files, or holds an export and
-        `overwrite` is not given.
+      UserError: the folder cannot be written, holds other files, also beside an export, or holds
+        an export and `overwrite` is not given.
     """
     with writing(folder), appearing_whole(folder, partial(_check_place, overwrite)) as temporary:
         FORMATS[form](temporary, snapshot)
@@ -92,9 +92,7 @@ def verify_export(folder: Path) -> dict[str, Any]:
       UserError: there is no export, or a file is missing or not as it was.
     """
     with reading(folder, "export again", "not a readable export"):
-        manifest = read_document(folder / MANIFEST)
-        if manifest["format"] != FORMAT:
-            raise ValueError(f"its format is {manifest['format']!r}, not {FORMAT!r}")
+        manifest = _read_manifest(folder)
         for name, fingerprint in manifest["files"].items():
             if _fingerprint((folder / name).read_bytes()) != fingerprint:
                 raise ValueError(f"{name} is not as it was written")
@@ -155,12 +153,25 @@ def _manifest(form: str, snapshot: Snapshot, contents: Mapping[str, bytes]) -> d
     return {"format": FORMAT, "kind": form, **snapshot.metadata(), "files": files}
 
 
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    """The description of an export, whose files need not be there (see `files.reading`)."""
+    manifest = read_document(folder / MANIFEST)
+    if manifest["format"] != FORMAT:
+        raise ValueError(f"its format is {manifest['format']!r}, not {FORMAT!r}")
+    return manifest
+
+
 def _check_place(overwrite: bool, folder: Path) -> None:
     """Refuse a folder with files that nobody asked to replace (UserError)."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not (folder / MANIFEST).is_file():
         raise UserError(f"{folder}: holds other files; name a new or empty folder for the export")
+    with reading(folder, "move it away, or name another folder", "not a readable export"):
+        known = {MANIFEST, *_read_manifest(folder)["files"]}
+    names = {path.relative_to(folder).as_posix() for path in _files(folder)}
+    if foreign := sorted(names - known):
+        raise UserError(f"{folder}: holds more than an export ({foreign[0]}); move that away")
     if not overwrite:
         raise UserError(f"{folder}: holds an export already; give --overwrite to replace it")
 

@@ -66,7 +66,8 @@ class FewShotClassifier:
         """Remembers its parameters; `fit` opens the weights.
 
         Args:
-          weights: a run directory, weights exported as npz, or the name of those that come along.
+          weights: a run directory, weights exported as npz, or the name of those that come along
+            (a str: a Path of that name is a folder).
           steps: inner steps; None for as many as the weights were evaluated with.
           transductive: look at all queries of a call at once, so that they share their batch
             statistics: more accurate if they are many and their classes come equally often, but
@@ -139,8 +140,19 @@ class FewShotClassifier:
         return self.classes_[probabilities.argmax(axis=1)]
 
     def score(self, images: Images, labels: Sequence) -> float:
-        """The share of images that `predict` gives their label."""
-        return float(np.mean(self.predict(images) == np.asarray(labels)))
+        """The share of images that `predict` gives their label.
+
+        Raises:
+          ValueError: there is not one label for each image.
+          NotFittedError, UserError: as in `predict_proba`.
+        """
+        predicted = self.predict(images)
+        if np.shape(labels) != predicted.shape:
+            raise ValueError(
+                f"labels have the shape {np.shape(labels)}: one for each of the "
+                f"{len(predicted)} images is needed"
+            )
+        return float(np.mean(predicted == np.asarray(labels)))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters of `__init__` by name."""

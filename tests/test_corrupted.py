@@ -227,7 +227,7 @@ def stores(factory: pytest.TempPathFactory) -> Path:
         write_store(
             folder / "store",
             index,
-            lambda _, pixels: np.copyto(pixels, chance.integers(0, 256, pixels.shape, np.uint8)),
+            lambda pixels: np.copyto(pixels, chance.integers(0, 256, pixels.shape, np.uint8)),
         )
     return folder
 

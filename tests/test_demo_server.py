@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import http.client
 import re
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from command_line import ROOT, assert_refused, call
+from small_problem import small_snapshot
 
 from supervised_reptile import cli_demo, demo_server, resources
 from supervised_reptile.cli import reptile
@@ -336,10 +338,13 @@ def test_a_page_that_was_not_built_is_said_to_be(tmp_path: Path) -> None:
 
 def test_only_drawings_can_be_drawn() -> None:
     net = {"image_shape": [28, 28, 1], "way": 5, "filters": 64, "pooling": False, "blocks": 4}
-    cli_demo.check_drawable(net)
+    snapshot = dataclasses.replace(small_snapshot(drawings=True), net=net)
+    cli_demo.check_drawable(snapshot)
     for other in ({"image_shape": [84, 84, 3]}, {"pooling": True}, {"way": 1}):
         with pytest.raises(UserError):
-            cli_demo.check_drawable({**net, **other})
+            cli_demo.check_drawable(dataclasses.replace(snapshot, net={**net, **other}))
+    with pytest.raises(UserError, match="not trained on drawings"):
+        cli_demo.check_drawable(dataclasses.replace(snapshot, drawings=False))
 
 
 def test_refusals_of_the_command(
@@ -349,6 +354,9 @@ def test_refusals_of_the_command(
     assert_refused(call("demo", command=reptile), "not built")
     monkeypatch.setattr(resources, "web_folder", lambda: built)
     outcome = call("demo", "--checkpoint", tmp_path / "none", command=reptile)
+    assert_refused(outcome, "no such run directory")
+    monkeypatch.chdir(tmp_path)
+    outcome = call("demo", "--checkpoint", "./omniglot-5way", command=reptile)
     assert_refused(outcome, "no such run directory")
     assert_refused(call("demo", "--port", "70000", command=reptile), "--port", code=2)
 

@@ -218,6 +218,25 @@ def test_a_folder_is_replaced_only_when_asked(exported: Path, tmp_path: Path) ->
         write_export(tmp_path / "other", small_snapshot(), "web", overwrite=True)
 
 
+@pytest.mark.parametrize("name", ["thesis.tex", "variables/thesis.tex"])
+def test_what_lies_beside_an_export_is_not_deleted(exported: Path, name: str) -> None:
+    (exported / name).parent.mkdir(exist_ok=True)
+    (exported / name).write_text("")
+    with pytest.raises(UserError, match=rf"holds more than an export \({name}\)"):
+        write_export(exported, small_snapshot(), "npz", overwrite=True)
+    assert set(tree(exported)) == {MANIFEST, "weights.npz", name}
+
+
+@pytest.mark.parametrize("content", ["{}", "[", '{"format": "another", "files": {}}'])
+def test_a_folder_whose_description_is_not_an_exports_is_not_replaced(
+    exported: Path, content: str
+) -> None:
+    (exported / MANIFEST).write_text(content)
+    with pytest.raises(UserError, match=r"not a readable export .* name another folder"):
+        write_export(exported, small_snapshot(), "npz", overwrite=True)
+    assert set(tree(exported)) == {MANIFEST, "weights.npz"}
+
+
 def test_an_export_that_fails_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,9 +278,20 @@ def test_weights_that_come_along_need_no_checkpoint(
 ) -> None:
     write_npz(tmp_path / "omniglot-5way.npz", small_snapshot())
     monkeypatch.setattr(export, "pretrained_weights", lambda name: tmp_path / f"{name}.npz")
-    for place in (None, "omniglot-5way", Path("omniglot-5way")):
+    for place in (None, "omniglot-5way"):
         assert_same(open_snapshot(place), small_snapshot())
     assert resources.pretrained_weights().name == "omniglot-5way.npz"
+
+
+@pytest.mark.parametrize("place", ["./omniglot-5way", Path("omniglot-5way")])
+def test_a_folder_that_is_called_like_them_is_meant_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Path | str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="no such run directory"):
+        open_snapshot(place)
+    write_export(tmp_path / "omniglot-5way", small_snapshot(), "npz")
+    assert_same(open_snapshot(place), small_snapshot())
 
 
 def test_reading_npz_takes_no_tensorflow(exported: Path) -> None:

@@ -18,7 +18,7 @@ import threading
 import time
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,6 +27,8 @@ import numpy as np
 import pytest
 from interruptions import random_kills
 from PIL import Image
+
+from supervised_reptile.data.layouts import find_layout
 
 SCRIPT = Path(__file__).parents[1] / "fetch_data.sh"
 BACKGROUND, EVALUATION = "images_background", "images_evaluation"
@@ -283,6 +285,13 @@ def files_below(folder: Path) -> dict[str, bytes]:
     }
 
 
+def touch(folder: Path, names: Iterable[str]) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
 def all_omniglot() -> dict[str, bytes]:
     return omniglot_members(BACKGROUND, 3) | omniglot_members(EVALUATION, 1)
 
@@ -366,6 +375,47 @@ def test_imported_store_counts_as_the_data_set(fetch: Fetcher, server: Server) -
     (fetch.miniimagenet / "store.json").write_text("{}")
     assert "nothing to fetch" in fetch("miniimagenet").stdout
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["train.csv", "val.csv", "test.csv", "images.zip"],
+        ["train.csv", "val.csv", "test.csv", "images/1.jpg"],
+        ["train.tar.gz", "val.tar.gz", "test.tar.gz"],
+        ["train.zip", "valid.tgz", "test.tar.xz"],
+        ["train/a/1.jpg", "valid/b/1.jpg", "test/c/1.jpg"],
+        ["train/a/1.jpg", "validation/b/1.jpg", "test/c/1.jpg"],
+        ["mini/train/a/1.jpg", "mini/val/b/1.jpg", "mini/test/c/1.jpg"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_read_in_another_form_is_not_fetched(
+    fetch: Fetcher, server: Server, names: list[str]
+) -> None:
+    touch(fetch.miniimagenet, names)
+    assert find_layout(fetch.miniimagenet)
+    assert "nothing to fetch" in fetch("miniimagenet").stdout
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["train.zip", "test.zip"],
+        ["train.csv", "val.csv", "test.csv"],
+        ["train/a/1.jpg", "val.zip", "test/c/1.jpg"],
+        ["all.zip"],
+        ["one/train/a/1.jpg", "one/val/b/1.jpg", "one/test/c/1.jpg", "two/1.jpg"],
+    ],
+    ids=" ".join,
+)
+def test_a_part_of_the_set_is_not_taken_for_it(
+    fetch: Fetcher, server: Server, names: list[str]
+) -> None:
+    touch(fetch.miniimagenet, names)
+    assert fetch("miniimagenet").returncode == 0
+    assert set(names) | set(PICKLES) == set(files_below(fetch.miniimagenet))
 
 
 def test_file_urls_and_spaces(fetch: Fetcher, tmp_path: Path) -> None:
@@ -550,6 +600,16 @@ def test_damaged_archive_without_a_checksum(fetch: Fetcher, server: Server) -> N
     server.files[path] = server.files[path][:middle] + b"!" * 9 + server.files[path][middle + 9 :]
     assert_failed(fetch("omniglot"), f"{BACKGROUND}.zip", "damaged")
     assert not (fetch.omniglot / BACKGROUND).exists()
+
+
+def test_archive_whose_table_is_damaged(fetch: Fetcher, server: Server) -> None:
+    path = f"/{BACKGROUND}.zip"
+    content = bytearray(server.files[path])
+    entry = content.index(b"PK\x01\x02")
+    content[entry + 9] |= 0x08  # names are UTF-8 ...
+    content[entry + 46] = 0xFF  # ... and this one is not
+    server.files[path] = bytes(content)
+    assert_failed(fetch("omniglot"), f"{BACKGROUND}.zip", "damaged")
 
 
 def test_pickle_cut_short(fetch: Fetcher, server: Server) -> None:

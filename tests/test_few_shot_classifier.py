@@ -188,6 +188,13 @@ def test_what_makes_no_sense_is_refused(classifier: FewShotClassifier) -> None:
     assert classifier.predict_proba(IMAGES[:0]).shape == (0, 3)
 
 
+def test_a_score_takes_one_label_for_each_image(classifier: FewShotClassifier) -> None:
+    classifier.set_params(steps=1).fit(IMAGES, LABELS)
+    for labels in (LABELS[:1], LABELS[:, None], LABELS[:5], LABELS[0]):
+        with pytest.raises(ValueError, match="one for each of the 21 images"):
+            classifier.score(IMAGES, labels)
+
+
 def test_one_class_is_certain(classifier: FewShotClassifier) -> None:
     classifier.fit(IMAGES[:7], ["only"] * 7)
     np.testing.assert_allclose(classifier.predict_proba(IMAGES), 1)

@@ -24,6 +24,18 @@ from supervised_reptile.files import UNREADABLE
 ARCHIVE_ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 MAX_MEMBER_BYTES = 1 << 28  # no image is larger: a declared size beyond it is an attack
 
+# What opening and reading raise, beside OSError. ValueError: a name that is not the text it is said
+# to be; NotImplementedError: a version of the format that is yet to come.
+DAMAGE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    EOFError,
+    NotImplementedError,
+    ValueError,
+    lzma.LZMAError,
+    zlib.error,
+)
+
 # member name -> its bytes, or what is wrong where only this member is damaged
 Members = dict[str, Callable[[], bytes | BrokenImage]]
 
@@ -151,10 +163,9 @@ def _refusal(path: Path, name: str, why: str) -> UserError:
 @contextlib.contextmanager
 def _archive_errors(path: Path) -> Iterator[None]:
     """Turns what the archive modules raise into one sentence."""
-    damage = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError)
     try:
         yield
-    except (*damage, OSError) as error:
+    except (*DAMAGE, OSError) as error:
         reason = str(error).split("\n")[0]
         with contextlib.suppress(OSError), path.open("rb") as file:
             reason = foreign_content(file.read(256)) or reason

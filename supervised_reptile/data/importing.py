@@ -114,7 +114,7 @@ def _write(folder: Path, layout: Layout, items: Sequence[Item], index: StoreInde
             seen[row_of[key]] = True
             yield row_of[key], content
 
-    def fill(_path: Path, pixels: np.ndarray) -> None:
+    def fill(pixels: np.ndarray) -> None:
         form = PixelForm(index.image_shape[0], index.image_shape[2])
         reasons = decode_into(pixels, rows(), form)
         reasons |= dict.fromkeys(np.flatnonzero(~seen).tolist(), ABSENT)

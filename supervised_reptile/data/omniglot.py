@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import random
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +29,7 @@ from supervised_reptile.data.store import (
     write_store,
 )
 from supervised_reptile.errors import UserError
+from supervised_reptile.files import UNREADABLE
 
 SIZE = 28  # pixels a side after resizing
 TRAIN_CHARACTERS = 1200
@@ -44,16 +44,7 @@ HOW_TO_GET = (
 
 
 # What Pillow and zipfile raise on damaged, encrypted or absurdly large files.
-UNREADABLE = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    RuntimeError,
-    zlib.error,
-    zipfile.BadZipFile,
-    Image.DecompressionBombError,
-)
+DAMAGE = (*UNREADABLE, Image.DecompressionBombError)
 
 
 class Drawing(NamedTuple):
@@ -104,10 +95,13 @@ def open_omniglot_store(data_dir: Path) -> ImageStore:
     Decoded once and kept in the user's cache. Class names read "Alphabet/character01".
 
     Raises:
-      UserError: no data in `data_dir`, or a file that is not an image.
+      UserError: no data in `data_dir`, a store of other images, or a file that is not an image.
     """
     if is_store(data_dir):
-        return open_store(data_dir)
+        store = open_store(data_dir)
+        if store.splits or store.image_shape != (SIZE, SIZE, 1):
+            raise UserError(f"{data_dir}: a store, but not of Omniglot's drawings; {HOW_TO_GET}")
+        return store
     files = find_omniglot(data_dir)
     key = f"omniglot-{SIZE}-{files_fingerprint(files, data_dir)}"
     return cached_store(key, lambda folder: _build(folder, data_dir))
@@ -124,11 +118,8 @@ def find_omniglot(data_dir: Path) -> list[Path]:
     files: list[Path] = []
     for part in PARTS:
         archive = data_dir / f"{part}.zip"
-        folder = data_dir / part
-        if folder.is_dir():
-            files += folder.glob("*/*/*.png")
-        elif archive.is_file():
-            files.append(archive)
+        drawings = list((data_dir / part).glob("*/*/*.png"))  # an empty folder hides no archive
+        files += drawings or ([archive] if archive.is_file() else [])
     files = files or list(data_dir.glob("*/*/*.png"))
     if not files:
         raise UserError(f"{data_dir}: no Omniglot drawings in it; {HOW_TO_GET}")
@@ -170,7 +161,7 @@ def _build(folder: Path, data_dir: Path) -> None:
         files=tuple(Path(d.name).name for d in drawings),
     )
 
-    def fill(path: Path, pixels: np.ndarray) -> None:
+    def fill(pixels: np.ndarray) -> None:
         for row, drawing in enumerate(tqdm(drawings, "Decoding", unit="image", disable=None)):
             pixels[row] = _decode_named(drawing)
 
@@ -180,7 +171,7 @@ def _build(folder: Path, data_dir: Path) -> None:
 def _decode_named(drawing: Drawing) -> np.ndarray:
     try:
         return decode_drawing(drawing.read())
-    except UNREADABLE as error:
+    except DAMAGE as error:
         raise UserError(
             f"{drawing.name}: not a readable image ({error}); fetch or copy this file again"
         ) from error
@@ -199,7 +190,7 @@ def _zip_drawings(path: Path) -> Iterator[Drawing]:
     """Drawings inside an archive; members are only read in place, never extracted."""
     try:
         archive = zipfile.ZipFile(path)
-    except UNREADABLE as error:
+    except DAMAGE as error:
         raise UserError(f"{path}: not a readable zip archive ({error}); fetch it again") from error
     for member in archive.namelist():
         parts = member.split("/")

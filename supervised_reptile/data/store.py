@@ -43,6 +43,7 @@ IMAGES_FILE = "images.npy"
 CHECKSUMS_FILE = "checksums.npy"
 INDEX_FILE = "store.json"
 FILES_FILE = "files.json"
+STORE_FILES = {IMAGES_FILE, CHECKSUMS_FILE, INDEX_FILE, FILES_FILE}
 NEW, OLD = "new", "old"  # in the folder where a store grows beside its place
 NEWBORN_SECONDS = 60.0  # in which such a folder has been locked
 AGAIN = "import the data again"
@@ -104,25 +105,24 @@ class StoreIndex:
     files: tuple[str, ...] = ()  # [images]: each image's file within its class; () keeps none
 
 
-def write_store(folder: Path, index: StoreIndex, fill: Callable[[Path, np.ndarray], None]) -> None:
+def write_store(folder: Path, index: StoreIndex, fill: Callable[[np.ndarray], None]) -> None:
     """Write a store to `folder`, which appears only when complete (an older store is replaced).
 
     Args:
       folder: the store's folder; its parents are made.
       index: class names and counts, in the order of the images.
-      fill: called with the path of the growing `images.npy` and a writable map of it,
-        uint8 [images, height, width, channels]; it must set every image. Worker
-        processes may open the path themselves (`np.load(path, mmap_mode="r+")`).
+      fill: called with a writable map of the growing `images.npy`,
+        uint8 [images, height, width, channels]; it must set every image.
 
     Raises:
-      UserError: the folder cannot be written, or holds something other than a store.
+      UserError: the folder cannot be written, or holds something other than a store, or more.
     """
     with writing(folder), appearing_whole(folder, _refuse_foreign) as temporary:
         path = temporary / IMAGES_FILE
         shape = (sum(index.counts), *index.image_shape)
         pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
         _reserve(path)
-        fill(path, pixels)
+        fill(pixels)
         pixels.flush()
         np.save(
             temporary / CHECKSUMS_FILE,
@@ -220,7 +220,8 @@ def cached_store(key: str, build: Callable[[Path], None]) -> ImageStore:
     if is_store(folder):
         with contextlib.suppress(UserError):
             return open_store(folder)
-    elif folder.exists():  # what is left of one; nothing else has this name
+    # What is left of one; nothing else has this name, but another process may have made it now.
+    elif folder.exists() and not is_store(folder):
         shutil.rmtree(folder)
     try:
         build(folder)
@@ -278,6 +279,8 @@ def _refuse_foreign(folder: Path) -> None:
     foreign = any(folder.iterdir()) if folder.is_dir() else folder.exists()
     if foreign and not is_store(folder):
         raise UserError(f"{folder}: holds other files; name a new or empty folder for the store")
+    if foreign and (more := sorted({path.name for path in folder.iterdir()} - STORE_FILES)):
+        raise UserError(f"{folder}: holds more than a store ({more[0]}); move that away")
 
 
 @contextlib.contextmanager
@@ -308,8 +311,8 @@ def appearing_whole(folder: Path, check: Callable[[Path], None]) -> Iterator[Pat
 def _remove_abandoned(place: Path) -> None:
     """Delete what killed processes left of `place`, which may be gigabytes."""
     for scratch in place.parent.glob(f".{glob.escape(place.name)}.????????"):
-        # Where a process is at work, or another one removes it.
-        with contextlib.suppress(UserError, FileNotFoundError):
+        # Where a process is at work, or another one removes it; or it is another user's.
+        with contextlib.suppress(UserError, OSError):
             if _is_abandoned(scratch):
                 with lock(scratch):
                     shutil.rmtree(scratch, ignore_errors=True)

@@ -138,6 +138,31 @@ def test_a_cut_compressed_tar_names_itself(tmp_path: Path) -> None:
         open_archive(path).__enter__()
 
 
+def refusal(path: Path) -> str | None:
+    """The message with which an archive is refused; None if it and all its members are read."""
+    try:
+        with open_archive(path) as members:
+            for read in members.values():
+                read()
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def test_a_zip_with_any_bit_flipped_is_refused_or_read(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "some.zip", {"a/é.jpg": b"1", "b/two.jpg": b"22"})
+    whole = path.read_bytes()
+    messages = []
+    for bit in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        messages.append(refusal(path))
+    refused = [message for message in messages if message]
+    assert len(refused) > 100
+    assert all(message.startswith(f"{path}: ") for message in refused)
+
+
 def test_a_tar_that_ends_with_a_zip_is_a_tar(tmp_path: Path) -> None:
     inner = io.BytesIO()
     with zipfile.ZipFile(inner, "w") as archive:

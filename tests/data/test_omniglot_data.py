@@ -28,6 +28,7 @@ from supervised_reptile.data.omniglot import (
     open_omniglot_store,
     train_share,
 )
+from supervised_reptile.data.store import StoreIndex, write_store
 from supervised_reptile.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -157,6 +158,31 @@ def test_one_archive_of_the_two_is_enough(tmp_path: Path, files: Files) -> None:
     (folder / "images_evaluation.zip").unlink()
     names = expected_names(name for name in files if name.startswith("images_background"))
     assert list(open_omniglot_store(folder).names) == names
+
+
+def test_an_empty_folder_hides_no_archive(tmp_path: Path, files: Files) -> None:
+    folder = write_zips(tmp_path / "data", files)
+    (folder / "images_background").mkdir()
+    assert list(open_omniglot_store(folder).names) == expected_names(files)
+
+
+def test_a_store_of_drawings_is_read_as_it_is(tmp_path: Path, files: Files) -> None:
+    store = open_omniglot_store(write_folder(tmp_path / "data", files))
+    assert store.folder is not None
+    again = load_omniglot(store.folder, seed=0)
+    assert again.checksum == store.checksum
+    assert len(again.pools["train"].names) == 4 * train_share(21)
+
+
+@pytest.mark.parametrize(
+    ("shape", "splits"),
+    [((28, 28, 3), {}), ((84, 84, 1), {}), ((28, 28, 1), {"train": [0], "val": [1], "test": [2]})],
+)
+def test_a_store_of_other_images_is_refused(tmp_path: Path, shape: tuple, splits: dict) -> None:
+    index = StoreIndex(("a", "b", "c"), (2, 2, 2), shape, 255, splits)
+    write_store(tmp_path / "store", index, lambda pixels: pixels.fill(0))
+    with pytest.raises(UserError, match=f"{tmp_path}/store: a store, but not of Omniglot"):
+        load_omniglot(tmp_path / "store", seed=0)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**40])
@@ -305,6 +331,19 @@ def test_a_damaged_archive_is_named_or_read(tmp_path: Path, files: Files) -> Non
         message = refusal(folder, path, 10**9 + place)
         assert message is not None
         assert str(path) in message
+
+
+def test_a_damaged_member_of_another_compression_is_named(tmp_path: Path, files: Files) -> None:
+    name, data = next(iter(files.items()))
+    with zipfile.ZipFile(tmp_path / "images_background.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr(name, data)
+    path = tmp_path / "images_background.zip"
+    whole = path.read_bytes()
+    start = whole.index(name.encode()) + len(name) + 9  # after the properties of the compression
+    path.write_bytes(whole[:start] + b"\xff" * 20 + whole[start + 20 :])
+    message = refusal(tmp_path, path, 0)
+    assert message is not None
+    assert f"{path}/{name}: not a readable image" in message
 
 
 def test_an_archive_without_drawings_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from command_line import edit_document
-from made_images import encoded, picture, pictures, write_folders
+from made_images import encoded, picture, pictures, write_folders, write_zip
 from PIL import Image
 
 from supervised_reptile import resources
@@ -44,7 +44,7 @@ def official_store(folder: Path, names: dict[str, list[str]], images: int = 600)
         files=tuple(f"{n:05d}.jpg" for _ in labels for n in range(images)),
     )
 
-    def fill(_path: Path, pixels: np.ndarray) -> None:
+    def fill(pixels: np.ndarray) -> None:
         pixels[:] = np.random.default_rng(0).integers(0, 256, pixels.shape, np.uint8)
 
     write_store(folder, index, fill)
@@ -219,6 +219,23 @@ def test_own_images_are_usable(tmp_path: Path) -> None:
     code, lines = run("verify", tmp_path)
     assert code == 0
     assert lines[-1] == "usable: own images, with no official set to compare with"
+
+
+def test_an_archive_beside_ones_images_is_passed_over(tmp_path: Path) -> None:
+    own = {(f"c{n}", f"{n}.png"): encoded(picture(n), "PNG") for n in range(5)}
+    for folder in (write_folders(tmp_path / "own", own), write_alphabets(tmp_path / "drawn", 2)):
+        alone = run("verify", folder)
+        write_zip(folder / "backup.zip", {"notes.txt": b"mine"})
+        assert run("verify", folder) == alone
+        assert alone[1][-1].startswith("usable: ")
+
+
+def test_an_archive_of_everything_is_found_alone_in_its_folder(tmp_path: Path) -> None:
+    members = {"/".join(parts): content for parts, content in pictures().items()}
+    write_zip(tmp_path / "mini.zip", members)
+    (tmp_path / "notes").mkdir()
+    assert run("verify", tmp_path) == run("verify", tmp_path / "mini.zip")
+    assert run("verify", tmp_path)[1][0] == "Mini-ImageNet: 18 images of 84x84x3"
 
 
 def write_alphabets(root: Path, characters: int) -> Path:

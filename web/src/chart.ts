@@ -68,7 +68,7 @@ export class LossChart {
     picture.append(
       tick(EDGE.left, HEIGHT - 10, '1', 'middle'),
       tick((EDGE.left + width - EDGE.right) / 2, HEIGHT - 10, 'inner step', 'middle'),
-      tick(width - EDGE.right, HEIGHT - 10, String(this.steps), 'end'),
+      tick(width - EDGE.right, HEIGHT - 10, String(Math.max(this.steps, 1)), 'end'),
     );
     for (const start of shown) {
       const points = this.curves[start].map((loss, i): [number, number] => [

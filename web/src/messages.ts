@@ -16,7 +16,6 @@ export const BACKEND_NAMES: Readonly<Record<Backend, string>> = {
 export interface ModelSummary {
   readonly way: number;
   readonly steps: number;
-  readonly batch: number;
   readonly rate: number;
   readonly outerSteps: number;
 }

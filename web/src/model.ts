@@ -3,6 +3,7 @@
 import type { InnerRule } from './adam';
 import { damaged, readDocument } from './document';
 import { netSize, split, type Net, type Part } from './network';
+import { IMAGE_SIDE } from './preprocess';
 import { sha256 } from './sha256';
 
 const FORMAT = 'supervised-reptile export 1';
@@ -52,6 +53,8 @@ interface Manifest {
     readonly eval_steps: number;
     readonly replacement: boolean;
   };
+  /** Whether the images were drawings as in Omniglot; older exports do not say. */
+  readonly drawings?: boolean;
   readonly time: number;
   readonly outer_steps: number;
   readonly files: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>;
@@ -81,9 +84,11 @@ async function read(url: string, name: string): Promise<Uint8Array> {
 export function modelOf(manifest: Manifest, content: Uint8Array): Model {
   const { net: described, config } = manifest;
   const [height, width, channels] = described.image_shape;
-  if (described.pooling || channels !== 1) {
+  const fits = height === IMAGE_SIDE && width === IMAGE_SIDE && channels === 1;
+  if (described.pooling || !fits || manifest.drawings === false) {
     throw new Error('These weights are not for drawings: export a run on Omniglot.');
   }
+  if (described.way < 2) throw new Error('These weights know only one class.');
   const net: Net = {
     height,
     width,

@@ -13,13 +13,16 @@ export class SettingsView {
   /** Its value is the rate's decimal logarithm. */
   private readonly rate = byId<HTMLInputElement>('rate');
   private readonly start = byId('start');
+  /** Where the slider of the rate is while nobody has moved it. */
+  private untouched = '';
 
   /** Begins with what the weights were evaluated with. */
   constructor(
     private readonly model: ModelSummary,
     changed: () => void,
   ) {
-    this.steps.max = String(Math.max(Number(this.steps.max), model.steps));
+    reachTo(this.steps, model.steps);
+    if (model.rate > 0) reachTo(this.rate, Math.log10(model.rate));
     this.reset();
     for (const field of FIELDS) {
       this[field].addEventListener('input', () => {
@@ -38,14 +41,21 @@ export class SettingsView {
     const chosen = this.start.querySelector<HTMLInputElement>('input:checked');
     return {
       steps: Number(this.steps.value),
-      rate: Number(rounded(10 ** Number(this.rate.value))),
+      rate: this.rate.value === this.untouched ? this.model.rate : this.chosenRate,
       start: chosen?.value === 'random' ? 'random' : 'trained',
     };
   }
 
+  /** Two digits are enough for a rate that is chosen by hand. */
+  private get chosenRate(): number {
+    return Number((10 ** Number(this.rate.value)).toPrecision(2));
+  }
+
   private reset(): void {
-    this.steps.value = String(this.model.steps);
-    this.rate.value = String(Math.log10(this.model.rate));
+    const { steps, rate } = this.model;
+    this.steps.value = String(steps);
+    this.rate.value = rate > 0 ? String(Math.log10(rate)) : this.rate.min;
+    this.untouched = this.rate.value;
     this.show();
   }
 
@@ -57,7 +67,8 @@ export class SettingsView {
   }
 }
 
-/** Two digits are enough for a rate. */
-function rounded(value: number): string {
-  return value.toPrecision(2);
+/** Widens a slider so that it can be set to `value`. */
+function reachTo(slider: HTMLInputElement, value: number): void {
+  slider.min = String(Math.min(Number(slider.min), value));
+  slider.max = String(Math.max(Number(slider.max), value));
 }

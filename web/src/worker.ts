@@ -22,6 +22,7 @@ function inTurn(work: () => Promise<void>): Promise<void> {
 }
 
 function fail(error: unknown): void {
+  newest = 0; // ids begin with 1: an inner step that failed is not tried again
   tell({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
 }
 
@@ -29,9 +30,8 @@ async function start(modelUrl: string, wanted: Parameters<typeof startBackend>[0
   const [loaded, backend] = await Promise.all([loadModel(modelUrl), startBackend(wanted)]);
   model = loaded;
   const { net, evaluation, rule, outerSteps } = model;
-  const summary = { way: net.way, rate: rule.rate, outerSteps };
-  const { steps, batch } = evaluation;
-  tell({ kind: 'ready', backend, model: { ...summary, steps, batch } });
+  const summary = { way: net.way, steps: evaluation.steps, rate: rule.rate, outerSteps };
+  tell({ kind: 'ready', backend, model: summary });
 }
 
 /** Adapts until done, or until a newer task has come. */
@@ -40,6 +40,7 @@ async function adapt(id: number, task: Task): Promise<void> {
   await inTurn(async () => {
     if (id !== newest) return;
     current?.dispose();
+    current = null;
     current = new Adaptation(model, task);
   });
   while (id === newest && current && !current.finished) {

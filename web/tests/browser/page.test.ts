@@ -80,6 +80,18 @@ async function anotherAnswer(than: readonly string[]): Promise<string[]> {
   return percentages(page);
 }
 
+const MANIFEST = '**/model/export.json';
+
+/** Has the page's weights described otherwise, until `unroute`. */
+async function servedWith(change: (manifest: any) => void): Promise<void> {
+  await opened.context.route(MANIFEST, async (route) => {
+    const response = await route.fetch();
+    const { crc32: _, ...manifest } = await response.json();
+    change(manifest);
+    await route.fulfill({ response, json: manifest });
+  });
+}
+
 describe('a first visit', () => {
   test('shows an example that is classified already', async () => {
     const numbers = await percentages(page);
@@ -319,6 +331,30 @@ describe('learning', () => {
     expect(await page.textContent('#steps-value')).not.toBe('7');
   });
 
+  test.each([
+    [0.2345, 0],
+    [0.00000123, 120],
+    [0.0012345, 3],
+    [0, 1],
+  ])('begins with what the weights were evaluated with: %d, %d', async (rate, steps) => {
+    await servedWith((manifest) => {
+      manifest.config = { ...manifest.config, inner_rate: rate, eval_steps: steps };
+    });
+    await page.goto(PAGE);
+    await adapted(page);
+    const settings = () =>
+      Promise.all(['rate', 'steps'].map((name) => page.textContent(`#${name}-value`)));
+    expect(await settings()).toEqual([String(rate), String(steps)]);
+    const words = steps === 1 ? '1 inner step ' : `${steps} inner steps `;
+    expect(await page.textContent('#status')).toContain(words);
+    await page.locator('#rate').fill('-2');
+    await page.locator('#steps').fill('2');
+    expect(await settings()).toEqual(['0.01', '2']);
+    await button('Default settings').click();
+    expect(await settings()).toEqual([String(rate), String(steps)]);
+    await opened.context.unroute(MANIFEST);
+  });
+
   test('a newer task takes the place of an older one', async () => {
     const outcome = await page.evaluate(async () => {
       const { learner } = (window as unknown as { reptile: any }).reptile;
@@ -443,9 +479,9 @@ describe('when something is wrong', () => {
   };
 
   test('missing weights are named', async () => {
-    await opened.context.route('**/model/export.json', (route) => route.fulfill({ status: 404 }));
+    await opened.context.route(MANIFEST, (route) => route.fulfill({ status: 404 }));
     expect(await failure(PAGE)).toContain('model/export.json');
-    await opened.context.unroute('**/model/export.json');
+    await opened.context.unroute(MANIFEST);
   });
 
   test('damaged weights are noticed', async () => {

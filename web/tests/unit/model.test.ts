@@ -68,6 +68,16 @@ describe('a model', () => {
     await expect(loadModel('http://host/somewhere/model/')).rejects.toThrow('reptile export');
   });
 
+  test('that cannot read what is drawn is refused', async () => {
+    for (const side of [20, 84]) {
+      const image_shape = [side, side, 1];
+      await expect(load({ ...MANIFEST, net: { ...NET, image_shape } })).rejects.toThrow('Omniglot');
+    }
+    await expect(load({ ...MANIFEST, drawings: false })).rejects.toThrow('Omniglot');
+    await expect(load({ ...MANIFEST, drawings: true })).resolves.toBeDefined();
+    await expect(load({ ...MANIFEST, net: { ...NET, way: 1 } })).rejects.toThrow('one class');
+  });
+
   test('of another format, network or size is refused', async () => {
     await expect(load({ ...MANIFEST, format: 'other' })).rejects.toThrow('another format');
     await expect(load({ ...MANIFEST, net: { ...NET, pooling: true } })).rejects.toThrow('Omniglot');
