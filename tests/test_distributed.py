@@ -253,7 +253,6 @@ LISTENER = """
 import socket
 from supervised_reptile.meeting import PATIENCE_VARIABLE
 from supervised_reptile.private_network import leave_network
-from supervised_reptile.private_network import leave_network
 print(leave_network())
 with socket.create_server(("127.0.0.1", 0)) as server:
     print(server.getsockname()[1], flush=True)
@@ -276,6 +275,21 @@ def test_nobody_outside_reaches_a_network_of_its_own() -> None:
     if left != "True":
         pytest.skip("a network of its own takes root or user namespaces")
     assert reached == "reached"
+
+
+STAYER = """
+import os
+from supervised_reptile import private_network
+private_network.SET_FLAGS = 0  # no request that a socket knows
+before = os.readlink("/proc/self/ns/net")
+print(private_network.leave_network(), os.readlink("/proc/self/ns/net") == before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
+def test_who_cannot_set_up_a_network_stays_in_the_old_one() -> None:
+    done = subprocess.run([sys.executable, "-c", STAYER], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("False True\n", "")
 
 
 def test_what_cannot_be_launched_is_named() -> None:
