@@ -183,6 +183,21 @@ def evaluation_settings(config: Config, splits: tuple[str, ...]) -> dict[str, An
     }
 
 
+def stored_evaluation(config: Config, splits: tuple[str, ...]) -> dict[str, Any]:
+    """What the run of `config` has of its evaluation after all outer steps; empty without one.
+
+    Others in its directory, of fewer outer steps or of other settings, are not meant.
+
+    Raises:
+      UserError: results.json cannot be read.
+    """
+    wanted = evaluation_settings(config, splits)
+    for evaluation in read_evaluations(Path(config.checkpoint)):
+        if evaluation["settings"] == wanted and evaluation["outer_steps"] == config.outer_steps:
+            return evaluation
+    return {}
+
+
 def read_episodes(path: Path, evaluation: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Right answers of every episode of one of `read_evaluations`, int [episodes].
 
