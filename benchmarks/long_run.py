@@ -45,23 +45,26 @@ class Moment(NamedTuple):
 
 
 def watched(process: subprocess.Popen, run: Path, outer_steps: int) -> Iterator[Moment]:
-    """A moment at the beginning and at the end of every part of a run under way."""
+    """A moment at the beginning and at the last look of every part of a run under way."""
     part = 0
     while process.poll() is None:
-        step = newest_step(run)
-        if step >= part * outer_steps // PARTS and step > 0:
-            part = PARTS * step // outer_steps + 1
+        step, following = looks(run)
+        if PARTS * following >= part * outer_steps and step > 0:
+            part = PARTS * following // outer_steps + 1
             yield moment(process.pid, run, step)
         time.sleep(0.2)
 
 
-def newest_step(run: Path) -> int:
-    """The outer step of the newest line of metrics, 0 without any."""
+def looks(run: Path) -> tuple[int, int]:
+    """The outer steps of the newest look and of the one after it; 0 and 0 before the second."""
     try:
         lines = (run / "metrics.jsonl").read_text().split("\n")[:-1]
     except FileNotFoundError:
-        return 0
-    return json.loads(lines[-1])["step"] if lines else 0
+        return 0, 0
+    if len(lines) < 2:
+        return 0, 0
+    first, second, newest = (json.loads(lines[i])["step"] for i in (0, 1, -1))
+    return newest, newest + second - first
 
 
 def moment(pid: int, run: Path, step: int) -> Moment:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -29,7 +30,6 @@ from worker_model import Hop, all_reduce_seconds, efficiency_table, fit_hop, ste
 
 from supervised_reptile.cluster import read_cluster, rings
 from supervised_reptile.environment import describe
-from supervised_reptile.launch import launch
 from supervised_reptile.runtime import start_tensorflow
 from supervised_reptile.tables import Table
 
@@ -120,7 +120,11 @@ def serve(out: str, work: Work) -> None:
 
 
 def loopback_bytes() -> int:
-    """Bytes that crossed the loopback interface: all workers' together, which have it alone."""
+    """Bytes that crossed the loopback interface: all workers' together, which have it alone.
+
+    Where `reptile launch` warns that they have no network of their own, the machine's other
+    programs count, too.
+    """
     if not INTERFACES.exists():
         return 0
     (line,) = (row for row in INTERFACES.read_text().splitlines() if row.strip().startswith("lo:"))
@@ -131,8 +135,11 @@ def measured(work: Work) -> tuple[float, float]:
     """Seconds and bytes per repeat."""
     with tempfile.TemporaryDirectory() as folder:
         out = os.path.join(folder, "out.json")
-        command = [sys.executable, __file__, AS_WORKER, out, json.dumps(work)]
-        if status := launch(command, work.workers):
+        # A process of its own: NumPy has threads here, with which only root leaves a network.
+        launcher = [sys.executable, "-m", "supervised_reptile", "launch", "--workers"]
+        command = [__file__, AS_WORKER, out, json.dumps(work)]
+        status = subprocess.run([*launcher, str(work.workers), "--", *command]).returncode
+        if status:
             raise click.ClickException(f"{work} ended with status {status}")
         return tuple(json.loads(Path(out).read_text()))
 

@@ -72,6 +72,8 @@ def run_command(
       defaults: fields of Config whose default differs here.
     """
 
+    place = flag_of("checkpoint", source.config)
+
     def decorated(command: Callable) -> Callable:
         for parameter in reversed(parameters):
             command = parameter(command)
@@ -85,8 +87,8 @@ def run_command(
     )
     @decorated
     @click.option("--foml", is_flag=True, help="The same as --algorithm foml.")
-    @click.option("--resume", is_flag=True, help="Continue the run in the --checkpoint directory.")
-    @click.option("--overwrite", is_flag=True, help="Replace the run in --checkpoint by a new one.")
+    @click.option("--resume", is_flag=True, help=f"Continue the run in the {place} directory.")
+    @click.option("--overwrite", is_flag=True, help=f"Replace the run in {place} by a new one.")
     @click.pass_context
     def command(context: click.Context, **_: Any) -> None:
         execute(interpret(context), source)

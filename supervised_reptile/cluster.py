@@ -90,6 +90,10 @@ def _jobs(cluster: Any) -> dict[str, list[str]]:
 
 def _is_address(value: Any) -> bool:
     host, colon, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    try:
+        host.encode("idna")  # as looking it up does
+    except UnicodeError:
+        return False
     return bool(host and colon) and port.isdecimal() and 0 < int(port) < 2**16
 
 

@@ -9,15 +9,15 @@ from collections.abc import Collection
 from supervised_reptile.config import Config
 
 
-def flags(config: Config, omit: Collection[str] = ()) -> list[str]:
-    """The flags of all fields but `omit` that differ from their defaults."""
+def flags(config: Config, omit: Collection[str] = (), always: Collection[str] = ()) -> list[str]:
+    """The flags of all fields but `omit` that differ from their defaults, or are in `always`."""
     words: list[str] = []
     for item in dataclasses.fields(config):
         value = getattr(config, item.name)
-        if item.name in omit or value == item.default:
+        if item.name in omit or (value == item.default and item.name not in always):
             continue
         flag, *no_flag = item.metadata["flag"].split("/")
-        words.append(no_flag[0] if no_flag and value is False else flag)
+        words += no_flag if value is False else [flag]  # where there is none, off is the default
         if not isinstance(value, bool):
             words.append(str(value))
     return words

@@ -37,7 +37,7 @@ OF_SEEDS = (
 def board(runs: Sequence[Run], settings: Sequence[Setting]) -> list[Table]:
     """`leaderboard`; where it would be too wide for a screen, the flags have their own table."""
     whole = leaderboard(runs, settings)
-    if max(map(len, whole.text().splitlines())) <= WIDEST:
+    if not differing_values(runs) or max(map(len, whole.text().splitlines())) <= WIDEST:
         return [whole]
     runs = ranked(runs, settings[0]) if settings else runs
     flags = differing_values(runs)

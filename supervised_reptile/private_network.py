@@ -6,36 +6,76 @@ anything. Workers of one machine need nobody else.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import socket
 import struct
 from pathlib import Path
 
+from supervised_reptile.errors import UserError
+
 NEW_USER, NEW_NETWORK = 0x1000_0000, 0x4000_0000  # CLONE_NEWUSER, CLONE_NEWNET
 SET_FLAGS, UP = 0x8914, 1  # SIOCSIFFLAGS, IFF_UP
 
 
 def leave_network() -> bool:
-    """Move this process, which must have one thread only, and its children into such a network.
+    """Move this process, which should have one thread only, and its children into such a network.
 
-    Says whether that was possible: it takes Linux, and root or user namespaces.
+    Says whether that was possible: it takes Linux, and root or user namespaces. Where it was not,
+    the process is where it was.
+
+    Raises:
+      UserError: the process has moved, but what a child just did in its new network fails here.
     """
-    with contextlib.suppress(OSError, AttributeError):
-        _leave()
-        return True
-    return False
+    if not _possible():
+        return False
+    try:
+        owner = _move()
+    except OSError:  # several threads, of which a child has one
+        return False
+    try:
+        _set_up(owner)
+    except OSError as error:
+        raise UserError(
+            f"the workers' own network cannot be set up ({error.strerror}): run the command again"
+        ) from error
+    return True
 
 
-def _leave() -> None:
+def _possible() -> bool:
+    """Whether a child can do all of it: from a network half set up there is no way back."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1] == 0
+    status = 1
+    try:
+        _set_up(_move())
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _move() -> tuple[int, int] | None:
+    """Leave the network; user and group, if that took a namespace of users where they are unknown.
+
+    Raises:
+      OSError: the process has not moved.
+    """
+    owner = os.getuid(), os.getgid()
+    unshare = ctypes.CDLL(None, use_errno=True).unshare  # os.unshare is as young as Python 3.12
+    if not unshare(NEW_NETWORK):
+        return None
+    if unshare(NEW_USER | NEW_NETWORK):
+        raise OSError(ctypes.get_errno(), "unshare")
+    return owner
+
+
+def _set_up(owner: tuple[int, int] | None) -> None:
+    """Make the owner known in the new namespace of users, and start the loopback interface."""
     import fcntl
 
-    user, group = os.getuid(), os.getgid()
-    unshare = ctypes.CDLL(None, use_errno=True).unshare  # os.unshare is as young as Python 3.12
-    if unshare(NEW_NETWORK):
-        if unshare(NEW_USER | NEW_NETWORK):
-            raise OSError(ctypes.get_errno(), "unshare")
+    if owner:
+        user, group = owner
         for name, content in (
             ("setgroups", "deny"),
             ("uid_map", f"{user} {user} 1"),

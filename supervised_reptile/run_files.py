@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -28,6 +29,8 @@ FITS = "fits.jsonl"
 RESULTS = "results.json"
 CHECKPOINTS = "checkpoints"
 EPISODES = "episodes"
+
+ANEW = "restore it from a copy, or start anew with --overwrite"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,17 +113,30 @@ def read_stored(path: Path, kind: type[Config] = Config) -> Stored:
     Raises:
       UserError: there is no run, it is of another kind, or its configuration cannot be read.
     """
-    check_runs([path])
-    remedy = "restore it from a copy, or start anew with --overwrite"
-    with reading(path / CONFIG, remedy, "not a readable configuration"):
+    if (found := kind_of(path)) != kind.kind:
+        raise UserError(f"{path}: the run in it learns {found}, not {kind.kind}")
+    with _reading_configuration(path):
         content = read_document(path / CONFIG)
-        if (found := content.get("kind", Config.kind)) != kind.kind:
-            raise UserError(f"{path}: the run in it learns {found}, not {kind.kind}")
         config = kind.from_json(json.dumps(content["config"]))
         net, data = dict(content["net"]), str(content["data"])
-    with reading(path / CLASSES, remedy):
+    with reading(path / CLASSES, ANEW):
         classes = read_document(path / CLASSES)
     return Stored(config, net, data, classes)
+
+
+def kind_of(path: Path) -> str:
+    """What the run in `path` learns: the `kind` of its configuration's class.
+
+    Raises:
+      UserError: there is no run, or its configuration cannot be read.
+    """
+    check_runs([path])
+    with _reading_configuration(path):
+        return str(read_document(path / CONFIG).get("kind", Config.kind))
+
+
+def _reading_configuration(path: Path) -> contextlib.AbstractContextManager[None]:
+    return reading(path / CONFIG, ANEW, "not a readable configuration")
 
 
 def read_metrics(path: Path) -> dict[str, np.ndarray]:
@@ -187,6 +203,21 @@ def evaluation_settings(config: Config, splits: tuple[str, ...]) -> dict[str, An
         "modes": "+".join(transduction_modes(config)),
         "splits": "+".join(splits),
     }
+
+
+def stored_evaluation(config: Config, splits: tuple[str, ...]) -> dict[str, Any]:
+    """What the run of `config` has of its evaluation after all outer steps; empty without one.
+
+    Others in its directory, of fewer outer steps or of other settings, are not meant.
+
+    Raises:
+      UserError: results.json cannot be read.
+    """
+    wanted = evaluation_settings(config, splits)
+    for evaluation in read_evaluations(Path(config.checkpoint)):
+        if evaluation["settings"] == wanted and evaluation["outer_steps"] == config.outer_steps:
+            return evaluation
+    return {}
 
 
 def read_episodes(path: Path, evaluation: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 LEVEL = 0.95  # of all intervals
+FEWEST = 6  # values between whose ends the median is at that level: 1 - 2 / 2^5 is less
 _NORMAL = 1.96  # standard errors on either side of a mean over many episodes, at that level
 
 
@@ -58,15 +59,17 @@ class Loss(NamedTuple):
     mean: float
     half_width: float | None  # of the mean's interval; None for a single task
     median: float  # losses are skewed: a few tasks can carry the mean
-    median_interval: tuple[float, float]
+    median_interval: tuple[float, float] | None  # None for fewer than FEWEST tasks
     tasks: int
 
     def __str__(self) -> str:
         spread = "?" if self.half_width is None else f"{self.half_width:.4f}"
-        low, high = self.median_interval
-        return (
-            f"mean {self.mean:.4f} +- {spread}, median {self.median:.4f} ({low:.4f} to {high:.4f})"
-        )
+        return f"mean {self.mean:.4f} +- {spread}, median {self.median:.4f} ({self.median_spread})"
+
+    @property
+    def median_spread(self) -> str:
+        """The median's interval, for people."""
+        return "{:.4f} to {:.4f}".format(*self.median_interval) if self.median_interval else "?"
 
 
 def loss(losses: np.ndarray) -> Loss:
@@ -79,7 +82,7 @@ def loss(losses: np.ndarray) -> Loss:
     reach = _NORMAL * math.sqrt(count) / 2
     low = max(math.floor(count / 2 - reach), 1)
     high = min(math.ceil(count / 2 + reach) + 1, count)
-    interval = float(ordered[low - 1]), float(ordered[high - 1])
+    interval = (float(ordered[low - 1]), float(ordered[high - 1])) if count >= FEWEST else None
     return Loss(*mean_of(ordered), float(np.median(ordered)), interval, count)
 
 

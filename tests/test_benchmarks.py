@@ -8,8 +8,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from command_line import script
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
@@ -50,7 +52,7 @@ def test_a_store_that_is_not_resident(gigabytes: str) -> None:
 
 
 def test_every_benchmark_says_what_it_does() -> None:
-    for script in (
+    for name in (
         "run.py",
         "scaling.py",
         "looks.py",
@@ -59,7 +61,7 @@ def test_every_benchmark_says_what_it_does() -> None:
         "workers.py",
         "long_run.py",
     ):
-        assert f"python benchmarks/{script}" in run(script, "--help")
+        assert f"python benchmarks/{name}" in run(name, "--help")
 
 
 def test_sine_beside_plain_loops() -> None:
@@ -110,6 +112,26 @@ def test_the_page_shows_the_figures_that_are_kept(more: tuple[str, ...]) -> None
     rows = [line for line in printed.splitlines() if line.startswith("|")]
     assert len(rows) > 20
     assert [row for row in rows if row not in page] == []
+
+
+def test_every_part_of_a_long_run_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a look every 12 of 1000 outer steps, the last one after step 996."""
+    benchmark = script(BENCHMARKS / "long_run.py")
+    metrics, steps = tmp_path / "metrics.jsonl", iter(range(0, 1000, 12))
+
+    def go_on(_: float) -> None:
+        if (step := next(steps, None)) is not None:
+            metrics.write_text(f"{metrics.read_text()}{json.dumps({'step': step})}\n")
+
+    ends = iter([None] * 90 + [0])
+    metrics.write_text("")
+    monkeypatch.setattr(benchmark.time, "sleep", go_on)
+    monkeypatch.setattr(benchmark, "moment", lambda pid, run, step: step)
+    process = SimpleNamespace(pid=1, poll=lambda: next(ends))
+    moments = list(benchmark.watched(process, tmp_path, 1000))
+    assert moments == [12, 96, 192, 288, 396, 492, 588, 696, 792, 888, 996]
 
 
 def test_a_long_run_is_watched_from_beginning_to_end() -> None:

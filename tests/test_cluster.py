@@ -61,6 +61,7 @@ WRONG = {
     "no list": ({"cluster": {"worker": "a:1"}}, "'worker'"),
     "no port": ({"cluster": {"worker": ["a", "b:2"]}}, "host:2222"),
     "a port out of range": ({"cluster": {"worker": ["a:70000", "b:2"]}}, "host:2222"),
+    "an empty part of a host": ({"cluster": {"worker": ["a..b:1", "b:2"]}}, "host:2222"),
     "no host": ({"cluster": {"worker": [":1", "b:2"]}}, "host:2222"),
     "two chiefs": ({"cluster": {"chief": ["a:1", "b:1"]}}, "more than one chief"),
     "twice the same": ({"cluster": {"worker": ["a:1", "a:1"]}}, "a:1"),

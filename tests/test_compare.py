@@ -219,6 +219,11 @@ def test_a_wide_table_is_cut_in_two(tmp_path: Path) -> None:
     assert any("--weight-decay" in line and "±" not in line for line in cells(outcome))
 
 
+def test_a_wide_table_without_flags_is_whole(tmp_path: Path) -> None:
+    runs = [evaluated(tmp_path / (name * 150), 0) for name in "ab"]
+    assert "The flags in which the runs differ" not in compare(*runs).out
+
+
 # ---- pairs
 
 

@@ -276,6 +276,21 @@ def test_nobody_outside_reaches_a_network_of_its_own() -> None:
     assert reached == "reached"
 
 
+STAYER = """
+import os
+from supervised_reptile import private_network
+private_network.SET_FLAGS = 0  # no request that a socket knows
+before = os.readlink("/proc/self/ns/net")
+print(private_network.leave_network(), os.readlink("/proc/self/ns/net") == before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
+def test_who_cannot_set_up_a_network_stays_in_the_old_one() -> None:
+    done = subprocess.run([sys.executable, "-c", STAYER], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("False True\n", "")
+
+
 def test_what_cannot_be_launched_is_named() -> None:
     words = [sys.executable, *launcher(2), "no-such-program"]
     done = subprocess.run(words, capture_output=True, text=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -243,6 +244,20 @@ def test_runs_on_other_images_have_their_own_table(tmp_path: Path) -> None:
 def test_a_trained_run_is_reported(finished: Path, tmp_path: Path) -> None:
     assert report(finished, "--out", tmp_path / "out").code == 0
     assert "| finished |" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_a_run_on_waves_without_its_study_is_left_out(results: Path, tmp_path: Path) -> None:
+    """It is under way, or was interrupted."""
+    file = write_run(tmp_path / "all" / "regression") / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "kind": "sine waves"}))
+    out = tmp_path / "out"
+    assert_refused(report(tmp_path / "all", "--out", out), "no study and no run on images")
+    results.rename(tmp_path / "all" / "results")
+    outcome = report(tmp_path / "all", "--out", out)
+    assert outcome.code == 0, outcome.err
+    page = (out / "report.md").read_text()
+    assert "unfinished" in page
+    assert "regression" not in page
 
 
 def test_a_title_that_is_not_utf8(results: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from supervised_reptile.statistics import (
     Spread,
     accuracy,
     holm,
+    loss,
     over_seeds,
     paired,
     t_quantile,
@@ -54,6 +55,21 @@ def test_a_single_episode_has_no_interval() -> None:
 
 def test_an_accuracy_reads_number_first() -> None:
     assert str(Accuracy(0.5, 0.0125, 400)) == "0.50000 +- 0.01250 (95% interval over 400 episodes)"
+
+
+@pytest.mark.parametrize("count", [6, 7, 20, 101])
+def test_the_medians_interval_holds_it_95_times_in_100(count: int) -> None:
+    random = np.random.default_rng(2)
+    intervals = [loss(random.exponential(size=count)).median_interval for _ in range(2000)]
+    held = np.mean([low <= math.log(2) <= high for low, high in intervals])
+    assert held > 0.94
+
+
+def test_the_median_of_few_losses_has_no_interval() -> None:
+    found = loss(np.arange(5.0))
+    assert found.median_interval is None
+    assert str(found).endswith("median 2.0000 (?)")
+    assert str(loss(np.arange(6.0))).endswith("median 2.5000 (0.0000 to 5.0000)")
 
 
 # ---- Student's distribution

@@ -29,7 +29,7 @@ from supervised_reptile.snapshot import Snapshot, write_npz
 
 DATA = "Omniglot: 1,200 characters in four rotations for training, the other 423 for test"
 LICENCE = "MIT, as this program's; Omniglot's drawings: MIT, (c) 2015 Brenden Lake"
-# Where things were is nothing to tell; how often the accuracy was looked at decides nothing.
+# Where things were is nothing to tell; how often the run was saved decides nothing.
 OMITTED = ("checkpoint", "data_dir", "threads", "save_interval", "pretrained")
 
 
@@ -59,7 +59,9 @@ def main(run: Path, name: str, out: Path) -> None:
 
 
 def measured(run: Path, snapshot: Snapshot) -> list[dict[str, Any]]:
-    """The accuracies on test classes that the run has of these very weights, best known last.
+    """The accuracies on test classes that the run has of these very weights, by shots and mode.
+
+    Where one was measured several times, that on the most episodes.
 
     Raises:
       UserError: training is not done, or nothing was measured after it.

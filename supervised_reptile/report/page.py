@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from supervised_reptile.compare import Run, read_runs, settings_of
+from supervised_reptile.config import Config
 from supervised_reptile.errors import UserError
 from supervised_reptile.files import checksum
 from supervised_reptile.leaderboard import leaderboard
@@ -20,7 +21,7 @@ from supervised_reptile.reproduce.study import (
     Table,
     read_study,
 )
-from supervised_reptile.run_files import CLASSES, CONFIG, METRICS
+from supervised_reptile.run_files import CLASSES, CONFIG, METRICS, kind_of
 
 RUNS = "other-runs"  # the anchor of the section on runs that belong to no study
 
@@ -63,7 +64,9 @@ class Page(NamedTuple):
 
 
 def gather(folders: Sequence[Path], title: str) -> Page:
-    """All studies in the folders and below, and the runs that lie in no study's folder.
+    """All studies in the folders and below, and the runs on images that lie in no study's folder.
+
+    A run on sine waves is in its own study as soon as it is done.
 
     Raises:
       UserError: a folder is missing, there is nothing in any of them, or something in them
@@ -73,9 +76,10 @@ def gather(folders: Sequence[Path], title: str) -> Page:
     kinds: dict[str, dict[Path, Path]] = {"study": {}, "run": {}}  # resolved -> as it was given
     for kind, path in found:
         kinds[kind].setdefault(path.resolve(), path)
-    studies, runs = (list(paths.values()) for paths in kinds.values())
-    if not found:
-        raise UserError(f"{', '.join(map(str, folders))}: no study and no run in there")
+    studies = list(kinds["study"].values())
+    runs = [path for path in kinds["run"].values() if kind_of(path) == Config.kind]
+    if not studies and not runs:
+        raise UserError(f"{', '.join(map(str, folders))}: no study and no run on images in there")
     anchors: set[str] = {RUNS}
     entries = tuple(_entry(folder, anchors) for folder in studies)
     return Page(title, entries, tuple(_run_tables(read_runs(runs))) if runs else ())

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from supervised_reptile.config import PLACE, PRESETS, Config
 from supervised_reptile.reproduce.published import SHOTS
-from supervised_reptile.run_files import evaluation_settings, holds_run, read_evaluations
+from supervised_reptile.run_files import holds_run, stored_evaluation
 from supervised_reptile.runtime import start_tensorflow
 from supervised_reptile.sources import MINIIMAGENET, OMNIGLOT, Source
 
@@ -79,15 +79,6 @@ def evaluations(plan: Plan, config: Config) -> list[Config]:
     return [dataclasses.replace(config, shots=s, eval_batch=batches[s]) for s in SHOTS]
 
 
-def stored_evaluation(config: Config) -> dict[str, Any] | None:
-    """The evaluation of `config` after all its outer steps, if the run directory has it."""
-    wanted = evaluation_settings(config, SPLITS)
-    for evaluation in read_evaluations(Path(config.checkpoint)):
-        if evaluation["settings"] == wanted and evaluation["outer_steps"] == config.outer_steps:
-            return evaluation
-    return None
-
-
 def run_seed(plan: Plan, config: Config) -> None:
     """Train and evaluate what is not yet stored.
 
@@ -95,7 +86,7 @@ def run_seed(plan: Plan, config: Config) -> None:
       UserError: anything the user can mend; a run of other settings in the folder, for example.
       Interrupted: a signal came; the same command continues.
     """
-    missing = [e for e in evaluations(plan, config) if stored_evaluation(e) is None]
+    missing = [e for e in evaluations(plan, config) if not stored_evaluation(e, SPLITS)]
     if not missing:
         return
     start_tensorflow(config.threads)

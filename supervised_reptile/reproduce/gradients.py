@@ -22,7 +22,7 @@ from supervised_reptile.reproduce.options import (
     out_option,
 )
 from supervised_reptile.reproduce.study import Figure, Study, Table, write_csv, write_study
-from supervised_reptile.run_files import read_episodes, read_evaluations, read_metrics
+from supervised_reptile.run_files import read_episodes, read_metrics
 from supervised_reptile.statistics import accuracy, mean_of, paired
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def reproduce(plan: Plan) -> Study:
     """Run what is missing, then write figure, table and study into plan.out."""
     jobs = [Job(c.name, configuration(c, plan)) for c in COMBINATIONS]
     run_jobs(jobs, plan.at_once)
-    results = [_result(c, job.config) for c, job in zip(COMBINATIONS, jobs, strict=True)]
+    results = [_result(c, job) for c, job in zip(COMBINATIONS, jobs, strict=True)]
     header = ("combination", "outer step", "accuracy")
     rows = [(r.combination.label, *p) for r in results for p in zip(*r[2:4], strict=True)]
     write_csv(plan.out / DATA, header, rows)
@@ -117,13 +117,12 @@ def reproduce(plan: Plan) -> Study:
     return study
 
 
-def _result(combination: Combination, config: Config) -> Result:
-    path = Path(config.checkpoint)
-    metrics, evaluation = read_metrics(path), read_evaluations(path)[-1]
-    correct = read_episodes(path, evaluation)["non_transductive_test"]
+def _result(combination: Combination, job: Job) -> Result:
+    metrics, evaluation = read_metrics(job.path), job.evaluation
+    correct = read_episodes(job.path, evaluation)["non_transductive_test"]
     return Result(
         combination,
-        config,
+        job.config,
         metrics["step"],
         metrics["test"],
         correct,

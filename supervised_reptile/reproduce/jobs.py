@@ -5,24 +5,31 @@ A run of one task per outer step cannot use several cores; several runs can.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from tqdm import tqdm
 
 from supervised_reptile.command_lines import flags
-from supervised_reptile.config import Config
+from supervised_reptile.config import EVALUATION, Config
 from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.locks import lock, wait_until_free
 from supervised_reptile.processes import last_lines, start_run
-from supervised_reptile.run_files import METRICS, holds_run, read_evaluations
+from supervised_reptile.run_files import METRICS, holds_run, read_evaluations, stored_evaluation
 from supervised_reptile.signals import StopSignals
 
 POLL_SECONDS = 0.5
+SPLITS = ("train", "test")  # what a run on Omniglot without validation classes is evaluated on
+# The data's default is another for `reptile omniglot` than for Config.
+DATA_FIELD = "data_dir"
+EVALUATION_FIELDS = tuple(
+    item.name for item in dataclasses.fields(Config) if item.metadata["role"] == EVALUATION
+)
 
 
 class Plan(NamedTuple):
@@ -52,8 +59,21 @@ class Job(NamedTuple):
         return self.path.with_name(f"{self.path.name}.log")
 
     @property
+    def evaluation(self) -> dict[str, Any]:
+        """Its accuracies at the end, as results.json has them; empty without.
+
+        Not those of other settings, which anybody may have added.
+        """
+        return stored_evaluation(self.config, SPLITS)
+
+    @property
     def finished(self) -> bool:
-        """Whether it was trained to its end and evaluated."""
+        """Whether it was trained to its end and evaluated as `config` says."""
+        return bool(self.evaluation)
+
+    @property
+    def trained(self) -> bool:
+        """Whether it was trained to its end and evaluated, be it in other settings."""
         return any(
             evaluation["outer_steps"] == self.config.outer_steps
             for evaluation in read_evaluations(self.path)
@@ -73,6 +93,7 @@ class Job(NamedTuple):
 
 class _Running(NamedTuple):
     job: Job
+    evaluates: bool  # and does not train
     process: subprocess.Popen
     log: IO[bytes]
 
@@ -98,7 +119,7 @@ def run_jobs(jobs: Sequence[Job], at_once: int) -> None:
             bar.set_postfix_str(", ".join(each.job.name for each in running), refresh=False)
             bar.update(sum(job.steps_done for job in jobs) - bar.n)
             time.sleep(POLL_SECONDS)
-            failed += _ended(running)
+            failed += _ended(running, waiting)
         _end(running)
     if stop.received:
         raise Interrupted("Interrupted and saved; the same command continues.", stop.received)
@@ -108,18 +129,31 @@ def run_jobs(jobs: Sequence[Job], at_once: int) -> None:
 
 def _start(job: Job) -> _Running:
     wait_until_free(job.path)  # of an earlier process that was killed, it may be about to save
-    words = ["omniglot", *flags(job.config), *["--resume"] * holds_run(job.path)]
-    return _Running(job, *start_run(words, job.log))
+    evaluates = job.trained
+    if evaluates:
+        words = [*flags(job.config, always=(DATA_FIELD, *EVALUATION_FIELDS)), "--pretrained"]
+    elif holds_run(job.path):  # which is evaluated as it was started; if need be, again after that
+        words = [*flags(job.config, EVALUATION_FIELDS, always=(DATA_FIELD,)), "--resume"]
+    else:
+        words = flags(job.config, always=(DATA_FIELD,))
+    return _Running(job, evaluates, *start_run(["omniglot", *words], job.log))
 
 
-def _ended(running: list[_Running]) -> Iterator[str]:
-    """Take out of `running` what has ended; a sentence for each that failed."""
+def _ended(running: list[_Running], waiting: list[Job]) -> Iterator[str]:
+    """Take out of `running` what has ended; a sentence for each that failed.
+
+    What was trained but has another evaluation than it should goes back to `waiting`.
+    """
     for each in [each for each in running if each.process.poll() is not None]:
         running.remove(each)
         each.log.close()
         if each.process.returncode:
             last = "".join(last_lines(each.job.log, 1))
             yield f"{each.job.name} failed: {last} (all of it in {each.job.log})"
+        elif each.job.trained and not each.job.finished and not each.evaluates:
+            waiting.append(each.job)
+        elif not each.job.finished:
+            yield f"{each.job.name} failed: it has not been evaluated as asked (see {each.job.log})"
 
 
 def _end(running: Sequence[_Running]) -> None:

@@ -20,7 +20,7 @@ from supervised_reptile.reproduce.options import (
     out_option,
 )
 from supervised_reptile.reproduce.study import Figure, Study, Table, write_csv, write_study
-from supervised_reptile.run_files import read_episodes, read_evaluations
+from supervised_reptile.run_files import read_episodes
 from supervised_reptile.statistics import Accuracy, accuracy
 
 OUTER_STEPS, EPISODES = 2000, 400  # by default: the shape shows
@@ -129,8 +129,8 @@ def reproduce(plan: Plan) -> Study:
 
 
 def _accuracy(job: Job) -> Accuracy:
-    evaluation = read_evaluations(job.path)[-1]
-    return accuracy(read_episodes(job.path, evaluation)["transductive_test"], job.config.way)
+    correct = read_episodes(job.path, job.evaluation)["transductive_test"]
+    return accuracy(correct, job.config.way)
 
 
 Results = Sequence[tuple[Point, Accuracy]]
@@ -169,7 +169,7 @@ def _curve(results: Results, panel: Panel, method: Method) -> list[tuple[Point, 
 def _study(results: Results, plan: Plan) -> Study:
     omit = ("threads", "checkpoint", "data_dir")
     jobs = {point.job.name: point.job for point, _ in results}.values()
-    last = [read_evaluations(job.path)[-1] for job in jobs]
+    evaluations = [job.evaluation for job in jobs]
     own, caveat = "reptile reproduce overlap --out DIR", ""
     if plan.outer_steps != OUTER_STEPS:
         own += f" --outer-steps {plan.outer_steps}"
@@ -188,8 +188,8 @@ def _study(results: Results, plan: Plan) -> Study:
             "than four batches of 25), a cycling tail repeats what the task has been fitted to."
         ),
         commands=(own, example),
-        seconds=sum(evaluation["training_seconds"] for evaluation in last),
-        environment=environment.of_evaluations(last),
+        seconds=sum(evaluation["training_seconds"] for evaluation in evaluations),
+        environment=environment.of_evaluations(evaluations),
         tables=tuple(table(results, panel) for panel in PANELS),
         figures=(Figure("Accuracy after training", FIGURE),),
         caveat=caveat,

@@ -16,14 +16,15 @@ from supervised_reptile.config import PRESETS, Config
 from supervised_reptile.plots import COLORS, save
 from supervised_reptile.reproduce.experiments import (
     EXPERIMENTS,
+    SPLITS,
     Plan,
     configuration,
     evaluations,
     run_seed,
-    stored_evaluation,
 )
 from supervised_reptile.reproduce.published import MODES, SHOTS, Published, published
 from supervised_reptile.reproduce.study import Figure, Study, Table, write_study
+from supervised_reptile.run_files import stored_evaluation
 
 PAPER_EPISODES = 10_000
 FIGURE = "cells.png"
@@ -63,7 +64,7 @@ def summarize(plan: Plan, configs: Sequence[Config]) -> Study:
     """The study of finished runs; draws its figure."""
     experiment, cells = EXPERIMENTS[plan.experiment], collect(plan, configs)
     draw_cells(plan.out / FIGURE, cells, experiment.title)
-    found = [[stored_evaluation(e) or {} for e in evaluations(plan, c)] for c in configs]
+    found = [[stored_evaluation(e, SPLITS) for e in evaluations(plan, c)] for c in configs]
     seconds = sum(max(each["training_seconds"] for each in of_seed) for of_seed in found)
     return Study(
         name=plan.experiment,
@@ -81,13 +82,15 @@ def summarize(plan: Plan, configs: Sequence[Config]) -> Study:
 def collect(plan: Plan, configs: Sequence[Config]) -> list[Cell]:
     """The four cells of finished runs."""
     cited, cells = published(plan.experiment), []
-    results = [[stored_evaluation(e) or {} for e in evaluations(plan, c)] for c in configs]
+    results = [[stored_evaluation(e, SPLITS) for e in evaluations(plan, c)] for c in configs]
     for i, shots in enumerate(SHOTS):
         for mode in MODES:
             found = [result[i]["accuracy"][mode]["test"] for result in results]
             means = np.array([100 * f["mean"] for f in found])
-            # A single episode has no interval.
-            half_widths = np.array([100 * (f["half_width"] or math.nan) for f in found])
+            # A single episode has no interval; one of width 0 is an interval.
+            half_widths = np.array(
+                [math.nan if f["half_width"] is None else 100 * f["half_width"] for f in found]
+            )
             cells.append(Cell(shots, mode, means, half_widths, cited[shots, mode]))
     return cells
 

@@ -19,7 +19,7 @@ from supervised_reptile.plots import pooled
 from supervised_reptile.reproduce.jobs import Job, run_jobs
 from supervised_reptile.reproduce.options import out_option, threads_option
 from supervised_reptile.reproduce.study import Figure, Study, Table, write_study
-from supervised_reptile.run_files import read_alignment, read_evaluations
+from supervised_reptile.run_files import read_alignment
 from supervised_reptile.runtime import start_tensorflow
 
 OUTER_STEPS = 2000
@@ -72,7 +72,7 @@ def with_alignment(study: Study, plan: Plan) -> Study:
     columns = read_alignment(job.path)
     with writing(plan.out):
         plot_alignment(job.path, plan.out / FIGURE)
-    evaluation = read_evaluations(job.path)[-1]
+    evaluation = job.evaluation
     command = f"reptile reproduce theory --out DIR --data-dir {Config.data_dir}/omniglot"
     command += f" --outer-steps {plan.outer_steps}" * (plan.outer_steps != OUTER_STEPS)
     omit = ("threads", "checkpoint", "data_dir")

@@ -41,6 +41,7 @@ sine = run_command(
         "precision",
         "val_classes",
         "both_modes",
+        "eval_splits",
     ),
     epilog=EPILOG,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,8 +19,15 @@ NAMES = {"reptile": "Reptile", "foml": "FOML", "maml": "MAML", "joint": "joint t
 FOLDER = "compare"  # in the run directory; its folders are called as the algorithms
 
 
-def losses_of_others(request: Request, main: Experiment) -> dict[str, np.ndarray]:
-    """Algorithm -> losses on new waves, float64 [waves, inner steps + 1], of all but the run's own.
+class Judged(NamedTuple):
+    """What an algorithm's run came to."""
+
+    losses: np.ndarray  # float64 [waves, inner steps + 1], on new waves
+    seconds: float  # of training, over all sittings
+
+
+def judged_others(request: Request, main: Experiment) -> dict[str, Judged]:
+    """The runs of all algorithms but the run's own.
 
     What is not trained yet is trained first, unless the run was only to be evaluated.
 
@@ -44,7 +51,7 @@ def losses_of_others(request: Request, main: Experiment) -> dict[str, np.ndarray
         with opened(asked, main.judge.fitter) as other:
             if not config.pretrained:
                 _train(other, main.run.path)
-            found[algorithm] = evaluate_run(other)
+            found[algorithm] = Judged(evaluate_run(other), other.run.training_seconds)
     return found
 
 

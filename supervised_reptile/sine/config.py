@@ -11,6 +11,7 @@ import click
 from supervised_reptile.config import (
     COUNT,
     EVALUATION,
+    IN_CHECKPOINT,
     MOST_IN_EPISODE,
     PLACE,
     RATE,
@@ -31,6 +32,15 @@ class SineConfig(Config):
     kind: ClassVar[str] = "sine waves"
     measure: ClassVar[str] = "loss"
 
+    pretrained: str | None = flag(
+        "--pretrained",
+        None,
+        "Do not train: evaluate the weights in the --out directory.",
+        PLACE,
+        is_flag=False,
+        flag_value=IN_CHECKPOINT,
+        metavar="",  # names of weights are refused: there are none of sine waves
+    )
     seed: int = flag(
         "--seed", 0, "Seed of the initial weights and the tasks.", type=click.IntRange(0, 2**63 - 1)
     )

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FIT, LOSSES, ANIMATION = "fit.png", "gradient_steps.png", "training.gif"
-HEIGHT = 4.0  # of the axes' upper and lower end
+HEIGHT = 4.0  # of the axes' upper and lower end; more for a wave that is higher
 FRAME_DPI, FRAME_MS, LAST_FRAME_MS = 72, 110, 2500
+MOST_FRAMES = 200  # half a megabyte each as they are drawn, all in memory
 FRAME_COLORS, NEARLY_WHITE = 64, 245
 FAST_OCTREE = 2  # Pillow's number of that way to choose colours
 
@@ -56,7 +57,8 @@ def _draw_fit(axes: Axes, wave: Plotted, predictions: np.ndarray) -> list[Line2D
     lines = []
     for color, steps, values in zip(_grades(len(wave.steps)), wave.steps, predictions, strict=True):
         lines += axes.plot(wave.x, values, color=color, linewidth=1.8, label=f"after {steps} steps")
-    axes.set(xlabel="x", ylabel="y", ylim=(-HEIGHT, HEIGHT), xlim=(wave.x[0], wave.x[-1]))
+    height = max(HEIGHT, float(np.abs(wave.truth).max()))
+    axes.set(xlabel="x", ylabel="y", ylim=(-height, height), xlim=(wave.x[0], wave.x[-1]))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     return lines
@@ -73,8 +75,13 @@ def _grades(count: int) -> list[tuple[float, float, float, float]]:
 
 
 def draw_animation(wave: Plotted, outer_steps: Sequence[int], fits: np.ndarray, path: Path) -> None:
-    """A GIF of fits, float [frames, shown, points], each after one of `outer_steps`."""
-    _write_gif(list(_frames(wave, outer_steps, fits)), path)
+    """A GIF of fits, float [looks, shown, points], each after one of `outer_steps`.
+
+    Of more than MOST_FRAMES that many are shown, evenly chosen, the first and the last among them.
+    """
+    count = min(len(fits), MOST_FRAMES)
+    chosen = np.linspace(0, len(fits) - 1, count).round().astype(int)
+    _write_gif(list(_frames(wave, [outer_steps[i] for i in chosen], fits[chosen])), path)
 
 
 def _write_gif(frames: Sequence[Image], path: Path) -> None:

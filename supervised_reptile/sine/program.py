@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,7 +13,7 @@ from supervised_reptile.files import writing
 from supervised_reptile.reproduce.study import Figure, Study, write_study
 from supervised_reptile.request import Request
 from supervised_reptile.run_files import read_fits
-from supervised_reptile.sine.comparison import NAMES, losses_of_others
+from supervised_reptile.sine.comparison import NAMES, Judged, judged_others
 from supervised_reptile.sine.config import SineConfig
 from supervised_reptile.sine.experiment import (
     Experiment,
@@ -44,22 +43,21 @@ def run_experiment(request: Request) -> None:
       UserError: anything the user can mend; nothing was written or lost then.
       Interrupted: a signal stopped training, after a checkpoint.
     """
-    began = time.perf_counter()
     with opened(request) as experiment:
         config, run = experiment.config, experiment.run
         if not config.pretrained:
             train_run(experiment)
-        losses = {config.algorithm: evaluate_run(experiment)}
-        print_losses(experiment, losses[config.algorithm])
+        judged = {config.algorithm: Judged(evaluate_run(experiment), run.training_seconds)}
+        print_losses(experiment, judged[config.algorithm].losses)
         with writing(run.path):
             draw_training(experiment)
         if config.compare:
-            losses |= losses_of_others(request, experiment)
-        named = {NAMES[name]: losses[name] for name in NAMES if name in losses}
+            judged |= judged_others(request, experiment)
+        named = {NAMES[name]: judged[name].losses for name in NAMES if name in judged}
         named[RANDOM] = experiment.judge.fit_new(initial_state(config))
         with writing(run.path):
             draw_losses(named, config.shots, run.path / LOSSES)
-        study = study_of(experiment, named, time.perf_counter() - began)
+        study = study_of(experiment, named, sum(each.seconds for each in judged.values()))
         write_study(run.path, study)
     study.show(run.path)
 
@@ -123,11 +121,10 @@ def table(config: SineConfig, losses: Mapping[str, np.ndarray]) -> Table:
     rows = []
     for name, values in losses.items():
         after = loss(values[:, -1])
-        low, high = after.median_interval
         spread = "?" if after.half_width is None else f"± {after.half_width:.4f}"
         numbers = (f"{values[:, step].mean():.3f}" for step in (0, 1))
         rows.append(
             (name, *numbers, f"{after.mean:.4f}", spread, f"{after.median:.4f}",
-             f"{low:.4f} to {high:.4f}")
+             after.median_spread)
         )  # fmt: skip
     return Table(f"Loss on {config.eval_episodes:,} new waves", columns, tuple(rows), "")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from supervised_reptile.run_files import read_evaluations
+from supervised_reptile.run_files import stored_evaluation
 from supervised_reptile.sweep.dimensions import Value
-from supervised_reptile.sweep.trials import Trial, final_accuracy, read_looks
+from supervised_reptile.sweep.trials import SPLIT, Trial, final_accuracy, read_looks
 
 WAITING, RUNNING, FINISHED = "waiting", "running", "finished"
 STOPPED, FAILED, UNFINISHED = "stopped early", "failed", "unfinished"
@@ -37,7 +37,7 @@ def stored_standing(trial: Trial, mode: str, value: float | None, failure: str =
     value: what was told to the search at its end; None if it has none.
     """
     if accuracy := final_accuracy(trial, mode):
-        seconds = read_evaluations(trial.path)[-1]["training_seconds"]
+        seconds = stored_evaluation(trial.config, (SPLIT,))["training_seconds"]
         steps = trial.config.outer_steps
         return Standing(trial, FINISHED, accuracy.mean, accuracy.half_width, steps, seconds)
     status = STOPPED if value is not None else FAILED if failure else UNFINISHED

@@ -71,9 +71,14 @@ class TrialRun(tune.Trainable):
             time.sleep(POLL_SECONDS)
 
     def _next_look(self) -> Look | None:
-        """The first look that is news, in their order, so that early stopping misses no rung."""
-        news = self._reported + self._trial.config.outer_steps / MOST_RESULTS
-        return next((look for look in read_looks(self._trial.path) if look.steps >= news), None)
+        """The first look that is news, in their order, so that early stopping misses no rung.
+
+        One after the last outer step is none: the evaluation, which follows, is not to be stopped.
+        """
+        whole = self._trial.config.outer_steps
+        news = self._reported + whole / MOST_RESULTS
+        looks = read_looks(self._trial.path)
+        return next((look for look in looks if news <= look.steps < whole), None)
 
     def _result(self) -> dict[str, Any]:
         if accuracy := final_accuracy(self._trial, self._mode):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from supervised_reptile.config import Config
-from supervised_reptile.run_files import METRICS, read_evaluations, read_metrics
+from supervised_reptile.run_files import METRICS, read_metrics, stored_evaluation
 from supervised_reptile.statistics import Accuracy
 from supervised_reptile.sweep.space import Point, Space, configuration, data_words
 
@@ -85,8 +85,9 @@ def read_looks(path: Path) -> list[Look]:
 
 
 def final_accuracy(trial: Trial, mode: str) -> Accuracy | None:
-    """The accuracy after all outer steps, if the trial was trained and evaluated to its end."""
-    for evaluation in read_evaluations(trial.path):
-        if evaluation["outer_steps"] == trial.config.outer_steps:
-            return Accuracy(**evaluation["accuracy"][mode][SPLIT])
-    return None
+    """The accuracy after all outer steps, if the trial was trained and evaluated to its end.
+
+    Not that of other settings or classes, on which anybody may have evaluated it since.
+    """
+    evaluation = stored_evaluation(trial.config, (SPLIT,))
+    return Accuracy(**evaluation["accuracy"][mode][SPLIT]) if evaluation else None

@@ -173,7 +173,6 @@ def test_mamls_memory_grows_and_reptiles_does_not(data: Path) -> None:
     assert memory["maml", 31] - memory["maml", 1] > 150
     assert abs(memory["reptile", 31] - memory["reptile", 1]) < 50
     assert all(0.0001 < result["seconds"] < 10 for result in took.values())
-    assert took["maml", 31]["seconds"] > 1.5 * took["reptile", 31]["seconds"]
 
 
 def test_what_the_process_says_of_a_failure_comes_through(tmp_path: Path) -> None:

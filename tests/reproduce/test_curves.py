@@ -12,24 +12,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import PATIENCE, assert_refused, assert_same_state, call
+from command_line import PATIENCE, Outcome, assert_refused, assert_same_state, call, flags
 
 from supervised_reptile.cli import reptile
 from supervised_reptile.reproduce import gradients, overlap
 from supervised_reptile.reproduce.study import read_study
 
 FRACTION = 0.005  # 200 outer steps, three looks
+EPISODES = 12
 
 
-def few_gradients(out: Path, data: Path):
-    words = ("--fraction", FRACTION, "--eval-samples", 10)
+def few_gradients(out: Path, data: Path, episodes: int = 10) -> Outcome:
+    words = ("--fraction", FRACTION, "--eval-samples", episodes)
     return call("reproduce", "gradients", "--out", out, "--data-dir", data, *words, command=reptile)
 
 
 def test_gradient_combinations(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").symlink_to(data)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(gradients, "COMBINATIONS", gradients.COMBINATIONS[:4:3])  # g1, g2
     monkeypatch.setattr(gradients, "CLAIMS", (("g2", "g1"),))
-    outcome = few_gradients(tmp_path / "out", data)
+    outcome = few_gradients(tmp_path / "out", Path("data"))
     assert outcome.code == 0, outcome.err
     study = read_study(tmp_path / "out")
     assert "200 outer steps instead of the paper's 40,000" in study.caveat
@@ -42,9 +45,17 @@ def test_gradient_combinations(data: Path, tmp_path: Path, monkeypatch: pytest.M
     assert [(row["combination"], row["outer step"]) for row in rows] == [
         (label, step) for label in ("g1", "g2") for step in ("0", "100")
     ]
+    by_hand = flags(checkpoint=tmp_path / "out" / "runs" / "g2", shots=1, pretrained=True)
+    assert call("omniglot", *by_hand, command=reptile).code == 0
     again = few_gradients(tmp_path / "out", tmp_path / "no data here")
     assert again.code == 0, again.err
     assert again.out == outcome.out
+    more = few_gradients(tmp_path / "out", data, episodes=EPISODES)
+    assert more.code == 0, more.err
+    assert f"over {EPISODES:,} episodes" in more.out
+    for name in ("g1", "g2"):
+        log = (tmp_path / "out" / "runs" / f"{name}.log").read_text()
+        assert (log.count("Training..."), log.count("Evaluating...")) == (1, 2)
 
 
 def test_claims_are_judged_by_curves_and_by_their_ends(monkeypatch: pytest.MonkeyPatch) -> None:

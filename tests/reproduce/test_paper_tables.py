@@ -197,6 +197,21 @@ def test_the_interval_of_a_mean_over_seeds() -> None:
     assert cell.half_width == pytest.approx(0.25)
 
 
+def test_an_interval_of_width_0_is_one(done: tuple[Path, str], tmp_path: Path) -> None:
+    copy = shutil.copytree(done[0], tmp_path / "out")
+    edit_document(copy / "seed-0" / "results.json", be_certain)
+    assert reproduce(copy, tmp_path / "no data here", "--seeds", 2).code == 0
+    (table,) = read_study(copy).tables
+    assert [row[1] for row in table.rows] == ["100.00 ± 0.00"] * 4
+
+
+def be_certain(content: dict[str, Any]) -> None:
+    """As if every answer of every episode were right."""
+    for evaluation in content["evaluations"]:
+        for splits in evaluation["accuracy"].values():
+            splits["test"] |= {"mean": 1.0, "half_width": 0.0}
+
+
 def test_a_study_comes_back_as_it_was_written(tmp_path: Path) -> None:
     study = Study(
         "name", "Title", "text", ("a", "b"), 1.5, {"python": "3"},

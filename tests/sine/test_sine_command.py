@@ -141,6 +141,9 @@ def test_figures(compared: tuple[Path, Outcome]) -> None:
     study = json.loads((run / "study.json").read_text())
     assert [figure["file"] for figure in study["figures"]] == list(FIGURES[:2])
     assert study["commands"] == [f"reptile sine --out {run} --meta-iters 5000 --eval-samples 400"]
+    folders = [run, *(run / "compare").iterdir()]
+    trained = sum(read_evaluations(folder)[0]["training_seconds"] for folder in folders)
+    assert study["seconds"] == pytest.approx(trained, abs=0.03)  # rounded there
     rows = [row[0] for row in study["tables"][0]["rows"]]
     assert rows == ["Reptile", "FOML", "MAML", "joint training", "random initialization"]
 
@@ -275,5 +278,8 @@ def test_help_teaches() -> None:
     assert outcome.code == 0
     for flag in ("--activation", "--points", "--amplitude-max", "--sgd / --adam", "--no-compare"):
         assert flag in outcome.out
-    for flag in ("--data-dir", "--transductive", "--val-classes", "--classes"):
+    for flag in (
+        "--data-dir", "--transductive", "--val-classes", "--classes", "--eval-splits",
+        "--checkpoint", "NAME",
+    ):  # fmt: skip
         assert flag not in outcome.out

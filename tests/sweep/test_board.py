@@ -16,10 +16,11 @@ from stored_runs import write_result, write_run
 
 from supervised_reptile.cli import reptile
 from supervised_reptile.cli_train import train
+from supervised_reptile.run_files import evaluation_settings
 from supervised_reptile.sweep.board import leaderboard, show_board, winning
 from supervised_reptile.sweep.dimensions import Choices, Range
 from supervised_reptile.sweep.space import Space
-from supervised_reptile.sweep.standing import Standing, stored_standing
+from supervised_reptile.sweep.standing import STOPPED, Standing, stored_standing
 from supervised_reptile.sweep.trials import Plan, make_trial, read_looks
 
 SPACE = Space(
@@ -47,7 +48,8 @@ def standing(
     (trial.path / "metrics.jsonl").write_text("".join(line + "\n" for line in lines))
     if share is not None:
         counts = np.random.default_rng(number).binomial(5, share, 200)
-        write_result(trial.path, {"non_transductive_val": counts}, outer_steps=80)
+        settings = evaluation_settings(config, ("val",))
+        write_result(trial.path, {"non_transductive_val": counts}, outer_steps=80, **settings)
     failure = "the loss diverged" if value is None else ""
     return stored_standing(trial, "non_transductive", value, failure)
 
@@ -102,6 +104,23 @@ def test_the_winning_command_line_is_ready_to_paste(
     assert test[2:] == [
         "--checkpoint", str(standings[3].trial.path), "--pretrained", "--eval-splits", "test",
     ]  # fmt: skip
+
+
+def test_other_evaluations_of_a_trial_are_not_its_own(plan: Plan) -> None:
+    """Those by hand, like the test of the winner: they may come to stand before it."""
+    ended = standing(plan, 1, (0.2, 0.4), 0.5)
+    path, config = ended.trial.path, ended.trial.config
+    own = (path / "results.json").read_text()
+    (path / "results.json").unlink()
+    one_shot = evaluation_settings(dataclasses.replace(config, shots=1), ("val",))
+    test = evaluation_settings(config, ("test",))
+    write_result(path, {"non_transductive_test": np.ones(9, int)}, 80, **test)
+    write_result(path, {"non_transductive_val": np.ones(9, int)}, 80, **one_shot)
+    assert stored_standing(ended.trial, "non_transductive", 0.5).status == STOPPED
+    content = json.loads((path / "results.json").read_text())
+    content["evaluations"] += json.loads(own)["evaluations"]
+    (path / "results.json").write_text(json.dumps(content))
+    assert stored_standing(ended.trial, "non_transductive", 0.5) == ended
 
 
 def test_own_images_have_their_folder_as_an_argument(plan: Plan) -> None:
