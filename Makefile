@@ -43,7 +43,7 @@ quickstart: .venv/installed data/glyphs
 	@echo "      --checkpoint runs/omniglot-5way"
 
 web/node_modules/.package-lock.json: web/package.json web/package-lock.json
-	@command -v npm >/dev/null || { echo "The browser demo is built with Node.js 20.19 or newer" \
+	@command -v npm >/dev/null || { echo "The browser demo is built with Node.js 20.19+ or 22.12+" \
 	    "(https://nodejs.org), which is not here: install it first." >&2; exit 1; }
 	cd web && npm ci
 

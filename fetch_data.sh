@@ -590,9 +590,13 @@ verify() { # folder
   report=$("${REPTILE[@]}" data verify "$1") || status=$?
   verdict=$(printf '%s\n' "$report" | grep '[^ ]' | tail -n 1) || verdict="no verdict"
   say "$verdict"
-  [ "$status" -eq 0 ] ||
-    die "the verification of $1 failed; for the details run: $command" \
-      "(what you delete there is fetched anew)"
+  if [ "$status" -eq 0 ]; then return 0; fi
+  case $verdict in
+    broken:*)
+      die "the verification of $1 failed; for the details run: $command" \
+        "(what you delete there is fetched anew)" ;;
+    *) die "$1 could not be verified; when the cause above is mended, run: $command" ;;
+  esac
 }
 
 find_reptile() { # sets REPTILE, the command and its first arguments

@@ -20,7 +20,7 @@ EPILOG = """\b
 Examples:
   reptile compare runs/o55 runs/foml
   reptile compare runs/o55 runs/foml --shots 1 --mode non-transductive
-  reptile compare runs/sweep/trials/* --split val --csv > sweep.csv
+  reptile compare runs/sweep/trials/*/ --split val --csv > sweep.csv
 """
 
 

@@ -9,6 +9,7 @@ import click
 
 from supervised_reptile.config import COUNT, MOST_PIXELS, Count
 from supervised_reptile.errors import UserError, one_line
+from supervised_reptile.files import CannotWriteError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -98,6 +99,8 @@ def verify_data(path: Path) -> None:
 
     try:
         report = verify(path)
+    except CannotWriteError:  # of the cache: nothing against the data
+        raise
     except UserError as error:
         click.echo(f"broken: {one_line(str(error))}")
         sys.exit(1)

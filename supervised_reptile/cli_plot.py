@@ -13,7 +13,7 @@ from supervised_reptile.run_files import check_runs
 EPILOG = """\b
 Examples:
   reptile plot runs/o55
-  reptile plot runs/sweep/trials/* --out sweep.png
+  reptile plot runs/sweep/trials/*/ --out sweep.png
   reptile plot runs/o55 runs/foml --split train --split held-out --out both.pdf
 """
 FORMATS = (".png", ".svg", ".pdf")

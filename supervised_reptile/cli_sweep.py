@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import click
@@ -11,6 +12,8 @@ from supervised_reptile.config import COUNT, MOST_THREADS, Count, Rate
 from supervised_reptile.errors import UserError
 from supervised_reptile.workers import cores
 
+# The last reads TOML, which Python does by itself from 3.11 on.
+NEEDED = ("ray", "optuna", "cmaes", *("tomli",) * (sys.version_info < (3, 11)))
 EPILOG = """\b
 A SPACE.toml:
   [search]
@@ -30,7 +33,7 @@ Examples:
   reptile sweep SPACE.toml --data-dir data/omniglot --trials 24 --out runs/sweep --resume
   reptile sweep SPACE.toml --data-dir /shared/omniglot --trials 200 --out /shared/sweep
       --address auto
-  reptile compare runs/sweep/trials/* --split val
+  reptile compare runs/sweep/trials/*/ --split val
 """
 
 
@@ -97,6 +100,9 @@ def sweep(
     not run again, others go on from their checkpoints, and those that failed are tried again.
     With more --trials, the search goes further.
     """
+    missing = [name for name in NEEDED if not importlib.util.find_spec(name)]
+    if missing:
+        raise UserError(f"{', '.join(missing)}: not installed; pip install '.[sweep]' has it")
     from supervised_reptile.sweep.space_file import read_space
 
     described = read_space(space)
@@ -105,10 +111,6 @@ def sweep(
         raise click.UsageError(f"--trials is missing: {described.method} search has no end")
     if size is not None and trials not in (None, size):
         raise click.UsageError(f"--trials {trials}: the grid has {size} points; leave it out")
-    _check_out(out, resume)
-    missing = [name for name in ("ray", "optuna", "cmaes") if not importlib.util.find_spec(name)]
-    if missing:
-        raise UserError(f"{', '.join(missing)}: not installed; pip install '.[sweep]' has it")
     if not address:
         jobs = min(jobs or cores(), size or trials or 1)
         threads = threads or max(1, cores() // jobs)
@@ -116,15 +118,5 @@ def sweep(
     from supervised_reptile.sweep.trials import Plan
 
     place = str(Path(data_dir).absolute()), out.absolute()
-    run_sweep(Plan(described, *place, size or trials or 1, jobs, threads or 1, gpus, address))
-
-
-def _check_out(out: Path, resume: bool) -> None:
-    """Refuse to mix sweeps (UserError)."""
-    from supervised_reptile.sweep.trials import holds_sweep
-
-    holds = holds_sweep(out)
-    if holds and not resume:
-        raise UserError(f"{out} holds a sweep: give --resume to continue it, or another --out")
-    if resume and not holds:
-        raise UserError(f"{out} holds no sweep to resume: leave --resume out")
+    plan = Plan(described, *place, size or trials or 1, jobs, threads or 1, gpus, address)
+    run_sweep(plan, resume)

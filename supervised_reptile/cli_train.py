@@ -12,6 +12,15 @@ from supervised_reptile.data.dataset import Dataset, split_dataset
 from supervised_reptile.data.folder import open_folder
 from supervised_reptile.sources import Source
 
+EPILOG = """\b
+Examples:
+  {script} DIR --shots 5 --train-shots 10 --inner-batch 10 --inner-iters 5
+      --meta-step 1 --meta-step-final 0 --meta-batch 5 --meta-iters 10000
+      --eval-samples 500 --checkpoint runs/mine --transductive
+  {script} DIR --checkpoint runs/mine --resume
+  {script} DIR --checkpoint runs/mine --shots 1 --both-modes --pretrained
+"""
+
 
 class Shares(click.ParamType):
     """Three shares of the classes, as in 0.64,0.16,0.2."""
@@ -71,4 +80,5 @@ train = run_command(
         ),
     ),
     omit=("data_dir", "val_classes"),
+    epilog=EPILOG,
 )

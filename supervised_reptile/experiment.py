@@ -26,7 +26,7 @@ from supervised_reptile.models import (
     logits,
     unpack,
 )
-from supervised_reptile.opening import check_directory, opened_run, settle
+from supervised_reptile.opening import check_directory, opened_run, settle, tell_what_was_taken
 from supervised_reptile.request import Request
 from supervised_reptile.run_dir import writing
 from supervised_reptile.run_files import Stored
@@ -66,6 +66,8 @@ def run_experiment(request: Request) -> None:
         with silenced(not group.is_chief), opened(request, group) as experiment:
             if not experiment.config.pretrained:
                 train_run(experiment)
+            elif group.is_chief:
+                tell_what_was_taken(request, experiment.config)
             evaluate_run(experiment, experiment.config)
         group.maximum(0)  # ends together: who goes first would be missed
 
@@ -82,8 +84,7 @@ def opened(request: Request, group: Group = ALONE) -> Iterator[Experiment]:
         check_training(config, dataset)
     check_evaluation(config, dataset)
     net = getattr(models, request.source.network)(dataset.image_shape, config.way)
-    classes = {split: pool.names for split, pool in dataset.pools.items()}
-    stored = Stored(config, net._asdict(), dataset.checksum, classes)
+    stored = Stored(config, net._asdict(), dataset.checksum, dataset.class_names)
     if group.is_chief:
         check_directory(request, stored)
     check_chiefs_data(stored, group)

@@ -101,7 +101,7 @@ class Learner:
 
         In a group, `fed` is this worker's share of each meta-batch, and all workers call it.
 
-        Returns the number of steps after which the weights were finite; where that is less
+        Returns the number of steps after which all of the state was finite; where that is less
         than asked for, training diverged there and the state is of no further use.
         """
         outer, tasks = len(step_sizes), fed.tasks

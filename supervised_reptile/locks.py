@@ -15,13 +15,18 @@ POLL_SECONDS = 0.2
 PATIENCE = 120.0  # seconds in which a process that was told to stop has saved
 
 
+class AtWorkError(UserError):
+    """Another process holds the lock."""
+
+
 def lock(folder: Path) -> TextIO:
     """An exclusive lock on a folder, which is made; held until the returned file is closed.
 
     The system lets go of it when the process ends, in whatever way.
 
     Raises:
-      UserError: another process holds it, or the folder cannot be written.
+      AtWorkError: another process holds it.
+      UserError: the folder cannot be written, or nothing can be locked there.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -30,7 +35,7 @@ def lock(folder: Path) -> TextIO:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        raise UserError(
+        raise AtWorkError(
             f"{folder}: another process is at work there; wait for it, or name another folder"
         ) from None
     except OSError as error:  # some network file systems cannot
@@ -42,13 +47,13 @@ def lock(folder: Path) -> TextIO:
 
 
 def wait_until_free(folder: Path) -> None:
-    """Wait until no process holds the lock on a folder (UserError after PATIENCE)."""
+    """Wait until no process holds the lock on a folder (AtWorkError after PATIENCE)."""
     deadline = time.monotonic() + PATIENCE
     while folder.exists():
         try:
             lock(folder).close()
             return
-        except UserError:
+        except AtWorkError:
             if time.monotonic() > deadline:
                 raise
         time.sleep(POLL_SECONDS)

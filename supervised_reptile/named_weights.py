@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,12 @@ from supervised_reptile.export import open_snapshot
 from supervised_reptile.feed import ImageFeed
 from supervised_reptile.learner import Learner
 from supervised_reptile.models import encoder
-from supervised_reptile.opening import check_architecture, settle_with
+from supervised_reptile.opening import (
+    check_architecture,
+    same_split,
+    settle_with,
+    tell_what_was_taken,
+)
 from supervised_reptile.request import Request
 from supervised_reptile.resources import PRETRAINED
 from supervised_reptile.run_files import holds_run, read_stored
@@ -40,29 +46,26 @@ def run_experiment(request: Request) -> None:
     check_evaluation(config, dataset)
     net = getattr(models, request.source.network)(dataset.image_shape, config.way)
     check_architecture(name, snapshot.net, net._asdict())
-    if message := _difference(name, dataset, snapshot):
+    for message in _differences(name, dataset, snapshot):
         print(f"Note: {message}", file=sys.stderr)
     learner = make_learner(config, net, dataset.max_value)
     load_snapshot(learner, snapshot)
     feed = ImageFeed(dataset, encoder(net, len(dataset.images)))
+    tell_what_was_taken(request, config)
     print("Evaluating...", flush=True)
     scorer = Scorer(config, dataset, feed, learner)
     measure_splits(scorer, scorer.final_splits)
 
 
-def _difference(name: str, dataset: Dataset, snapshot: Snapshot) -> str:
-    """How these data differ from those that the weights `name` were trained on, in a sentence."""
+def _differences(name: str, dataset: Dataset, snapshot: Snapshot) -> Iterator[str]:
+    """How these data differ from those that the weights `name` were trained on, in sentences."""
     if dataset.checksum != snapshot.data:
-        return f"these are not the images that {name} was trained on, nor are the classes"
+        yield f"these are not the images that {name} was trained on"
     run = Path(name)
-    if name not in PRETRAINED and holds_run(run):
-        stored = read_stored(run).classes
-        if any(list(pool.names) != stored.get(split) for split, pool in dataset.pools.items()):
-            return (
-                f"the classes are divided otherwise than for {name}: it may have been trained on "
-                "some that are tested here"
-            )
-    return ""
+    if name in PRETRAINED or not holds_run(run):
+        return
+    if not same_split(read_stored(run).classes, dataset.class_names):
+        yield f"the classes are not split as for {name}, which may have trained on some of these"
 
 
 def _settle(request: Request, snapshot: Snapshot) -> Config:

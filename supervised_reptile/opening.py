@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import dataclasses
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from supervised_reptile.command_lines import flags
 from supervised_reptile.config import (
     EVALUATION,
     TRAINING,
@@ -44,6 +48,23 @@ def settle(request: Request) -> Config:
     return settle_with(stored, request, roles, f"the run in {path}")
 
 
+def tell_what_was_taken(request: Request, settled: Config) -> None:
+    """Name the flags of evaluation that were not given and are those of training.
+
+    The original program had their defaults then.
+    """
+    taken = [
+        item.name
+        for item in dataclasses.fields(settled)
+        if item.metadata["role"] == EVALUATION
+        and getattr(settled, item.name) != getattr(request.config, item.name)
+    ]
+    if taken:
+        others = [item.name for item in dataclasses.fields(settled) if item.name not in taken]
+        words = shlex.join(flags(settled, omit=others, always=taken))
+        print(f"Note: evaluated as in training, with {words}", file=sys.stderr)
+
+
 def settle_with(stored: Config, request: Request, roles: tuple[str, ...], owner: str) -> Config:
     """`request.config`, with the values of `stored` for flags not given.
 
@@ -72,13 +93,25 @@ def check_same(path: Path, wanted: Stored, same_data: bool) -> None:
     check_architecture(str(path), stored.net, wanted.net)
     if not same_data:
         return
-    others = f"; {flag_of('pretrained')} {path} evaluates its weights on others, and stores nothing"
+    others = (
+        f", or give {flag_of('pretrained')} {path}, which evaluates on others and stores nothing"
+    )
     remedy = others if wanted.config.pretrained else ""
     if stored.data != wanted.data:
         kind = wanted.config.kind
-        raise UserError(f"the {kind} are not those that the run in {path} was started with{remedy}")
-    if any(list(names) != stored.classes.get(split) for split, names in wanted.classes.items()):
-        raise UserError(f"the classes are not split as in the run in {path}{remedy}")
+        raise UserError(
+            f"the {kind} are not those that the run in {path} was started with: name those{remedy}"
+        )
+    if not same_split(stored.classes, wanted.classes):
+        raise UserError(
+            f"the classes are not split as in the run in {path}: split them as then (the same "
+            f"folders, the same --split){remedy}"
+        )
+
+
+def same_split(stored: Mapping[str, Sequence[str]], wanted: Mapping[str, Sequence[str]]) -> bool:
+    """Whether the splits of `wanted` have the same classes in `stored`."""
+    return all(list(names) == list(stored.get(split, ())) for split, names in wanted.items())
 
 
 def check_architecture(name: str, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

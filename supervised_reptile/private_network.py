@@ -44,7 +44,10 @@ def leave_network() -> bool:
 
 def _possible() -> bool:
     """Whether a child can do all of it: from a network half set up there is no way back."""
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError:  # there are too many processes
+        return False
     if child:
         return os.waitpid(child, 0)[1] == 0
     status = 1

@@ -10,7 +10,6 @@
     checkpoints/        the last few checkpoints of weights, optimizer states and outer step
     results.json        accuracies with confidence intervals
     episodes/           right answers per evaluation episode (.npz)
-    study.json          of sine waves: what `report` shows of the run
 
 Files are replaced atomically. All that are read again have checksums: TensorFlow's in the
 checkpoints, zip's in the .npz, and ours in the others (`documents`, `line_log`). A resumed run
@@ -77,7 +76,6 @@ OWN = (
     "fit.png",
     "gradient_steps.png",
     "training.gif",
-    "study.json",
 )
 
 

@@ -121,5 +121,5 @@ def _from_arrays(metadata: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) 
         time=int(arrays["time"]),
         outer_steps=metadata["outer_steps"],
         data=metadata["data"],
-        drawings=metadata["drawings"],
+        drawings=metadata.get("drawings", False),  # older files do not say
     )

@@ -174,9 +174,9 @@ def plan_chunks(
 
 
 def diverged(step: int, run: Run) -> UserError:
-    """The error of a run whose weights are no longer finite after outer step `step`."""
+    """The error of a run whose weights, or Adam's second moments, are not finite after `step`."""
     kept = f"the last good checkpoint is kept in {run.path}. " if run.step else ""
     return UserError(
-        f"the loss diverged: weights are not finite after outer step {step}; {kept}"
-        "Try a smaller --learning-rate or --meta-step"
+        f"the loss diverged: weights or second moments are not finite after outer step {step}; "
+        f"{kept}Try a smaller --learning-rate or --meta-step"
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +12,9 @@ from pathlib import Path
 import click
 import pytest
 from command_line import PATIENCE, ROOT, call
+from doc_commands import Command, understand
 from stored_runs import some_answers, write_result, write_run
-from strange_lines import options_of, programs
+from strange_lines import Program, options_of, programs
 
 PROGRAMS = programs()
 
@@ -35,6 +38,21 @@ def test_every_flag_is_explained_with_its_default(name: str) -> None:
         assert (option.help or "").strip().endswith((".", ")")), flag
         if not option.is_flag and isinstance(option.default, str | int | float):
             assert "default" in text, flag
+
+
+def examples(program: Program) -> list[str]:
+    """The command lines at the end of its --help, each as one line."""
+    _, _, text = call(*program.words, "--help", command=program.command).out.partition("Examples:")
+    return re.sub(r"\n {6,}", " ", text).split("\n")
+
+
+@pytest.mark.parametrize("name", [n for n, p in PROGRAMS.items() if examples(p) != [""]])
+def test_examples_are_commands(name: str) -> None:
+    lines = [line.partition(">")[0] for line in examples(PROGRAMS[name]) if line.strip()]
+    assert len(lines) >= 2
+    for line in lines:
+        outcome = understand(Command(0, tuple(shlex.split(line))))
+        assert outcome.code == 0, (line, outcome.err)
 
 
 @pytest.mark.parametrize("words", [["compare"], ["report"], ["compare", "--csv"]])

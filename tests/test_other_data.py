@@ -75,6 +75,24 @@ def test_own_images_are_divided_once_and_kept(tmp_path):
     assert_refused(other, "not split as in the run")
 
 
+def test_verify_does_not_blame_the_data_for_the_cache(mini, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setenv("REPTILE_CACHE", str(tmp_path / "file" / "below"))
+    assert_refused(call("data", "verify", mini, command=reptile), "REPTILE_CACHE=FOLDER")
+
+
+def test_flags_of_training_that_evaluation_takes_over_are_named(tmp_path):
+    """The original program had their defaults then."""
+    images, run = write_classes(tmp_path / "images", 10, 20, channels=1), tmp_path / "run"
+    place = (images, "--checkpoint", run, "--split", "0.6,0.2,0.2")
+    assert train(*place, *TINY, "--transductive").code == 0
+    done = train(*place, "--eval-samples", 2, "--eval-batch", 2, "--pretrained")
+    taken = "--shots 1 --eval-iters 2 --transductive"
+    assert done.err == f"Note: evaluated as in training, with {taken}\n"
+    given = ("--shots", 1, "--eval-iters", 2, "--no-transductive")
+    assert not train(*place, *given, "--eval-samples", 2, "--eval-batch", 2, "--pretrained").err
+
+
 def test_own_images_are_evaluated_as_they_were_divided(tmp_path):
     """Classes that a run was trained on are not tested without a word, nor is that stored."""
     images, run = write_classes(tmp_path / "images", 10, 20, channels=1), tmp_path / "run"
@@ -82,14 +100,14 @@ def test_own_images_are_evaluated_as_they_were_divided(tmp_path):
     stored = (run / "results.json").read_bytes()
     evaluation = (images, "--checkpoint", run, "--pretrained")
     assert_refused(train(*evaluation, "--split", "0.4,0.4,0.2"), "not split as in the run",
-                   f"--pretrained {run} evaluates its weights on others")  # fmt: skip
+                   "the same --split", f"--pretrained {run}, which evaluates")  # fmt: skip
     more = write_classes(tmp_path / "more", 11, 20, channels=1)
     assert_refused(train(more, *evaluation[1:]), "not those that the run in", "stores nothing")
     assert (run / "results.json").read_bytes() == stored
     named = train(images, "--pretrained", run, "--split", "0.4,0.4,0.2", "--eval-samples", 2)
     assert named.code == 0
-    assert f"the classes are divided otherwise than for {run}" in named.err
-    assert "divided" not in train(images, "--pretrained", run, "--split", "0.6,0.2,0.2").err
+    assert f"the classes are not split as for {run}" in named.err
+    assert "not split as" not in train(images, "--pretrained", run, "--split", "0.6,0.2,0.2").err
     assert train(*evaluation, "--split", "0.6,0.2,0.2").code == 0
 
 

@@ -40,6 +40,11 @@ class Dataset:
         return height, width, channels
 
     @property
+    def class_names(self) -> dict[str, tuple[str, ...]]:
+        """The names of each split's classes."""
+        return {split: pool.names for split, pool in self.pools.items()}
+
+    @property
     def monitored(self) -> str:
         """The split that training watches: validation where there is one."""
         return "val" if "val" in self.pools else "test"
@@ -69,7 +74,7 @@ def check_pool(pool: ClassPool, split: str, way: int, per_class: int) -> None:
     if len(pool.starts) < way:
         raise UserError(
             f"--classes {way}: the {split} split has only {len(pool.starts)} classes; "
-            "give fewer, or more data"
+            "give fewer, or more data (own images: or other shares by --split)"
         )
     short = int(np.argmin(pool.counts))
     if pool.counts[short] < per_class:

@@ -226,7 +226,7 @@ def cached_store(key: str, build: Callable[[Path], None]) -> ImageStore:
     try:
         build(folder)
     except CannotWriteError as error:
-        raise UserError(
+        raise CannotWriteError(
             f"{error}. Decoded images are kept there: REPTILE_CACHE=FOLDER names another place"
         ) from error
     return open_store(folder)

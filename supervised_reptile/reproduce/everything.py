@@ -8,6 +8,7 @@ from typing import cast
 import click
 
 from supervised_reptile.config import Count
+from supervised_reptile.errors import UserError
 from supervised_reptile.reproduce.options import fraction_option, jobs_option, out_option
 
 # In the order in which they run: what is seen early tells most of what is to come.
@@ -53,7 +54,7 @@ def everything(
     """Run all studies, then put them on one page: OUT/report.md and OUT/report.html.
 
     At full length that is about two days on two cores; --fraction shortens it. Interrupt it at
-    will: the same command continues.
+    will: the same command continues. What cannot be run is told at the end; the others are run.
     """
     from supervised_reptile.cli_report import report
     from supervised_reptile.cli_reproduce import reproduce
@@ -61,6 +62,7 @@ def everything(
     shared = {"fraction": fraction, "jobs": jobs}
     if eval_samples:
         shared["eval_samples"] = eval_samples
+    failed = []
     for name in ALL:
         if only and name not in only:
             continue
@@ -73,5 +75,12 @@ def everything(
             default = cast(int, next(p.default for p in command.params if p.name == "outer_steps"))
             given["outer_steps"] = max(1, round(fraction * default))
         data_dir = miniimagenet if name.startswith("miniimagenet") else omniglot
-        context.invoke(command, out=out / name, data_dir=data_dir, **given)
-    context.invoke(report, folders=(out,), out=out, title="The paper, reproduced")
+        try:
+            context.invoke(command, out=out / name, data_dir=data_dir, **given)
+        except UserError as error:
+            failed.append(f"{name}: {error}")
+            click.echo(f"Failed: {error}", err=True)
+    if len(failed) < len(only or ALL):
+        context.invoke(report, folders=(out,), out=out, title="The paper, reproduced")
+    if failed:
+        raise UserError("; ".join(failed))

@@ -10,9 +10,17 @@ import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
-from supervised_reptile.config import PLACE, PRESETS, Config
+from supervised_reptile.config import (
+    EVALUATION,
+    PLACE,
+    PRESETS,
+    TRAINING,
+    Config,
+    differing_flags,
+)
+from supervised_reptile.errors import UserError
 from supervised_reptile.reproduce.published import SHOTS
-from supervised_reptile.run_files import holds_run, stored_evaluation
+from supervised_reptile.run_files import holds_run, read_stored, stored_evaluation
 from supervised_reptile.runtime import start_tensorflow
 from supervised_reptile.sources import MINIIMAGENET, OMNIGLOT, Source
 
@@ -89,10 +97,14 @@ def run_seed(plan: Plan, config: Config) -> None:
     missing = [e for e in evaluations(plan, config) if not stored_evaluation(e, SPLITS)]
     if not missing:
         return
+    _check_settings(config)
     start_tensorflow(config.threads)
     from supervised_reptile import experiment
 
-    decisive = [f.name for f in dataclasses.fields(Config) if f.metadata["role"] != PLACE]
+    # How it was to be evaluated decides nothing: every evaluation has its own configuration.
+    decisive = [
+        f.name for f in dataclasses.fields(Config) if f.metadata["role"] not in (PLACE, EVALUATION)
+    ]
     request = experiment.Request(
         config,
         frozenset(decisive),
@@ -105,3 +117,16 @@ def run_seed(plan: Plan, config: Config) -> None:
         for evaluation in missing:
             print(f"{evaluation.shots}-shot: ", end="")
             experiment.evaluate_run(opened, evaluation, SPLITS)
+
+
+def _check_settings(config: Config) -> None:
+    """Refuse to continue a run that was started otherwise, of another --fraction for example."""
+    path = Path(config.checkpoint)
+    if not holds_run(path):
+        return
+    names = {field.name for field in dataclasses.fields(Config)}
+    if differing := differing_flags(read_stored(path).config, config, names, (TRAINING,)):
+        raise UserError(
+            f"{path} holds a run of other settings ({'; '.join(differing)}): give another --out, "
+            "or the --fraction of then"
+        )

@@ -14,6 +14,7 @@ from supervised_reptile.alignment import MEASURES, PAIRS, TASKS
 from supervised_reptile.alignment_curves import FIGURE, NAMES, plot_alignment
 from supervised_reptile.command_lines import command_line
 from supervised_reptile.config import COUNT, PRESETS, Config
+from supervised_reptile.environment import of_evaluations
 from supervised_reptile.files import writing
 from supervised_reptile.plots import pooled
 from supervised_reptile.reproduce.jobs import Job, run_jobs
@@ -82,6 +83,7 @@ def with_alignment(study: Study, plan: Plan) -> Study:
         text=f"{study.text}\n\n{_alignment_text(plan, evaluation['accuracy'])}",
         commands=(command, command_line("run_omniglot.py", job.config, omit)),
         seconds=study.seconds + evaluation["training_seconds"],
+        environment=of_evaluations(({"environment": study.environment}, evaluation)),
         tables=(*study.tables, alignment_table(columns)),
         figures=(*study.figures, Figure("Gradients of mini-batches during training", FIGURE)),
         caveat=short if plan.outer_steps != OUTER_STEPS else "",

@@ -10,7 +10,7 @@ import numpy as np
 from supervised_reptile import environment
 from supervised_reptile.command_lines import flags
 from supervised_reptile.files import writing
-from supervised_reptile.reproduce.study import Figure, Study, write_study
+from supervised_reptile.reproduce.study import STUDY, Figure, Study, write_study
 from supervised_reptile.request import Request
 from supervised_reptile.run_files import read_fits
 from supervised_reptile.sine.comparison import NAMES, Judged, judged_others
@@ -46,6 +46,8 @@ def run_experiment(request: Request) -> None:
     with opened(request) as experiment:
         config, run = experiment.config, experiment.run
         if not config.pretrained:
+            with writing(run.path):
+                (run.path / STUDY).unlink(missing_ok=True)  # of other weights than are coming
             train_run(experiment)
         judged = {config.algorithm: Judged(evaluate_run(experiment), run.training_seconds)}
         print_losses(experiment, judged[config.algorithm].losses)

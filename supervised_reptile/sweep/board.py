@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Sequence
 
-from supervised_reptile.environment import describe
+from supervised_reptile.config import Config
+from supervised_reptile.environment import of_evaluations
 from supervised_reptile.files import writing
 from supervised_reptile.reproduce.study import Figure, Study, write_csv, write_study
+from supervised_reptile.run_files import stored_evaluation
 from supervised_reptile.sweep.dimensions import described
 from supervised_reptile.sweep.figure import draw
 from supervised_reptile.sweep.space import Space, data_words, flag_words
@@ -18,7 +21,7 @@ from supervised_reptile.sweep.standing import (
     shown_accuracy,
     shown_value,
 )
-from supervised_reptile.sweep.trials import Plan, Trial
+from supervised_reptile.sweep.trials import SPLIT, Plan, Trial
 from supervised_reptile.tables import Table
 
 LEADERBOARD, FIGURE = "leaderboard.csv", "objective.png"
@@ -103,9 +106,13 @@ def winning(plan: Plan, trial: Trial) -> tuple[str, str]:
     data = data_words(command, plan.data_dir)
     words = [*data, *plan.space.words(trial.point), "--checkpoint", f"runs/best-of-{plan.out.name}"]
     remembered = data if len(data) == 1 else []  # an argument is needed, a flag is stored
+    known = {item.metadata["flag"].partition("/")[0] for item in dataclasses.fields(Config)}
+    values = {**plan.space.fixed, **trial.point}.items()
+    forgotten = {name: value for name, value in values if f"--{name}" not in known}
     test = ["--checkpoint", str(trial.path), "--pretrained", "--eval-splits", "test"]
+    test = [*remembered, *flag_words(command, forgotten), *test]
     script = SCRIPTS[command]
-    return f"{script} {shlex.join(words)}", f"{script} {shlex.join([*remembered, *test])}"
+    return f"{script} {shlex.join(words)}", f"{script} {shlex.join(test)}"
 
 
 def _study(
@@ -122,13 +129,17 @@ def _study(
     )
     if space.training_images:
         text += f" Each trains on {space.training_images:,} images: equal cost."
+    finished = [s for s in ranked if s.status == FINISHED]
+    if len(finished) < len(ranked):
+        text += f" The time is that of the {len(finished)} that finished."
+    found = [stored_evaluation(s.trial.config, (SPLIT,)) for s in finished]
     return Study(
         "sweep",
         f"Sweep: {plan.out.name}",
         text,
         commands,
-        sum(s.seconds or 0.0 for s in ranked),
-        describe(),
+        sum(evaluation["training_seconds"] for evaluation in found),
+        of_evaluations(found),
         (table,),
         (Figure("Accuracy against each flag", FIGURE, CAPTION),),
     )

@@ -14,7 +14,7 @@ from supervised_reptile.sweep.live import LiveTable
 from supervised_reptile.sweep.space import COMMANDS, extremes, parsed
 from supervised_reptile.sweep.standing import FAILED, Standing, stored_standing
 from supervised_reptile.sweep.study import Study
-from supervised_reptile.sweep.trials import SPLIT, Plan, make_trial
+from supervised_reptile.sweep.trials import SPLIT, Plan, check_out, make_trial
 
 if TYPE_CHECKING:
     from ray.tune.schedulers import TrialScheduler
@@ -24,19 +24,21 @@ if TYPE_CHECKING:
 LOST_WORKERS = 3  # of one trial, until it counts as failed
 
 
-def run_sweep(plan: Plan) -> None:
-    """Run what is not finished of a sweep, and show how it came out.
+def run_sweep(plan: Plan, resume: bool) -> None:
+    """Run what is not finished of a sweep, and show how it came out; `resume` where there is one.
 
     Raises:
-      UserError: some trials failed (the others were run), or the data have no validation classes.
+      UserError: some trials failed (the others were run), the data have no validation classes,
+        or plan.out holds a sweep without `resume`, or none with it.
       Interrupted: SIGINT or SIGTERM came; the running trials have saved.
     """
     remote = bool(plan.address) and plan.address.startswith("ray://")
     if not remote:  # else they are there, and perhaps not here
+        check_out(plan.out, resume)
         _check_data(plan)
     with connected(plan, remote):
         if remote:
-            _on_the_cluster(plan)
+            _on_the_cluster(plan, resume)
         else:
             conduct(plan)
 
@@ -54,7 +56,7 @@ def _check_data(plan: Plan) -> None:
 
 
 def conduct(plan: Plan) -> None:
-    """`run_sweep` where Ray is connected to already."""
+    """`run_sweep` where Ray is connected to already, and everything checked."""
     with lock(plan.out):
         _conduct(plan)
 
@@ -140,12 +142,12 @@ def _end(plan: Plan, study: Study, ended: list[Standing], signal_number: int) ->
         raise UserError(f"trials failed: {numbers}. Try them again with the same command, --resume")
 
 
-def _on_the_cluster(plan: Plan) -> None:
+def _on_the_cluster(plan: Plan, resume: bool) -> None:
     """`conduct` on the head node, whose output Ray passes on; what it raises is raised here."""
     import ray
     from ray.exceptions import RayError
 
-    task = ray.remote(num_cpus=0)(_conducted).options(name="sweep").remote(plan)
+    task = ray.remote(num_cpus=0)(_conducted).options(name="sweep").remote(plan, resume)
     try:
         try:
             failure, signal_number = ray.get(task)
@@ -164,10 +166,11 @@ def _on_the_cluster(plan: Plan) -> None:
         raise UserError(failure)
 
 
-def _conducted(plan: Plan) -> tuple[str, int]:
+def _conducted(plan: Plan, resume: bool) -> tuple[str, int]:
     """`conduct`, and what it raised: the message, and the signal's number if there was one."""
     quiet()
     try:
+        check_out(plan.out, resume)
         _check_data(plan)
         conduct(plan)
     except UserError as error:

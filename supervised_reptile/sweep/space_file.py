@@ -73,7 +73,7 @@ def _parse(path: Path) -> dict[str, Any]:
     except ModuleNotFoundError:  # Python 3.10
         import tomli as tomllib
     try:
-        return tomllib.loads(path.read_text(encoding="utf8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(getattr(error, "strerror", None) or "it is not text") from error
     except tomllib.TOMLDecodeError as error:

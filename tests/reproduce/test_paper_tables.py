@@ -127,9 +127,18 @@ def test_a_missing_evaluation_is_made_up_for(
     assert json.loads(path.read_text()) == json.loads(whole)
 
 
+def test_more_episodes_take_no_training(done: tuple[Path, str], data: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(done[0], tmp_path / "out")
+    outcome = reproduce(copy, data, "--eval-samples", 13)
+    assert outcome.code == 0, outcome.err
+    assert "Training..." not in outcome.out
+    assert outcome.out.count("Evaluating...") == 2
+    assert "13 episodes instead of 10,000" in outcome.out
+
+
 def test_other_settings_in_the_same_folder_are_refused(done: tuple[Path, str], data: Path) -> None:
     outcome = reproduce(done[0], data, "--fraction", 0.0005)
-    assert_refused(outcome, "--meta-iters is 40 there and 50 here")
+    assert_refused(outcome, "--meta-iters is 40 there and 50 here", "another --out")
 
 
 @pytest.mark.parametrize("words", [("--fraction", "0"), ("--fraction", "1.5"), ("--seeds", "0")])
@@ -149,6 +158,20 @@ def test_all_puts_the_studies_on_one_page(done: tuple[Path, str], tmp_path: Path
     assert table.markdown() in page
     assert "0.04% of the paper's 100,000" in page
     assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_all_goes_on_where_a_study_cannot_be_run(done: tuple[Path, str], tmp_path: Path) -> None:
+    """Its cause is told at the end, and the page has the others."""
+    shutil.copytree(done[0], tmp_path / "out" / "omniglot-5way")
+    only = ("--only", "gradients", "--only", "omniglot-5way", "--only", "miniimagenet-5way")
+    words = ("reproduce", "all", "--out", tmp_path / "out", *only, *SHORT)
+    outcome = call(*words, "--miniimagenet", tmp_path / "none", "--omniglot", tmp_path / "none",
+                   command=reptile)  # fmt: skip
+    assert outcome.code == 1
+    last = outcome.err.splitlines()[-1]
+    assert last.startswith("Error: gradients: ")
+    assert "; miniimagenet-5way: " in last
+    assert "0.04% of the paper's 100,000" in (tmp_path / "out" / "report.md").read_text()
 
 
 def test_help_needs_no_tensorflow() -> None:

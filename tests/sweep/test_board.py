@@ -124,14 +124,18 @@ def test_other_evaluations_of_a_trial_are_not_its_own(plan: Plan) -> None:
 
 
 def test_own_images_have_their_folder_as_an_argument(plan: Plan) -> None:
-    space = dataclasses.replace(SPACE, command="train", fixed={"meta-iters": 80})
+    space = dataclasses.replace(
+        SPACE, command="train", fixed={"meta-iters": 80, "split": "0.5,0.2,0.3"}
+    )
     own = plan._replace(space=space)
     trial = make_trial(own, 0, {"learning-rate": 1e-3, "meta-step": 1.0})
     assert trial.config.data_dir == plan.data_dir
     for line in winning(own, trial):
         words = shlex.split(line)
         assert words[:3] == ["reptile", "train", plan.data_dir]
-        assert train.make_context("train", words[2:]).params["data_dir"] == plan.data_dir
+        given = train.make_context("train", words[2:]).params
+        assert given["data_dir"] == plan.data_dir
+        assert given["split"] == (0.5, 0.2, 0.3)  # which no run directory remembers
 
 
 def test_a_sweep_is_a_study_for_the_report(plan: Plan, standings: list[Standing]) -> None:

@@ -64,6 +64,14 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
+def test_a_byte_order_mark_is_no_part_of_it(tmp_path: Path) -> None:
+    """Windows' editors put it in front."""
+    path = written(tmp_path, WHOLE)
+    space = read_space(path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert read_space(path) == space
+
+
 def test_everything_that_a_space_may_say(tmp_path: Path) -> None:
     space = read_space(written(tmp_path, WHOLE))
     assert space.dimensions == {
