@@ -190,7 +190,8 @@ def resume(folder: Path) -> Outcome:
 
 
 def evaluate(folder: Path) -> Outcome:
-    outcome = call(*place(folder), "--pretrained")
+    as_trained = flags(shots=1, eval_iters=3, eval_samples=20, transductive=True)
+    outcome = call(*place(folder), *as_trained, "--pretrained")
     return outcome._replace(out="\n".join(outcome.accuracies))
 
 

@@ -352,7 +352,8 @@ def test_a_pool_with_too_few_classes_is_refused() -> None:
     with pytest.raises(UserError) as caught:
         check_pool(POOL, "test", way=51, per_class=1)
     assert str(caught.value) == (
-        "--classes 51: the test split has only 50 classes; give fewer, or more data"
+        "--classes 51: the test split has only 50 classes; give fewer, or more data "
+        "(own images: or other shares by --split)"
     )
 
 

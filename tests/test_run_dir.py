@@ -251,14 +251,6 @@ def test_logs_of_older_programs_get_checksums_when_they_are_continued(run: Path)
     assert read_metrics(run)["step"].tolist() == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_new_run_has_no_study_of_the_old_one(run: Path) -> None:
-    (run / "study.json").write_text("{}")
-    with opened(run):
-        assert (run / "study.json").exists()
-    with opened(run, overwrite=True):
-        assert not (run / "study.json").exists()
-
-
 def test_a_checkpoint_that_lost_its_index_is_named(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

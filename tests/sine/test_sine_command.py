@@ -23,7 +23,9 @@ from command_line import (
 from PIL import Image
 
 from supervised_reptile.cli import reptile
+from supervised_reptile.errors import UserError
 from supervised_reptile.run_files import read_episodes, read_evaluations, read_fits, read_metrics
+from supervised_reptile.sine import program
 
 MODULE = ("-m", "supervised_reptile", "sine")
 FIGURES = ("fit.png", "gradient_steps.png", "training.gif")
@@ -254,6 +256,20 @@ def test_a_batch_larger_than_what_it_is_drawn_from(tmp_path: Path) -> None:
     place = flags(out=tmp_path / "run", replacement=True)
     assert_refused(sine(*place, *flags(eval_batch=11)), "--eval-batch 11", "10 examples")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_trains_anew_has_no_study_of_the_old_one(
+    short: tuple[Path, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = shutil.copytree(short[0], tmp_path / "run")
+    assert (run / "study.json").exists()
+
+    def interrupted(_: object) -> None:
+        raise UserError("stopped")
+
+    monkeypatch.setattr(program, "train_run", interrupted)
+    assert_refused(sine(*SHORT, *flags(out=run), "--overwrite"), "stopped")
+    assert not (run / "study.json").exists()
 
 
 def test_a_run_is_neither_replaced_nor_continued_as_another(short: tuple[Path, Outcome]) -> None:
