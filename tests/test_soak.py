@@ -193,7 +193,9 @@ def standings(out: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.soak
-def test_a_sweep_killed_anywhere(data: Path, tmp_path: Path) -> None:
+def test_a_sweep_killed_anywhere(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also while Ray starts, and between the trials; with --resume it comes to the same board."""
     for package in ("ray", "optuna"):
         pytest.importorskip(package, reason="the extra [sweep] is not installed")
@@ -202,7 +204,9 @@ def test_a_sweep_killed_anywhere(data: Path, tmp_path: Path) -> None:
 
     space, out = tmp_path / "space.toml", tmp_path / "out"
     space.write_text(SPACE)
-    how = {"program": (*REPTILE, "sweep"), "env": {**os.environ, **OWN}, "start_new_session": True}
+    how = {"program": (*REPTILE, "sweep")}
+    for name, value in OWN.items():
+        monkeypatch.setenv(name, value)
 
     def words(folder: Path) -> list[str]:
         resume = ["--resume"] * holds_sweep(folder)

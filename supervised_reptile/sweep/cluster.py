@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
 from collections.abc import Iterator
 
@@ -56,6 +57,7 @@ def connected(plan: Plan, with_output: bool) -> Iterator[None]:
     import ray
 
     logs = {"logging_level": logging.ERROR, "log_to_driver": with_output}
+    terminated = signal.getsignal(signal.SIGTERM)
     try:
         if plan.address:
             ray.init(address=plan.address, **logs)
@@ -71,6 +73,7 @@ def connected(plan: Plan, with_output: bool) -> Iterator[None]:
         reason = str(error).splitlines()[0]
         where = f"--address {plan.address}: no Ray cluster there" if plan.address else "Ray"
         raise UserError(f"{where} ({reason})") from error
+    signal.signal(signal.SIGTERM, terminated)  # Ray's handler would end with status 15
     try:
         yield
     finally:
