@@ -352,6 +352,11 @@ def flag_of(name: str, kind: type[Config] = Config) -> str:
     return kind.__dataclass_fields__[name].metadata["flag"].split("/")[0]
 
 
+def fields_of(*roles: str, kind: type[Config] = Config) -> tuple[str, ...]:
+    """Names of the fields that have one of the roles."""
+    return tuple(f.name for f in dataclasses.fields(kind) if f.metadata["role"] in roles)
+
+
 def differing_flags(
     stored: Config, wanted: Config, explicit: Collection[str], roles: tuple[str, ...]
 ) -> list[str]:

@@ -16,6 +16,7 @@ from supervised_reptile.config import (
     TRAINING,
     Config,
     differing_flags,
+    fields_of,
     fill_from,
     flag_of,
 )
@@ -54,10 +55,9 @@ def tell_what_was_taken(request: Request, settled: Config) -> None:
     The original program had their defaults then.
     """
     taken = [
-        item.name
-        for item in dataclasses.fields(settled)
-        if item.metadata["role"] == EVALUATION
-        and getattr(settled, item.name) != getattr(request.config, item.name)
+        name
+        for name in fields_of(EVALUATION, kind=type(settled))
+        if getattr(settled, name) != getattr(request.config, name)
     ]
     if taken:
         others = [item.name for item in dataclasses.fields(settled) if item.name not in taken]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import click
 
@@ -59,7 +60,7 @@ def everything(
     from supervised_reptile.cli_report import report
     from supervised_reptile.cli_reproduce import reproduce
 
-    shared = {"fraction": fraction, "jobs": jobs}
+    shared: dict[str, Any] = {"fraction": fraction, "jobs": jobs}
     if eval_samples:
         shared["eval_samples"] = eval_samples
     failed = []
@@ -69,11 +70,7 @@ def everything(
         click.echo(f"\n== {name}")
         command = reproduce.get_command(context, name)
         assert command is not None
-        taken = {parameter.name for parameter in command.params}
-        given = {key: value for key, value in shared.items() if key in taken}
-        if "outer_steps" in taken and fraction != 1:
-            default = cast(int, next(p.default for p in command.params if p.name == "outer_steps"))
-            given["outer_steps"] = max(1, round(fraction * default))
+        given = _taken_by(command, shared)
         data_dir = miniimagenet if name.startswith("miniimagenet") else omniglot
         try:
             context.invoke(command, out=out / name, data_dir=data_dir, **given)
@@ -84,3 +81,13 @@ def everything(
         context.invoke(report, folders=(out,), out=out, title="The paper, reproduced")
     if failed:
         raise UserError("; ".join(failed))
+
+
+def _taken_by(command: click.Command, shared: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the options that the command has; the fraction as outer steps, if it has these."""
+    taken = {parameter.name: parameter for parameter in command.params}
+    given = {key: value for key, value in shared.items() if key in taken}
+    if "outer_steps" in taken and shared["fraction"] != 1:
+        default = cast(int, taken["outer_steps"].default)
+        given["outer_steps"] = max(1, round(shared["fraction"] * default))
+    return given

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from supervised_reptile.config import (
-    EVALUATION,
-    PLACE,
+    DATA,
     PRESETS,
     TRAINING,
     Config,
     differing_flags,
+    fields_of,
 )
 from supervised_reptile.errors import UserError
 from supervised_reptile.reproduce.published import SHOTS
@@ -102,12 +102,9 @@ def run_seed(plan: Plan, config: Config) -> None:
     from supervised_reptile import experiment
 
     # How it was to be evaluated decides nothing: every evaluation has its own configuration.
-    decisive = [
-        f.name for f in dataclasses.fields(Config) if f.metadata["role"] not in (PLACE, EVALUATION)
-    ]
     request = experiment.Request(
         config,
-        frozenset(decisive),
+        frozenset(fields_of(TRAINING, DATA)),
         EXPERIMENTS[plan.experiment].source,
         resume=holds_run(Path(config.checkpoint)),
     )
@@ -124,8 +121,8 @@ def _check_settings(config: Config) -> None:
     path = Path(config.checkpoint)
     if not holds_run(path):
         return
-    names = {field.name for field in dataclasses.fields(Config)}
-    if differing := differing_flags(read_stored(path).config, config, names, (TRAINING,)):
+    stored = read_stored(path).config
+    if differing := differing_flags(stored, config, fields_of(TRAINING), (TRAINING,)):
         raise UserError(
             f"{path} holds a run of other settings ({'; '.join(differing)}): give another --out, "
             "or the --fraction of then"

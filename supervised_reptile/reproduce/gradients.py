@@ -21,7 +21,14 @@ from supervised_reptile.reproduce.options import (
     jobs_option,
     out_option,
 )
-from supervised_reptile.reproduce.study import Figure, Study, Table, write_csv, write_study
+from supervised_reptile.reproduce.study import (
+    Figure,
+    Study,
+    Table,
+    own_command,
+    write_csv,
+    write_study,
+)
 from supervised_reptile.run_files import read_episodes, read_metrics
 from supervised_reptile.statistics import accuracy, mean_of, paired
 
@@ -176,11 +183,12 @@ CLAIMS = (
 
 def _study(results: Sequence[Result], plan: Plan) -> Study:
     omit = ("threads", "checkpoint", "data_dir")
-    own, caveat = "reptile reproduce gradients --out DIR", ""
-    if plan.outer_steps != PAPER_STEPS:
-        own += f" --fraction {plan.outer_steps / PAPER_STEPS:g}"
-        caveat = f"{plan.outer_steps:,} outer steps instead of the paper's {PAPER_STEPS:,}"
-    own += f" --eval-samples {plan.episodes}" * (plan.episodes != EPISODES)
+    own = own_command(
+        "gradients",
+        ("--fraction", f"{plan.outer_steps / PAPER_STEPS:g}", "1"),
+        ("--eval-samples", plan.episodes, EPISODES),
+    )
+    short = f"{plan.outer_steps:,} outer steps instead of the paper's {PAPER_STEPS:,}"
     return Study(
         name="gradients",
         title="Combinations of inner gradients",
@@ -196,7 +204,7 @@ def _study(results: Sequence[Result], plan: Plan) -> Study:
         environment=environment.of_evaluations(result.evaluation for result in results),
         tables=(accuracies(results), claims(results)),
         figures=(Figure("Accuracy during training", FIGURE),),
-        caveat=caveat,
+        caveat=short if plan.outer_steps != PAPER_STEPS else "",
     )
 
 

@@ -5,7 +5,6 @@ A run of one task per outer step cannot use several cores; several runs can.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import subprocess
 import time
@@ -16,7 +15,7 @@ from typing import IO, Any, NamedTuple
 from tqdm import tqdm
 
 from supervised_reptile.command_lines import flags
-from supervised_reptile.config import EVALUATION, Config
+from supervised_reptile.config import EVALUATION, Config, fields_of
 from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.locks import lock, wait_until_free
 from supervised_reptile.processes import last_lines, start_run
@@ -27,9 +26,7 @@ POLL_SECONDS = 0.5
 SPLITS = ("train", "test")  # what a run on Omniglot without validation classes is evaluated on
 # The data's default is another for `reptile omniglot` than for Config.
 DATA_FIELD = "data_dir"
-EVALUATION_FIELDS = tuple(
-    item.name for item in dataclasses.fields(Config) if item.metadata["role"] == EVALUATION
-)
+EVALUATION_FIELDS = fields_of(EVALUATION)
 
 
 class Plan(NamedTuple):

@@ -19,7 +19,14 @@ from supervised_reptile.reproduce.options import (
     jobs_option,
     out_option,
 )
-from supervised_reptile.reproduce.study import Figure, Study, Table, write_csv, write_study
+from supervised_reptile.reproduce.study import (
+    Figure,
+    Study,
+    Table,
+    own_command,
+    write_csv,
+    write_study,
+)
 from supervised_reptile.run_files import read_episodes
 from supervised_reptile.statistics import Accuracy, accuracy
 
@@ -170,11 +177,12 @@ def _study(results: Results, plan: Plan) -> Study:
     omit = ("threads", "checkpoint", "data_dir")
     jobs = {point.job.name: point.job for point, _ in results}.values()
     evaluations = [job.evaluation for job in jobs]
-    own, caveat = "reptile reproduce overlap --out DIR", ""
-    if plan.outer_steps != OUTER_STEPS:
-        own += f" --outer-steps {plan.outer_steps}"
-        caveat = f"{plan.outer_steps:,} outer steps in each run instead of {OUTER_STEPS:,}"
-    own += f" --eval-samples {plan.episodes}" * (plan.episodes != EPISODES)
+    own = own_command(
+        "overlap",
+        ("--outer-steps", plan.outer_steps, OUTER_STEPS),
+        ("--eval-samples", plan.episodes, EPISODES),
+    )
+    short = f"{plan.outer_steps:,} outer steps in each run instead of {OUTER_STEPS:,}"
     example = command_line("run_omniglot.py", results[0][0].job.config, omit)
     return Study(
         name="overlap",
@@ -192,7 +200,7 @@ def _study(results: Results, plan: Plan) -> Study:
         environment=environment.of_evaluations(evaluations),
         tables=tuple(table(results, panel) for panel in PANELS),
         figures=(Figure("Accuracy after training", FIGURE),),
-        caveat=caveat,
+        caveat=short if plan.outer_steps != OUTER_STEPS else "",
     )
 
 

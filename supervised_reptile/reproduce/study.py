@@ -63,6 +63,12 @@ def write_study(folder: Path, study: Study) -> None:
         write_document(folder / STUDY, content)
 
 
+def own_command(name: str, *flags: tuple[str, object, object]) -> str:
+    """The command that repeats a study; flags: (flag, value, default), left out at its default."""
+    given = (f" {flag} {value}" for flag, value, default in flags if value != default)
+    return f"reptile reproduce {name} --out DIR{''.join(given)}"
+
+
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table for other programs."""
     with writing(path), replacing(path) as temporary, temporary.open("w", newline="") as file:

@@ -23,7 +23,7 @@ from supervised_reptile.reproduce.experiments import (
     run_seed,
 )
 from supervised_reptile.reproduce.published import MODES, SHOTS, Published, published
-from supervised_reptile.reproduce.study import Figure, Study, Table, write_study
+from supervised_reptile.reproduce.study import Figure, Study, Table, own_command, write_study
 from supervised_reptile.run_files import stored_evaluation
 
 PAPER_EPISODES = 10_000
@@ -154,10 +154,12 @@ def _text(config: Config, seconds: float) -> str:
 
 
 def _commands(plan: Plan, config: Config) -> tuple[str, ...]:
-    words = f"reptile reproduce {plan.experiment} --out DIR"
-    words += f" --seeds {plan.seeds}" * (plan.seeds > 1)
-    words += f" --fraction {plan.fraction:g}" * (plan.fraction != 1)
-    words += f" --eval-samples {plan.episodes}" * (plan.episodes != PAPER_EPISODES)
+    words = own_command(
+        plan.experiment,
+        ("--seeds", plan.seeds, 1),
+        ("--fraction", f"{plan.fraction:g}", "1"),
+        ("--eval-samples", plan.episodes, PAPER_EPISODES),
+    )
     omit = ("threads", "checkpoint", "data_dir")
     return words, command_line(EXPERIMENTS[plan.experiment].script, config, omit)
 

@@ -19,7 +19,7 @@ from supervised_reptile.files import writing
 from supervised_reptile.plots import pooled
 from supervised_reptile.reproduce.jobs import Job, run_jobs
 from supervised_reptile.reproduce.options import out_option, threads_option
-from supervised_reptile.reproduce.study import Figure, Study, Table, write_study
+from supervised_reptile.reproduce.study import Figure, Study, Table, own_command, write_study
 from supervised_reptile.run_files import read_alignment
 from supervised_reptile.runtime import start_tensorflow
 
@@ -74,8 +74,11 @@ def with_alignment(study: Study, plan: Plan) -> Study:
     with writing(plan.out):
         plot_alignment(job.path, plan.out / FIGURE)
     evaluation = job.evaluation
-    command = f"reptile reproduce theory --out DIR --data-dir {Config.data_dir}/omniglot"
-    command += f" --outer-steps {plan.outer_steps}" * (plan.outer_steps != OUTER_STEPS)
+    command = own_command(
+        "theory",
+        ("--data-dir", f"{Config.data_dir}/omniglot", None),
+        ("--outer-steps", plan.outer_steps, OUTER_STEPS),
+    )
     omit = ("threads", "checkpoint", "data_dir")
     short = f"{plan.outer_steps:,} outer steps on Omniglot instead of {OUTER_STEPS:,}"
     return dataclasses.replace(
