@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from supervised_reptile.data.store import appearing_whole
 from supervised_reptile.documents import document, read_document
 from supervised_reptile.errors import UserError
 from supervised_reptile.files import reading, sync, writing
 from supervised_reptile.resources import PRETRAINED, pretrained_weights
 from supervised_reptile.run_files import holds_run
 from supervised_reptile.snapshot import Snapshot, flat, read_npz, write_npz
+from supervised_reptile.whole_folders import appearing_whole
 
 FORMAT = "supervised-reptile export 1"
 MANIFEST = "export.json"

@@ -28,9 +28,9 @@ from tqdm import tqdm
 from supervised_reptile.data.chance import Chance
 from supervised_reptile.data.glyph_drawing import IDEAL, SIDE, draw, invent_drawer
 from supervised_reptile.data.glyph_programs import Character, Style, invent_character, invent_style
-from supervised_reptile.data.store import appearing_whole
 from supervised_reptile.errors import UserError
 from supervised_reptile.files import writing
+from supervised_reptile.whole_folders import appearing_whole
 from supervised_reptile.workers import cores, map_ahead
 
 FORMAT = "supervised-reptile drawn alphabets"

@@ -15,15 +15,12 @@ exists whole or does not exist. Nothing in this package's `data` knows about Ten
 from __future__ import annotations
 
 import contextlib
-import glob
 import hashlib
 import io
 import json
 import mmap
 import os
 import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -36,7 +33,7 @@ from supervised_reptile.data.checked_images import CheckedImages, image_checksum
 from supervised_reptile.documents import document, read_document
 from supervised_reptile.errors import UserError
 from supervised_reptile.files import CannotWriteError, checksum, reading, writing
-from supervised_reptile.locks import LOCK, lock
+from supervised_reptile.whole_folders import appearing_whole
 
 FORMAT = "supervised-reptile image store 1"
 IMAGES_FILE = "images.npy"
@@ -44,8 +41,6 @@ CHECKSUMS_FILE = "checksums.npy"
 INDEX_FILE = "store.json"
 FILES_FILE = "files.json"
 STORE_FILES = {IMAGES_FILE, CHECKSUMS_FILE, INDEX_FILE, FILES_FILE}
-NEW, OLD = "new", "old"  # in the folder where a store grows beside its place
-NEWBORN_SECONDS = 60.0  # in which such a folder has been locked
 AGAIN = "import the data again"
 BLOCK = 4096  # images looked at together where a whole store is read or written
 
@@ -281,48 +276,6 @@ def _refuse_foreign(folder: Path) -> None:
         raise UserError(f"{folder}: holds other files; name a new or empty folder for the store")
     if foreign and (more := sorted({path.name for path in folder.iterdir()} - STORE_FILES)):
         raise UserError(f"{folder}: holds more than a store ({more[0]}); move that away")
-
-
-@contextlib.contextmanager
-def appearing_whole(folder: Path, check: Callable[[Path], None]) -> Iterator[Path]:
-    """An empty folder that becomes `folder` if the block succeeds, and disappears if it fails.
-
-    `check(folder)` must raise where what is there may not be replaced; it is asked before
-    the block and, since things may have come there meanwhile, after it.
-    """
-    check(folder)
-    place = folder.resolve()  # of a link, what it points to is replaced
-    place.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(place)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-    try:
-        with lock(scratch):
-            new = scratch / NEW
-            new.mkdir()
-            yield new
-            check(folder)
-            if place.exists():
-                place.rename(scratch / OLD)
-            new.rename(place)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _remove_abandoned(place: Path) -> None:
-    """Delete what killed processes left of `place`, which may be gigabytes."""
-    for scratch in place.parent.glob(f".{glob.escape(place.name)}.????????"):
-        # Where a process is at work, or another one removes it; or it is another user's.
-        with contextlib.suppress(UserError, OSError):
-            if _is_abandoned(scratch):
-                with lock(scratch):
-                    shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _is_abandoned(scratch: Path) -> bool:
-    """Whether it is ours, and not of a process that made it just now and is about to lock it."""
-    found = {path.name for path in scratch.iterdir()}
-    ours = not found or LOCK in found <= {LOCK, NEW, OLD}
-    return ours and (NEW in found or time.time() - scratch.stat().st_mtime > NEWBORN_SECONDS)
 
 
 def _describe(index: StoreIndex, pixels: np.ndarray) -> dict[str, Any]:
