@@ -206,9 +206,11 @@ class Config:
     task_order: str = flag(
         "--task-order",
         "parallel",
-        "Tasks of a meta-batch side by side from the same Adam state, or one after the other "
-        "with Adam's second moment flowing through them, as the original did.",
-        type=click.Choice(("parallel", "sequential")),
+        "Tasks of a meta-batch side by side from the same Adam state, of which the mean remains "
+        "(parallel), or what there is after one task's steps upon the other's (chained); or one "
+        "after the other with Adam's second moment flowing through them (sequential, as the "
+        "original did, and slower).",
+        type=click.Choice(("chained", "parallel", "sequential")),
     )
     precision: str = flag(
         "--precision",

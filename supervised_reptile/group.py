@@ -50,15 +50,20 @@ class Group:
         if self._key is not None:
             self._key.assign_add(len(self._rings))
 
-    def mean(self, sums: tuple[Weights, ...], count: int) -> tuple[Weights, ...]:
-        """Sums over this worker's `count` tasks become means over all workers' tasks."""
+    def mean(
+        self, sums: tuple[Weights, ...], count: int
+    ) -> tuple[tuple[Weights, ...], tf.Tensor | int]:
+        """Sums over this worker's `count` tasks become means over all workers' tasks.
+
+        With the number of these; a whole number, whatever its type.
+        """
         if self.size == 1:
-            return tuple(times(part, 1 / count) for part in sums)
+            return tuple(times(part, 1 / count) for part in sums), count
         vectors = list(chain.from_iterable(sums))
         own = tf.constant([count], vectors[0].dtype)
         sizes = [size(vector) for vector in vectors]
         *totals, tasks = tf.split(self._all_reduced(tf.concat([*vectors, own], 0)), [*sizes, 1])
-        return tf.nest.pack_sequence_as(sums, times(tuple(totals), 1 / tasks))
+        return tf.nest.pack_sequence_as(sums, times(tuple(totals), 1 / tasks)), tasks[0]
 
     def sum(self, array: np.ndarray) -> np.ndarray:
         """The sum of all workers' arrays, of the same shape."""

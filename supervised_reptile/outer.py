@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from supervised_reptile.group import ALONE, Group
 from supervised_reptile.inner import (
+    ADAM_BETA2,
     Examples,
     InnerState,
     Problem,
@@ -88,14 +89,53 @@ def parallel_tasks(
     Adam's second moment becomes the mean over tasks, its time advances by one task's steps.
     `tasks` are this worker's share of the meta-batch, which may be none.
     """
+    return _means(problem, start, table, tasks, group)[0]
+
+
+def chained_tasks(
+    problem: Problem,
+    start: InnerState,
+    table: Table,
+    tasks: TrainingTasks,
+    group: Group = ALONE,
+) -> TaskResult:
+    """As `parallel_tasks`, but Adam's state becomes what it is after one task upon the other.
+
+    One task of k steps makes v into b^k v + what its gradients add, b being Adam's beta2; after a
+    meta-batch of m it is b^(mk) v + the sum over i < m of b^(ik) times the mean of what they
+    add. So v forgets as fast as in the original, where tasks follow each other.
+    """
+    result, meta_batch = _means(problem, start, table, tasks, group)
+    steps = result.state.time - start.time
+    time = start.time + steps * tf.cast(meta_batch, tf.int64)
+    if problem.rule.sgd:
+        return result._replace(state=result.state._replace(time=time))
+    dtype = start.weights[0].dtype
+    once = tf.pow(tf.constant(ADAM_BETA2, tf.float64), tf.cast(steps, tf.float64))
+    always = tf.pow(once, tf.cast(meta_batch, tf.float64))
+    times_added = tf.cast((1 - always) / (1 - once), dtype)
+    once, always = tf.cast(once, dtype), tf.cast(always, dtype)
+    second_moment = tuple(  # what was added is not negative but for rounding
+        always * v + times_added * tf.maximum(mean - once * v, tf.zeros([], dtype))
+        for v, mean in zip(start.second_moment, result.state.second_moment, strict=True)
+    )
+    return result._replace(state=InnerState(start.weights, second_moment, time))
+
+
+def _means(
+    problem: Problem, start: InnerState, table: Table, tasks: TrainingTasks, group: Group
+) -> tuple[TaskResult, tf.Tensor | int]:
+    """Means over the meta-batch of all workers, after one task's steps, and how large it is."""
     tail_steps = int(size(tasks.tail.rows, -1) > 0)
     steps = tf.shape(tasks.batches.rows, out_type=tf.int64)[1] + tail_steps
     sums = _sums(problem, start, table, tasks, group.size > 1)
     if problem.rule.sgd:  # which has no second moment: half as much to exchange
-        (update,), second_moment = group.mean(sums[:1], _count(tasks)), start.second_moment
+        (update,), meta_batch = group.mean(sums[:1], _count(tasks))
+        second_moment = start.second_moment
     else:
-        update, second_moment = group.mean(sums, _count(tasks))
-    return TaskResult(update, InnerState(start.weights, second_moment, start.time + steps))
+        (update, second_moment), meta_batch = group.mean(sums, _count(tasks))
+    state = InnerState(start.weights, second_moment, start.time + steps)
+    return TaskResult(update, state), meta_batch
 
 
 def _sums(
@@ -192,7 +232,11 @@ def sequential_tasks(
     return total._replace(update=times(total.update, 1 / meta_batch))
 
 
-TASK_ORDERS = {"parallel": parallel_tasks, "sequential": sequential_tasks}
+TASK_ORDERS = {
+    "chained": chained_tasks,
+    "parallel": parallel_tasks,
+    "sequential": sequential_tasks,
+}
 
 
 class OuterState(NamedTuple):

@@ -192,5 +192,15 @@ class SlowLearner:
         self.second_moment = sum(copy.second_moment for copy in copies) / len(tasks)
         self.time = copies[0].time
 
+    def outer_step_in_a_chain(self, tasks: Sequence[Task], step_size: float) -> None:
+        start = self.copy()
+        self.outer_step_in_parallel(tasks, step_size)
+        steps = self.time - start.time
+        added = self.second_moment - 0.999**steps * start.second_moment
+        self.second_moment = start.second_moment
+        for _ in tasks:
+            self.second_moment = 0.999**steps * self.second_moment + added
+        self.time = start.time + steps * len(tasks)
+
     def copy(self) -> SlowLearner:
         return SlowLearner(self.problem, self.weights, self.second_moment, self.time)

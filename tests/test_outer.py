@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 import small_problem as small
@@ -20,7 +22,7 @@ ALGORITHMS = {
     "foml": foml_shape(REPTILE, None),
     "foml with a tail of its own": foml_shape(REPTILE, 2),
 }
-ORDERS = ("parallel", "sequential")
+ORDERS = ("chained", "parallel", "sequential")
 STEP_SIZES = np.array([0.8, 0.5])
 RULES = {"sgd": small.SGD, "adam with decay": small.ADAM._replace(weight_decay=0.9)}
 
@@ -44,6 +46,7 @@ def train_slowly(
     if weights is not None:
         slow.weights = weights
     steps = {
+        "chained": slow.outer_step_in_a_chain,
         "parallel": slow.outer_step_in_parallel,
         "sequential": slow.outer_step_in_sequence,
     }
@@ -94,21 +97,37 @@ def test_orders_agree_on_a_meta_batch_of_one() -> None:
     learners = [small.small_learner(small.ADAM, order) for order in ORDERS]
     for learner in learners:
         learner.train(small.fed(tasks), np.array([1.0, 0.5, 0.1]))
-    for one, other in zip(*(small.flat(learner.state) for learner in learners), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-12)
+    first, *others = (small.flat(learner.state) for learner in learners)
+    for other in others:
+        for ours, its in zip(first, other, strict=True):
+            np.testing.assert_allclose(ours, its, rtol=1e-12)
 
 
 def test_orders_differ_under_adam_and_agree_under_sgd() -> None:
-    tasks = small.small_tasks(REPTILE, steps=1, tasks=2)
+    tasks = small.small_tasks(REPTILE, steps=2, tasks=2)
     ends = {}
     for rule in (small.ADAM, small.SGD):
         for order in ORDERS:
             learner = small.small_learner(rule, order)
-            learner.train(small.fed(tasks), STEP_SIZES[:1])
+            learner.train(small.fed(tasks), STEP_SIZES)
             ends[rule, order] = learner.weights.numpy()
-    small.assert_close(ends[small.SGD, "parallel"], ends[small.SGD, "sequential"])
-    difference = ends[small.ADAM, "parallel"] - ends[small.ADAM, "sequential"]
-    assert np.abs(difference).max() > 1e-5
+    for one, other in combinations(ORDERS, 2):
+        small.assert_close(ends[small.SGD, one], ends[small.SGD, other])
+        assert np.abs(ends[small.ADAM, one] - ends[small.ADAM, other]).max() > 1e-5
+
+
+def test_a_chain_of_equal_tasks_ends_in_the_second_moment_of_a_sequence() -> None:
+    """Then the mean of what tasks add is what each adds, if the second moment hardly matters
+    to where they lead: where gradients are those of the first inner step."""
+    shape = REPTILE._replace(steps=1)
+    one = small.small_tasks(shape, steps=1, tasks=1)
+    same = Tasks(*(np.repeat(array, 4, axis=0) for array in one))
+    moments = []
+    for order in ("chained", "sequential"):
+        learner = small.small_learner(small.ADAM, order)
+        learner.train(small.fed(same), STEP_SIZES[:1])
+        moments.append(learner.second_moment.numpy())
+    np.testing.assert_allclose(*moments, rtol=1e-10)
 
 
 @pytest.mark.parametrize("order", ORDERS)
