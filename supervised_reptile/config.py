@@ -205,11 +205,11 @@ class Config:
     )
     task_order: str = flag(
         "--task-order",
-        "parallel",
-        "Tasks of a meta-batch side by side from the same Adam state, of which the mean remains "
-        "(parallel), or what there is after one task's steps upon the other's (chained); or one "
-        "after the other with Adam's second moment flowing through them (sequential, as the "
-        "original did, and slower).",
+        "chained",
+        "Tasks of a meta-batch one after the other with Adam's second moment flowing through them "
+        "(sequential, as the original did), or side by side from the same Adam state, which is "
+        "faster: then its second moment goes on as if one had come after the other (chained), or "
+        "is the mean over tasks (parallel).",
         type=click.Choice(("chained", "parallel", "sequential")),
     )
     precision: str = flag(

@@ -33,7 +33,7 @@ class Learner:
         self,
         problem: Problem,
         weights: np.ndarray,
-        task_order: str = "parallel",
+        task_order: str = "chained",
         outer_optimizer: str = "sgd",
         call_length: int = 0,
         group: Group = ALONE,

@@ -250,7 +250,7 @@ class OuterState(NamedTuple):
 class OuterRule(NamedTuple):
     """How an outer step runs its tasks, and what it makes of their updates."""
 
-    task_order: str = "parallel"  # a key of TASK_ORDERS
+    task_order: str = "chained"  # a key of TASK_ORDERS
     optimizer: str = "sgd"  # a key of OPTIMIZERS
     group: Group = ALONE  # whose shares make the meta-batch
 

@@ -134,7 +134,7 @@ def flat(state: InnerState) -> tuple[np.ndarray, np.ndarray, int]:
 
 def small_learner(
     rule: InnerRule,
-    task_order: str = "parallel",
+    task_order: str = "chained",
     outer_optimizer: str = "sgd",
     second_order: bool = False,
 ) -> Learner:

@@ -39,7 +39,7 @@ def learners(group: Group) -> Iterator[tuple[str, Learner, TaskShape]]:
     yield "sgd", Learner(sgd, small.some_weights(), group=group), reptile
     maml = sgd._replace(second_order=True)
     yield "maml", Learner(maml, small.some_weights(), group=group), ALGORITHMS["foml"]
-    yield "chained", Learner(plain, small.some_weights(), "chained", group=group), reptile
+    yield "parallel", Learner(plain, small.some_weights(), "parallel", group=group), reptile
     adam = Learner(plain, small.some_weights(), outer_optimizer="adam", group=group)
     yield "outer adam", adam, reptile
     yield "stacked", Learner(small.stacked(plain), small.some_weights(), group=group), reptile

@@ -53,7 +53,7 @@ ORIGINAL = {
 }
 NEW = {
     "--algorithm": "reptile",
-    "--task-order": "parallel",
+    "--task-order": "chained",
     "--val-classes": 0,
     "--eval-seed": 0,
     "--eval-splits": "all",

@@ -79,13 +79,13 @@ def test_three_outer_steps(name: str, algorithm: str) -> None:
     weights = small.some_weights()
     for step, rate in enumerate(SIZES):
         part = small.small_tasks(shape, steps=1, tasks=2, first=step)
-        plain = train_slowly(small.SGD, "parallel", part, np.ones(1), weights=weights)
+        plain = train_slowly(small.SGD, "chained", part, np.ones(1), weights=weights)
         weights = slow.move(weights, weights - plain.weights, rate)
     small.assert_close(learner.weights, weights)
     assert learner.outer_state.time == 3
 
 
-@pytest.mark.parametrize("order", ["parallel", "sequential"])
+@pytest.mark.parametrize("order", ["chained", "parallel", "sequential"])
 @pytest.mark.parametrize("name", OUTER_OPTIMIZERS)
 def test_one_call_or_several_end_in_the_same_bits(name: str, order: str) -> None:
     shape = ALGORITHMS["reptile"]

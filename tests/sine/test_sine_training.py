@@ -70,7 +70,7 @@ def test_outer_steps(name: str, rule: str) -> None:
     slow = SlowLearner(kind, start, np.zeros(NET.size), 0)
     tasks = slow_tasks(fed.tasks, wave_batch)
     for step, size in enumerate(SIZES):
-        slow.outer_step_in_parallel(tasks[step * meta_batch : (step + 1) * meta_batch], size)
+        slow.outer_step_in_a_chain(tasks[step * meta_batch : (step + 1) * meta_batch], size)
     assert np.abs(slow.weights - start).max() > 1e-2
     small.assert_close(fast.weights, slow.weights)
     small.assert_close(fast.second_moment, slow.second_moment)
