@@ -15,6 +15,7 @@ from supervised_reptile.leaderboard import (
     pairs_table,
     seeds_table,
 )
+from supervised_reptile.place import Place
 
 EPILOG = """\b
 Examples:
@@ -28,7 +29,7 @@ Examples:
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=Place(path_type=Path))
 @click.option(
     "--shots",
     type=COUNT,

@@ -10,6 +10,7 @@ import click
 from supervised_reptile.config import COUNT, MOST_PIXELS, Count
 from supervised_reptile.errors import UserError, one_line
 from supervised_reptile.files import CannotWriteError
+from supervised_reptile.place import Place
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -20,7 +21,7 @@ def data() -> None:
 @data.command("glyphs")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=Place(path_type=Path),
     default="data/glyphs",
     show_default=True,
     help="The folder to draw into: new, or empty.",
@@ -59,8 +60,8 @@ def draw_glyphs(
 
 
 @data.command("import")
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The store to write.")
+@click.argument("path", type=Place(path_type=Path))
+@click.option("--out", type=Place(path_type=Path), required=True, help="The store to write.")
 @click.option(
     "--image-size", type=Count(1, MOST_PIXELS), default=84, show_default=True, help="Pixels a side."
 )
@@ -88,7 +89,7 @@ def import_data(path: Path, out: Path, image_size: int, skip_broken: bool) -> No
 
 
 @data.command("verify")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=Place(path_type=Path))
 def verify_data(path: Path) -> None:
     """Say what PATH has and lacks; the last line starts complete, usable or broken.
 
@@ -110,10 +111,10 @@ def verify_data(path: Path) -> None:
 
 
 @data.command("info")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=Place(path_type=Path))
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=Place(path_type=Path),
     default="contact-sheet.png",
     show_default=True,
     help="The contact sheet to write.",

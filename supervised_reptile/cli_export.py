@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from supervised_reptile.cli_weights import checkpoint_option
+from supervised_reptile.place import Place
 
 FORMS = ("npz", "savedmodel", "web")
 
@@ -22,7 +23,7 @@ FORMS = ("npz", "savedmodel", "web")
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=Place(path_type=Path),
     required=True,
     help="The folder to write: new, or empty.",
 )

@@ -8,6 +8,7 @@ import click
 
 from supervised_reptile.files import writing
 from supervised_reptile.learning_curves import HELD_OUT, SPLITS, plot_runs
+from supervised_reptile.place import Place
 from supervised_reptile.run_files import check_runs
 
 EPILOG = """\b
@@ -23,10 +24,10 @@ FORMATS = (".png", ".svg", ".pdf")
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=Place(path_type=Path))
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=Place(path_type=Path),
     default="learning_curves.png",
     show_default=True,
     help="The picture to write: .png, .svg or .pdf.",

@@ -8,6 +8,7 @@ import click
 
 from supervised_reptile.cli_weights import checkpoint_option
 from supervised_reptile.config import Count
+from supervised_reptile.place import Place
 
 MOST_STEPS = 10_000  # minutes, in which nobody hears Ctrl-C
 EPILOG = """\b
@@ -27,7 +28,7 @@ Examples:
     "--support",
     metavar="DIR",
     required=True,
-    type=click.Path(path_type=Path),
+    type=Place(path_type=Path),
     help="Holds a folder for each class, with a few pictures in each.",
 )
 @click.option(
@@ -36,10 +37,10 @@ Examples:
     metavar="PATH...",
     required=True,
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=Place(path_type=Path),
     help="Pictures to be named, or folders of them; may be given several times.",
 )
-@click.argument("more", metavar="", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("more", metavar="", nargs=-1, type=Place(path_type=Path))
 @click.option(
     "--steps",
     type=Count(0, MOST_STEPS),
@@ -55,7 +56,7 @@ Examples:
 @click.option(
     "--contact-sheet",
     metavar="OUT.png",
-    type=click.Path(path_type=Path),
+    type=Place(path_type=Path),
     help="Also draw examples and named queries, as the network sees them.",
 )
 def predict(

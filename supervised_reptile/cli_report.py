@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from supervised_reptile.files import replacing, writing
+from supervised_reptile.place import Place
 from supervised_reptile.report.html_page import html_page
 from supervised_reptile.report.markdown_page import markdown_page
 from supervised_reptile.report.page import gather
@@ -22,12 +23,10 @@ Examples:
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.argument(
-    "folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path)
-)
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=Place(path_type=Path))
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=Place(path_type=Path),
     default="report",
     show_default=True,
     help="The folder to write the pages into.",

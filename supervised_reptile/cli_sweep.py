@@ -10,6 +10,7 @@ import click
 
 from supervised_reptile.config import COUNT, MOST_THREADS, Count, Rate
 from supervised_reptile.errors import UserError
+from supervised_reptile.place import Place
 from supervised_reptile.workers import cores
 
 # The last reads TOML, which Python does by itself from 3.11 on.
@@ -41,12 +42,12 @@ Examples:
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.argument("space", metavar="SPACE.toml", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--data-dir", required=True, type=click.Path(), help="Where the images are.")
+@click.argument("space", metavar="SPACE.toml", type=Place(dir_okay=False, path_type=Path))
+@click.option("--data-dir", required=True, type=Place(), help="Where the images are.")
 @click.option(
     "--out",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Place(file_okay=False, path_type=Path),
     help="Folder of the sweep: trials/ holds a run directory for each trial.",
 )
 @click.option(

@@ -10,6 +10,7 @@ from supervised_reptile.cli_run import run_command
 from supervised_reptile.config import MOST_PIXELS, Config, Count
 from supervised_reptile.data.dataset import Dataset, split_dataset
 from supervised_reptile.data.folder import open_folder
+from supervised_reptile.place import Place
 from supervised_reptile.sources import Source
 
 EPILOG = """\b
@@ -57,7 +58,7 @@ train = run_command(
     "and test/ with such folders.",
     Source("own_images_net", load),
     parameters=(
-        click.argument("data_dir", metavar="DIR", type=click.Path()),
+        click.argument("data_dir", metavar="DIR", type=Place()),
         click.option(
             "--image-size",
             type=Count(8, MOST_PIXELS),

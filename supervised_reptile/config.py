@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 
+from supervised_reptile.place import Place
 from supervised_reptile.resources import PRETRAINED
 
 if TYPE_CHECKING:
@@ -108,9 +109,9 @@ class Config:
         "model_checkpoint",
         "Run directory: configuration, metrics, checkpoints and results are kept here.",
         PLACE,
-        type=click.Path(),
+        type=Place(),
     )
-    data_dir: str = flag("--data-dir", "data", "Where the images are.", DATA, type=click.Path())
+    data_dir: str = flag("--data-dir", "data", "Where the images are.", DATA, type=Place())
     way: int = flag("--classes", 5, "Classes per task (way).", type=COUNT)
     shots: int = flag(
         "--shots", 5, "Support examples per class in an evaluation episode.", EVALUATION, COUNT

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from command_line import (
@@ -22,8 +24,10 @@ from command_line import (
     saved_steps,
     tree,
 )
+from strange_lines import programs
 
 from supervised_reptile.cli import reptile
+from supervised_reptile.place import Place
 
 
 def attempt(tmp_path: Path, data: Path, *more: str) -> Outcome:
@@ -32,6 +36,40 @@ def attempt(tmp_path: Path, data: Path, *more: str) -> Outcome:
     assert not (tmp_path / "run").exists()
     assert not outcome.out
     return outcome
+
+
+# ---- places
+
+EMPTY_PLACES = {
+    "predict --support= --query photos": "'--support'",
+    "sweep '' --out sweep --data-dir data": "'SPACE.toml'",
+    "omniglot --checkpoint= --overwrite": "'--checkpoint'",
+    "train '' --checkpoint run": "'DIR'",
+    "reproduce theory --out ''": "'--out'",
+    "plot ''": "'RUN...'",
+    "sine --out=": "'--out'",
+}
+
+
+@pytest.mark.parametrize("line", EMPTY_PLACES)
+def test_nothing_is_no_place(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell's variable that is not set; the current folder is not meant, and kept."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "thesis.tex").touch()
+    outcome = call(*shlex.split(line), command=reptile)
+    assert outcome.code == 2
+    assert f"{EMPTY_PLACES[line]}: is empty; name a file or folder" in outcome.err
+    assert os.listdir(tmp_path) == ["thesis.tex"]
+
+
+def test_every_parameter_that_is_a_place_refuses_nothing() -> None:
+    paths = [
+        (name, parameter.name)
+        for name, program in programs().items()
+        for parameter in program.target.params
+        if isinstance(parameter.type, click.Path) and not isinstance(parameter.type, Place)
+    ]
+    assert not paths
 
 
 # ---- data

@@ -20,7 +20,7 @@ import pytest
 from command_line import PATIENCE, Outcome, call, execute, flags, tree
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
-from strange_folder import PLACES, write_strange_folder
+from strange_folder import write_strange_folder
 from strange_lines import Program, lines, programs, working_lines
 from strange_spaces import spaces
 
@@ -97,7 +97,6 @@ def assert_told(outcome: Outcome, program: Program, words: list[str]) -> None:
     assert message.isprintable()
     assert not any(line.startswith("Error: ") for line in before)
     known = [one_line(part) for word in words for part in (word, word.partition("=")[2]) if part]
-    known += [*filter(None, PLACES)] if "" in words else []  # of this folder
     flag_file_or_argument = r"--|\w[/.]\w|'-?\w|argument|option|command|SUBCOMMAND"
     assert re.search(flag_file_or_argument, message) or any(w in message for w in known), message
 

@@ -18,11 +18,12 @@ import numpy as np
 from supervised_reptile.cli import run as run_program
 from supervised_reptile.data.dataset import ClassPool
 from supervised_reptile.episodes import TaskShape, evaluation_tasks
+from supervised_reptile.place import Place
 from supervised_reptile.run_files import read_episodes, read_evaluations, read_stored
 
 
 @click.command(help=(__doc__ or "").replace("\n    ", "\n\n\b\n    ", 1))
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=Place(path_type=Path))
 def main(run: Path) -> None:
     stored = read_stored(run)
     count, way = len(stored.classes["test"]), stored.config.way

@@ -23,6 +23,7 @@ from supervised_reptile.command_lines import command_line
 from supervised_reptile.errors import UserError
 from supervised_reptile.export import open_snapshot
 from supervised_reptile.files import replacing, writing
+from supervised_reptile.place import Place
 from supervised_reptile.resources import PRETRAINED, pretrained_weights
 from supervised_reptile.run_files import read_evaluations
 from supervised_reptile.snapshot import Snapshot, write_npz
@@ -34,11 +35,11 @@ OMITTED = ("checkpoint", "data_dir", "threads", "save_interval", "pretrained")
 
 
 @click.command(help=(__doc__ or "").replace("\n    ", "\n\n\b\n    ", 1))
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=Place(path_type=Path))
 @click.option("--name", type=click.Choice(PRETRAINED), default=PRETRAINED[0], show_default=True)
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Place(file_okay=False, path_type=Path),
     default=pretrained_weights().parent,
     help="The folder to write to; by default the package's own.",
 )

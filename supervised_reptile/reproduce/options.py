@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 
 from supervised_reptile.config import COUNT, MOST_THREADS, Count, Rate
+from supervised_reptile.place import Place
 from supervised_reptile.workers import cores
 
 out_option = click.option(
     "--out",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Place(file_okay=False, path_type=Path),
     help="Folder for the runs, tables and figures; what is finished there is not run again.",
 )
 threads_option = click.option(

@@ -20,6 +20,7 @@ from supervised_reptile.config import (
     Rate,
     flag,
 )
+from supervised_reptile.place import Place
 
 NUMBER = Rate()
 MOST_WEIGHTS = 10**7
@@ -49,7 +50,7 @@ class SineConfig(Config):
         "runs/sine",
         "Run directory: configuration, metrics, checkpoints, results and figures are kept here.",
         PLACE,
-        type=click.Path(),
+        type=Place(),
     )
     way: int = flag("--classes", 1, "A task is one wave.", type=COUNT)
     shots: int = flag(
