@@ -40,7 +40,7 @@ Examples:
     type=Place(path_type=Path),
     help="Pictures to be named, or folders of them; may be given several times.",
 )
-@click.argument("more", metavar="", nargs=-1, type=Place(path_type=Path))
+@click.argument("more", metavar="", nargs=-1, type=Place("--query", path_type=Path))
 @click.option(
     "--steps",
     type=Count(0, MOST_STEPS),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import click
 
@@ -13,6 +14,11 @@ class Place(click.Path):
     It comes from a shell's variable that is not set, and with --overwrite would cost what is there.
     """
 
+    def __init__(self, known_as: str | None = None, **how: Any) -> None:
+        """known_as: the flag that people give it to, if not the parameter's own; how: click's."""
+        super().__init__(**how)
+        self._hint = known_as and f"'{known_as}'"
+
     def convert(
         self,
         value: str | os.PathLike[str],
@@ -21,5 +27,6 @@ class Place(click.Path):
     ) -> str | bytes | os.PathLike[str]:
         """`value` as click converts it; a usage error if it is empty."""
         if value == "":
-            self.fail("is empty; name a file or folder (. is the current one)", param, ctx)
+            message = "is empty; name a file or folder (. is the current one)"
+            raise click.BadParameter(message, ctx, param, self._hint)
         return super().convert(value, param, ctx)

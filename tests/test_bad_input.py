@@ -42,6 +42,7 @@ def attempt(tmp_path: Path, data: Path, *more: str) -> Outcome:
 
 EMPTY_PLACES = {
     "predict --support= --query photos": "'--support'",
+    "predict --support photos --query photos ''": "'--query'",
     "sweep '' --out sweep --data-dir data": "'SPACE.toml'",
     "omniglot --checkpoint= --overwrite": "'--checkpoint'",
     "train '' --checkpoint run": "'DIR'",
