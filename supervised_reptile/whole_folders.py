@@ -43,7 +43,7 @@ def appearing_whole(folder: Path, check: Callable[[Path], None]) -> Iterator[Pat
                 place.rename(scratch / OLD)
             new.rename(place)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        _remove(scratch)
 
 
 def _locked_scratch(place: Path) -> tuple[Path, TextIO]:
@@ -71,13 +71,19 @@ def _remove_abandoned(place: Path) -> None:
             if _is_ours(scratch):
                 with lock(scratch):
                     _restore(scratch / OLD, place)
-                    shutil.rmtree(scratch, ignore_errors=True)
+                    _remove(scratch)
 
 
 def _is_ours(scratch: Path) -> bool:
     """Whether it holds what a scratch folder holds, or is one that was not even locked."""
     found = {path.name for path in scratch.iterdir()}
     return not found or LOCK in found <= {LOCK, NEW, OLD}
+
+
+def _remove(scratch: Path) -> None:
+    """Delete it, its lock last: if killed before that, the next one still knows it as ours."""
+    for folder in (scratch / NEW, scratch / OLD, scratch):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _restore(old: Path, place: Path) -> None:

@@ -36,6 +36,37 @@ def test_what_was_given_up_is_removed(tmp_path: Path, files: tuple) -> None:
     assert not left.exists()
 
 
+@pytest.mark.parametrize("give_up", [False, True])
+def test_who_is_killed_while_removing_leaves_what_can_be_removed(
+    give_up: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what was given up, or of its own after the block failed, in any order of files."""
+
+    def remove_one(folder: Path, **_: object) -> None:
+        """As much as rmtree has done when it is killed: a file, of those that can be first."""
+        first = sorted(path for path in folder.rglob("*") if path.is_file())[:1]
+        for path in first:
+            path.unlink()
+        raise KeyboardInterrupt
+
+    if give_up:
+        left = scratch(tmp_path, LOCK)
+        (left / "new").mkdir()
+        (left / "new" / "zebra").touch()
+
+    def fail() -> None:
+        with appearing_whole(tmp_path / "store", lambda _: None) as new:
+            (new / "zebra").touch()
+            raise ZeroDivisionError
+
+    with monkeypatch.context() as context:
+        context.setattr(whole_folders.shutil, "rmtree", remove_one)
+        pytest.raises(KeyboardInterrupt, fail)
+    assert len(os.listdir(tmp_path)) == 1
+    make(tmp_path)
+    assert os.listdir(tmp_path) == ["store"]
+
+
 @pytest.mark.parametrize("files", [("new",), (LOCK, "new", "letter.txt")])
 def test_what_may_be_somebodys_is_kept(tmp_path: Path, files: tuple) -> None:
     """Without a lock, or with more than we put there."""
