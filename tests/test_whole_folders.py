@@ -61,7 +61,8 @@ def test_who_is_killed_while_removing_leaves_what_can_be_removed(
 
     with monkeypatch.context() as context:
         context.setattr(whole_folders.shutil, "rmtree", remove_one)
-        pytest.raises(KeyboardInterrupt, fail)
+        with pytest.raises(KeyboardInterrupt):
+            fail()
     assert len(os.listdir(tmp_path)) == 1
     make(tmp_path)
     assert os.listdir(tmp_path) == ["store"]
