@@ -178,7 +178,7 @@ def test_adams_moment_is_left_alone_and_time_goes_on() -> None:
     learner.train(small.fed(tasks), STEP_SIZES)
     before: InnerState = small.some_state()
     np.testing.assert_array_equal(learner.second_moment, before.second_moment[0])
-    assert learner.time.numpy() == before.time.numpy() + 2 * 4
+    assert learner.time.numpy() == before.time.numpy() + 2 * 2 * 4
 
 
 def test_on_accelerators_tasks_are_not_stacked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,7 +85,7 @@ def write_zips(root: Path, made: Files) -> Path:
     root.mkdir(parents=True)
     for part in CHARACTERS:
         with zipfile.ZipFile(root / f"{part}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.mkdir(part)
+            archive.writestr(f"{part}/", b"")  # the entry of a folder
             for name, data in made.items():
                 if name.startswith(part):
                     archive.writestr(name, data)

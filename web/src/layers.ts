@@ -73,9 +73,26 @@ function outerProduct(left: Tensor, right: Tensor): Tensor {
   return matMul(left, transpose(right as Tensor2D));
 }
 
-/** Sums over rows, [rows, columns] -> [1, columns], each divided by `divisor`. */
+/**
+ * Sums over rows, [rows, columns] -> [1, columns], each divided by `divisor`.
+ *
+ * In two stages of about as many terms: a product adds one after the other, and what rounding
+ * loses grows with their number. `x` may be the right side of no other product: WebAssembly's
+ * remember what they made of it, whatever its shape.
+ */
 function sumRows(x: Tensor, divisor = 1): Tensor {
-  return matMul(fill([1, x.shape[0]!], 1 / divisor), x);
+  const [rows, columns] = x.shape as [number, number];
+  const group = largestDivisor(rows);
+  const groups = rows / group;
+  const first = matMul(fill([1, groups], 1), reshape(x, [groups, group * columns]));
+  return matMul(fill([1, group], 1 / divisor), reshape(first, [group, columns]));
+}
+
+/** The largest divisor of a count that is not above its square root. */
+function largestDivisor(count: number): number {
+  let divisor = Math.floor(Math.sqrt(count));
+  while (count % divisor) divisor -= 1;
+  return divisor;
 }
 
 /** A matrix product with a constant on the left: [rows, a] and a weight [a, b] -> [rows, b]. */
@@ -174,7 +191,7 @@ export const dense = differentiable((x, kernel, bias) => {
     gradient: (upstream, [flat, kernel]) => [
       reshape(outerProduct(upstream, kernel!), x!.shape),
       innerProduct(flat!, upstream),
-      reshape(sumRows(upstream), bias!.shape),
+      reshape(matMul(fill([1, upstream.shape[0]!], 1), upstream), bias!.shape),
     ],
   };
 });
