@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from supervised_reptile.data.decode import RESIZE, decode_whole
 from supervised_reptile.data.items import BrokenImage
 from supervised_reptile.drawings import read_drawing
 from supervised_reptile.errors import UserError
+from supervised_reptile.progress import Bar
 from supervised_reptile.snapshot import Snapshot
 
 # What can be changed in a picture, in words that complete "N of M pictures ...".
@@ -61,7 +61,7 @@ def read_pictures(
     Raises:
       UserError: one cannot be read.
     """
-    bar = tqdm(sources, "Reading", unit="picture", disable=None, leave=False)
+    bar = Bar(sources, "Reading", unit="picture", leave=False)
     pictures = [read_picture(source, reader) for source in bar]
     pixels = np.array([p.pixels for p in pictures], np.float32).reshape(-1, *reader.shape)
     return pixels, notes((p.changes for p in pictures), len(pictures), reader)

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from supervised_reptile.data.decode import is_image_name
 from supervised_reptile.data.folders import files_in, folders_in
 from supervised_reptile.errors import UserError
 from supervised_reptile.few_shot_classifier import FewShotClassifier
 from supervised_reptile.pictures import read_pictures
+from supervised_reptile.progress import Bar
 from supervised_reptile.tables import Table
 
 QUERIES_AT_ONCE = 16  # between two movements of the progress bar
@@ -135,7 +135,7 @@ def _probabilities(classifier: FewShotClassifier, pixels: np.ndarray) -> np.ndar
     if classifier.transductive:  # they belong together
         return classifier.predict_proba(pixels)
     parts = []
-    with tqdm(total=len(pixels), desc="Predicting", disable=None, leave=False) as bar:
+    with Bar(total=len(pixels), desc="Predicting", leave=False) as bar:
         for start in range(0, len(pixels), QUERIES_AT_ONCE):
             parts.append(classifier.predict_proba(pixels[start : start + QUERIES_AT_ONCE]))
             bar.update(len(parts[-1]))

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from supervised_reptile import alignment
 from supervised_reptile.config import ALL_SPLITS, Config, flag_of
@@ -28,6 +27,7 @@ from supervised_reptile.feed import Fed, ImageFeed, prefetched
 from supervised_reptile.learner import Learner
 from supervised_reptile.looks import plan_looks
 from supervised_reptile.modes import transduction_modes
+from supervised_reptile.progress import Bar
 from supervised_reptile.run_files import evaluation_settings
 from supervised_reptile.shadow_run import AnyRun
 from supervised_reptile.signals import StopSignals
@@ -131,7 +131,7 @@ class Scorer:
         size = self.group.size * episodes_per_call(shape, self._image_shape)
         calls = (range(first, min(first + size, total)) for first in range(0, total, size))
         parts = []
-        bar = tqdm(total=total, desc=SPLIT_NAMES[split], unit="episode", disable=None)
+        bar = Bar(total=total, desc=SPLIT_NAMES[split], unit="episode")
 
         def prepare(tasks: range) -> Fed | None:
             share = self.group.share(len(tasks))
@@ -192,9 +192,7 @@ class Monitor:
 
     def __enter__(self) -> Monitor:
         total = self._scorer.config.outer_steps
-        self._bar = tqdm(
-            total=total, initial=self._run.step, unit="step", disable=None, smoothing=0.05
-        )
+        self._bar = Bar(total=total, initial=self._run.step, unit="step", smoothing=0.05)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -23,13 +23,13 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from supervised_reptile.data.chance import Chance
 from supervised_reptile.data.glyph_drawing import IDEAL, SIDE, draw, invent_drawer
 from supervised_reptile.data.glyph_programs import Character, Style, invent_character, invent_style
 from supervised_reptile.errors import UserError
 from supervised_reptile.files import writing
+from supervised_reptile.progress import Bar
 from supervised_reptile.whole_folders import appearing_whole
 from supervised_reptile.workers import cores, map_ahead
 
@@ -162,7 +162,7 @@ def _write_images(folder: Path, glyphs: GlyphSet, workers: int) -> list[str]:
     names = []
     each = glyphs.characters * glyphs.drawings
     with (
-        tqdm(total=glyphs.alphabets * each, unit=" drawings", disable=None) as progress,
+        Bar(total=glyphs.alphabets * each, unit=" drawings") as progress,
         contextlib.closing(_each_written(folder, glyphs, workers)) as written,
     ):
         for name in written:

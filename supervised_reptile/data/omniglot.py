@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from supervised_reptile.data.dataset import ClassPool, Dataset, pool_of
 from supervised_reptile.data.store import (
@@ -30,6 +29,7 @@ from supervised_reptile.data.store import (
 )
 from supervised_reptile.errors import UserError
 from supervised_reptile.files import UNREADABLE
+from supervised_reptile.progress import Bar
 
 SIZE = 28  # pixels a side after resizing
 TRAIN_CHARACTERS = 1200
@@ -162,7 +162,7 @@ def _build(folder: Path, data_dir: Path) -> None:
     )
 
     def fill(pixels: np.ndarray) -> None:
-        for row, drawing in enumerate(tqdm(drawings, "Decoding", unit="image", disable=None)):
+        for row, drawing in enumerate(Bar(drawings, "Decoding", unit="image")):
             pixels[row] = _decode_named(drawing)
 
     write_store(folder, index, fill)

@@ -14,11 +14,11 @@ from functools import partial
 from itertools import islice
 
 import numpy as np
-from tqdm import tqdm
 
 from supervised_reptile.data.decode import PixelForm, decode
 from supervised_reptile.data.items import BrokenImage, Content
 from supervised_reptile.data.store import BLOCK, release_pages
+from supervised_reptile.progress import Bar
 from supervised_reptile.workers import cores, map_ahead
 
 BATCH = 8  # images a worker takes at once
@@ -39,7 +39,7 @@ def decode_into(
     """
     broken: dict[int, str] = {}
     work = partial(_decode_batch, pixels, form)
-    bar = tqdm(total=len(pixels), desc="decoding", unit="image", disable=None)
+    bar = Bar(total=len(pixels), desc="decoding", unit="image")
     with bar, ThreadPoolExecutor(cores()) as pool:
         for done, (count, failures) in enumerate(map_ahead(pool, work, _batches(contents))):
             broken.update(failures)

@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 import click
 import numpy as np
-from tqdm import tqdm
 
 from supervised_reptile import environment
 from supervised_reptile.config import Count
 from supervised_reptile.documents import read_document, write_document
 from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.files import reading, writing
+from supervised_reptile.progress import Bar
 from supervised_reptile.reproduce.cost_report import NAMES, Cost, Costs, Quartiles, write_report
 from supervised_reptile.reproduce.options import data_option, out_option, threads_option
 from supervised_reptile.signals import StopSignals
@@ -149,7 +149,7 @@ def measure_all(plan: Plan, measured: Measured) -> None:
     """Measure every case of `plan` that has not been measured yet."""
     cases = list(plan.cases)
     done = sum(case in measured.results for case in cases)
-    with tqdm(total=len(cases), initial=done, unit="process") as bar, StopSignals() as stop:
+    with Bar(total=len(cases), initial=done, unit="process") as bar, StopSignals() as stop:
         for case in cases:
             if case in measured.results:
                 continue

@@ -12,13 +12,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from tqdm import tqdm
-
 from supervised_reptile.command_lines import flags
 from supervised_reptile.config import EVALUATION, Config, fields_of
 from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.locks import lock, wait_until_free
 from supervised_reptile.processes import last_lines, start_run
+from supervised_reptile.progress import Bar
 from supervised_reptile.run_files import METRICS, holds_run, read_evaluations, stored_evaluation
 from supervised_reptile.signals import StopSignals
 
@@ -108,7 +107,7 @@ def run_jobs(jobs: Sequence[Job], at_once: int) -> None:
     running: list[_Running] = []
     failed: list[str] = []
     total = sum(job.config.outer_steps for job in jobs)
-    bar = tqdm(total=total, unit="step", disable=None, smoothing=0.05)
+    bar = Bar(total=total, unit="step", smoothing=0.05)
     with lock(jobs[0].path.parent), bar, StopSignals() as stop:
         while (waiting or running) and not stop.received:
             while waiting and len(running) < at_once:

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Mapping
 
 import numpy as np
-from tqdm import tqdm
 
 from supervised_reptile.episodes import Purpose, Stream, Tasks, TaskShape
 from supervised_reptile.errors import Interrupted
 from supervised_reptile.learner import Learner
+from supervised_reptile.progress import Bar
 from supervised_reptile.run_dir import RunDir
 from supervised_reptile.scoring import Monitor
 from supervised_reptile.signals import StopSignals
@@ -83,7 +83,7 @@ class WaveJudge:
         start = start or start_of(self._learner)
         stream, total = Stream(self.config.eval_seed, Purpose.EVALUATE), self.config.eval_episodes
         parts = []
-        bar = tqdm(total=total, desc="new waves", unit="wave", disable=None, leave=False)
+        bar = Bar(total=total, desc="new waves", unit="wave", leave=False)
         with bar, StopSignals() as stop:
             for first in range(0, total, TOGETHER):
                 tasks = self._draw(stream, range(first, first + TOGETHER))

@@ -1,0 +1,33 @@
+"""Progress bars."""
+
+from __future__ import annotations
+
+import gc
+import sys
+
+import pytest
+from tqdm import tqdm
+
+from supervised_reptile.progress import Bar
+
+
+def test_where_nobody_looks_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(Bar(range(3), "Reading")) == [0, 1, 2]
+    assert capsys.readouterr() == ("", "")
+    list(Bar(range(3), "Reading", disable=False))
+    assert "Reading: 100%" in capsys.readouterr().err
+
+
+def test_a_bar_that_was_interrupted_half_made_says_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    said: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", said.append)
+    monkeypatch.setattr(tqdm, "__init__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Bar(range(3))
+    gc.collect()
+    assert not said
