@@ -48,7 +48,8 @@ from supervised_reptile.together import tell
 # Five tasks, which neither two nor three workers share evenly; ten steps, because sooner or later
 # an input of a ReLU near 0 falls on its other side by rounding alone, and Adam makes that visible.
 FIVE = [*TINY, *flags(meta_batch=5, meta_iters=10, eval_interval=2)]
-LONG = [*FIVE, *flags(meta_iters=55, eval_interval=10, save_interval=50)]
+# Without Adam, which makes of a rounding error what it divides it by.
+LONG = [*FIVE, *flags(meta_iters=60, eval_interval=10, save_interval=50, sgd=True)]
 
 
 def assert_close_states(one: Path, other: Path) -> None:
@@ -131,7 +132,7 @@ def test_killed_with_three_workers_and_continued_with_two(
     outcome = execute(*flags(resume=True), *where, workers=2)
     assert outcome.code == 0, outcome.err
     assert_close_states(alone, run)
-    assert saved_steps(run)[-1] == 55
+    assert saved_steps(run)[-1] == 60
     assert steps(run) == steps(alone) == [str(step) for step in range(0, 60, 10)]
 
 
