@@ -10,7 +10,7 @@ from tqdm import tqdm
 class Bar(tqdm):
     """tqdm's, which says nothing where nobody looks, nor where Ctrl-C meets it half made."""
 
-    disable = True  # for tqdm's __del__, which before 4.69 asks for it whether it was set or not
+    disable = True  # for the __del__ of older versions of tqdm, which asks for it whether it was set or not
 
     def __init__(self, *args: Any, **how: Any) -> None:
         super().__init__(*args, **{"disable": None, **how})
