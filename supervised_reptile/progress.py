@@ -10,7 +10,8 @@ from tqdm import tqdm
 class Bar(tqdm):
     """tqdm's, which says nothing where nobody looks, nor where Ctrl-C meets it half made."""
 
-    disable = True  # for the __del__ of older versions of tqdm, which asks for it whether it was set or not
+    # What __del__ finds of one half made, which older versions of tqdm take for granted.
+    disable = True
 
     def __init__(self, *args: Any, **how: Any) -> None:
         super().__init__(*args, **{"disable": None, **how})
