@@ -6,7 +6,6 @@ Every `*_entry` is called in a process of its own, after TensorFlow was started 
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
 MATRIX = 2048  # rows and columns of the matrix product that defines the peak
 # The paper's inner batch of 5-shot evaluation, where it is not that of 1-shot.
 FIVE_SHOT_EVAL_BATCH = {"miniimagenet-5way": 15}
-PEER_MODULES = {"Tensor": "tensorflow", "PyTorch": "torch", "JAX": "jax"}
+# PyTorch's compiler comes along with its optimizers.
+PEER_MODULES = {"Tensor": "tensorflow", "PyTorch": "torch._dynamo", "JAX": "jax"}
 
 
 class Entry(NamedTuple):
@@ -84,14 +84,24 @@ def make_learner(setting: Setting, group: Group | None = None):
     return learner, ImageFeed(setting.dataset, models.encoder(net, len(setting.dataset.images)))
 
 
-def peer_entry(name: str, peer: str, steps: int) -> Entry:
-    """A peer's outer steps. Raises ImportError where it is not installed."""
-    from peers import PEERS
+class PeerEntry(NamedTuple):
+    """Makes the entry of a peer's outer steps."""
 
-    importlib.import_module(next(m for start, m in PEER_MODULES.items() if start in peer))
-    setting = make_setting(name)
-    run = PEERS[peer](setting)
-    return Entry(peer, lambda: run(steps), steps, "outer steps", steps * setting.flops_per_step)
+    setting: str
+    peer: str
+    steps: int
+
+    @property
+    def module(self) -> str:
+        """What it is written with, which may not be installed."""
+        return next(m for start, m in PEER_MODULES.items() if start in self.peer)
+
+    def __call__(self) -> Entry:
+        from peers import PEERS
+
+        setting, steps = make_setting(self.setting), self.steps
+        run, flops = PEERS[self.peer](setting), self.steps * setting.flops_per_step
+        return Entry(self.peer, lambda: run(steps), steps, "outer steps", flops)
 
 
 def matrix_entry(precision: str, threads: int) -> Entry:

@@ -6,6 +6,7 @@ down by a tenth, through the memory that they hold.
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import resource
 import time
@@ -15,11 +16,14 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import NamedTuple
 
+import click
 from entries import Entry
 
 from supervised_reptile.runtime import start_tensorflow
 
-Make = Callable[[], Entry]  # picklable: a partial of one of the functions in `entries`
+# Picklable: a partial of one of the functions in `entries`. If it has a `module`, that is imported
+# before TensorFlow starts: PyTorch's 2.14 ends the process where TensorFlow 2.21 is loaded.
+Make = Callable[[], Entry]
 
 
 class Measured(NamedTuple):
@@ -74,7 +78,12 @@ def _start(make: Make, threads: int) -> _Worker | str:
     process = context.Process(target=partial(_serve, make, threads, there), daemon=True)
     process.start()
     there.close()
-    first = here.recv()  # EOFError where it failed; its traceback was printed
+    try:
+        first = here.recv()
+    except EOFError:  # its traceback was printed, if there was one
+        process.join()
+        name = getattr(make, "peer", make)
+        raise click.ClickException(f"{name}: its process ended with {process.exitcode}") from None
     return first if isinstance(first, str) else _Worker(process, here, first, [])
 
 
@@ -85,8 +94,10 @@ def _stop(worker: _Worker) -> float:
 
 def _serve(make: Make, threads: int, caller: Connection) -> None:
     """What a worker's process does."""
-    start_tensorflow(threads)
     try:
+        if module := getattr(make, "module", None):
+            importlib.import_module(module)
+        start_tensorflow(threads)
         entry = make()
     except ImportError as error:
         caller.send(str(error.name))

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import click
 import numpy as np
-from entries import evaluation_entry, matrix_entry, peer_entry, training_entry
+from entries import PeerEntry, evaluation_entry, matrix_entry, training_entry
 from peers import PEERS
 from rounds import Make, Measured, measure
 from setting import LENGTHS
@@ -38,7 +38,7 @@ def entries_of(name: str, peers: bool, threads: int, short: bool) -> list[Make]:
         makes.append(partial(training_entry, name, precision, steps))
         makes.append(partial(evaluation_entry, name, precision, 2 if short else EPISODES[name]))
     if peers:
-        makes += [partial(peer_entry, name, peer, max(1, steps // 6)) for peer in PEERS]
+        makes += [PeerEntry(name, peer, max(1, steps // 6)) for peer in PEERS]
     return makes
 
 
