@@ -124,18 +124,19 @@ def draw_cells(path: Path, cells: Sequence[Cell], title: str) -> None:
 
     canvas = Canvas(figsize=(7, 3.2), layout="constrained")
     axes = canvas.subplots()
+    axes.use_sticky_edges = False  # else a band at the edge is cut
     for line, cell in enumerate(cells):
         band = cell.cited.highest - cell.cited.lowest
         axes.barh(line, band, 0.7, cell.cited.lowest, color=COLORS[4], alpha=0.6, linewidth=3,
                   edgecolor=COLORS[4], label="independent re-runs")  # fmt: skip
-        axes.plot(cell.cited.paper, line, "x", color="black", label="the paper")
-        for i, (mean, half) in enumerate(zip(cell.means, cell.half_widths, strict=True)):
-            y = line + 0.12 * (i - (len(cell.means) - 1) / 2)
+        # Above the points: where they agree, one would hide the other.
+        axes.plot(cell.cited.paper, line - 0.2, "x", color="black", label="the paper")
+        heights = line + 0.1 + np.linspace(-0.2, 0.2, len(cell.means) + 2)[1:-1]
+        for mean, half, y in zip(cell.means, cell.half_widths, heights, strict=True):
             axes.errorbar(mean, y, xerr=half, fmt="o", color=COLORS[0], capsize=3,
                           label="this program, 95% interval")  # fmt: skip
     axes.set(yticks=range(len(cells)), yticklabels=[cell.name for cell in cells])
     axes.set(xlabel="accuracy on test classes in %", title=title)
-    axes.use_sticky_edges = False  # else the band at the edge is cut
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
     handles, labels = axes.get_legend_handles_labels()
