@@ -11,7 +11,6 @@ from command_line import ROOT, call
 
 from supervised_reptile.cli import reptile
 from supervised_reptile.config import PRESETS
-from supervised_reptile.reproduce.published import published
 from supervised_reptile.reproduce.study import STUDY, read_study
 from supervised_reptile.run_files import read_evaluations, read_stored
 
@@ -56,11 +55,11 @@ def test_runs_can_be_read(folder: Path) -> None:
     assert read_stored(folder).config.outer_steps > 0
 
 
-def accuracies_in_the_readme(columns: int) -> dict[str, tuple[str, ...]]:
-    """Rows of its tables with so many columns after `... 5-way, 1-shot, transductive`."""
+def accuracies_in_the_readme() -> dict[str, tuple[str, ...]]:
+    """What its tables have after `... 5-way, 1-shot, transductive`."""
     rows = re.findall(r"^\| (.*-shot, .*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
     split = [tuple(row.split(" | ")) for row in rows]
-    return {name: tuple(cells) for name, *cells in split if len(cells) == columns}
+    return {name: tuple(cells) for name, *cells in split}
 
 
 def test_the_readme_has_the_studies_numbers() -> None:
@@ -74,16 +73,27 @@ def test_the_readme_has_the_studies_numbers() -> None:
             setting = study.title.partition(":")[0].replace(",", "")  # Omniglot 5-way
             for row in table.rows:
                 found[f"{setting}, {row[0]}"] = tuple(row[i] for i in wanted)
-    assert accuracies_in_the_readme(columns=3) == found
+    assert accuracies_in_the_readme() == found
 
 
-def test_the_readme_has_the_shorter_runs_numbers() -> None:
-    cited = published("miniimagenet-5way")
-    found = {}
+def test_the_shorter_runs_page_has_the_runs_numbers() -> None:
+    page = (ROOT / "docs" / "short-runs.md").read_text(encoding="utf8")
+    rows = re.findall(r"^\| (transductive|non-transductive) \| (.*) \|$", page, re.MULTILINE)
+    found = {mode: tuple(cells.split(" | ")) for mode, cells in rows[-2:]}
+    wanted: dict[str, list[str]] = {mode: [] for mode in found}
     for evaluation in read_evaluations(ROOT / "results" / "miniimagenet-5way-12k"):
         for mode, splits in evaluation["accuracy"].items():
-            shots, test = evaluation["settings"]["shots"], splits["test"]
-            name = f"Mini-ImageNet 5-way, {shots}-shot, {mode.replace('_', '-')}"
-            here = f"{100 * test['mean']:.2f} ± {100 * test['half_width']:.2f}"
-            found[name] = (here, f"{cited[shots, mode].paper:.2f}")
-    assert accuracies_in_the_readme(columns=2) == found
+            for split in ("val", "test"):
+                mean, half_width = (100 * splits[split][name] for name in ("mean", "half_width"))
+                wanted[mode.replace("_", "-")].append(f"{mean:.2f} ± {half_width:.2f}")
+    assert found == {mode: tuple(cells) for mode, cells in wanted.items()}
+
+
+def test_the_readme_has_the_20_way_numbers_of_the_default_order() -> None:
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf8").split())
+    evaluations = read_evaluations(ROOT / "results" / "omniglot-20way-chained-20k")
+    assert {e["settings"]["shots"] for e in evaluations} == {1, 5}
+    for evaluation in evaluations:
+        for mode in ("transductive", "non_transductive"):
+            test = evaluation["accuracy"][mode]["test"]
+            assert f"{100 * test['mean']:.2f} ± {100 * test['half_width']:.2f}" in readme

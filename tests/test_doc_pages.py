@@ -59,7 +59,10 @@ PAGES = {
 }
 OTHERWISE: dict[str, Plan] = {
     "README.md": {"python run_omniglot.py --learning-rate": {**TINY, "val_classes": 4}},
-    "docs/results.md": {"python run_omniglot.py": {**TINY, "overwrite": True}},
+    "docs/results.md": {
+        "python run_omniglot.py": {**TINY, "overwrite": True},
+        "python run_miniimagenet.py": {**TINY, "overwrite": True},
+    },
     "docs/sweeps.md": {"python run_omniglot.py": {**TINY, "val_classes": 4}},
     "docs/scaling.md": {"python run_omniglot.py": LAUNCHES},
 }
