@@ -73,7 +73,7 @@ def predict(
 
     Pictures may have any format that Pillow reads and any size. They are brought to the size that
     the weights were trained with, and for Omniglot's weights to dark strokes on light paper; a
-    note says what was changed.
+    note says what was changed. Pictures that show nothing get no answer, and a note names them.
 
     --transductive: batch normalisation is computed over whatever pictures are looked at together.
     By default each query is looked at beside the examples only, so its answer depends on nothing
@@ -84,6 +84,7 @@ def predict(
     \b
     --json prints a list of
       {"file": ..., "class": ..., "probability": ..., "probabilities": {CLASS: ..., ...}}
+    with null for all but the file of a picture that shows nothing; there --csv has empty fields.
     """
     from supervised_reptile import predict as work
     from supervised_reptile.few_shot_classifier import FewShotClassifier

@@ -7,10 +7,14 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from supervised_reptile.data.decode import RESIZE
+from supervised_reptile.data.decode import MIN_CONTRAST, RESIZE, has_structure
 
-# Difference of ink and paper, 0 ... 1, below which nothing is drawn: JPEG's noise.
-FAINT = 0.06
+# Fainter drawings than MIN_CONTRAST have two shades at least so many levels apart. The share of
+# the levels' variance that lies between them is 0.75 in gradients, and less in noise.
+MIN_LEVELS = 2
+MIN_BETWEEN = 0.8
+MOST_NEAREST = 4  # times smaller (Omniglot: 3.75); further, strokes would fall between the pixels
+FULL_CONTRAST = 0.9  # of the range, from which nobody needs to hear that it was stretched
 
 
 class Drawing(NamedTuple):
@@ -18,49 +22,67 @@ class Drawing(NamedTuple):
 
     pixels: np.ndarray  # float32 [height, width, 1], 0 ink and 1 paper
     inverted: bool  # whether the strokes were lighter than their paper
+    stretched: bool  # whether they differed from it by less than FULL_CONTRAST
 
 
 def read_drawing(grey: Image.Image, size: tuple[int, int]) -> Drawing:
     """A drawing in shades of grey (mode L), brought to `size`, (width, height).
 
     The paper is what most of the border shows, once all pixels are divided into light and dark;
-    the usual shade of each side becomes 0 or 1. What is not square gets more paper. Black and
-    white without greys becomes smaller as Omniglot's drawings do, so those stay as they are.
+    the usual shade of each side becomes 0 or 1. What is not square gets more paper. Two levels
+    without others become smaller as Omniglot's drawings do, so those stay as they are; much larger
+    ones, by averaging.
     """
+    nothing = Drawing(np.ones((size[1], size[0], 1), np.float32), False, False)
     if not (levels := _ink_and_paper(np.asarray(grey))):
-        return Drawing(np.ones((size[1], size[0], 1), np.float32), False)
-    two_tone = {level for _, level in grey.getcolors(2) or [(0, -1)]} <= {0, 255}
+        return nothing
+    stretched = abs(levels[0] - levels[1]) < 255 * FULL_CONTRAST
+    two_tone = grey.getcolors(2) is not None
+    if two_tone or abs(levels[0] - levels[1]) < 255 * MIN_CONTRAST:
+        dark, light = sorted(levels)  # before resizing, which would round faint strokes away
+        grey = grey.point(lambda level: max(0, min(255, 255 * (level - dark) / (light - dark))))
+        levels = (0, 255) if levels[0] < levels[1] else (255, 0)
     square = _on_square_paper(grey, levels[1])
     if square.size != size:
-        square = square.resize(size, Image.Resampling.NEAREST if two_tone else RESIZE)
-    # Anew: thin strokes fade when they become smaller.
+        nearest = two_tone and square.width <= MOST_NEAREST * size[0]
+        square = square.resize(size, Image.Resampling.NEAREST if nearest else RESIZE)
+    # Again: thin strokes fade when they become smaller.
     if not (levels := _ink_and_paper(np.asarray(square))):
-        return Drawing(np.ones((size[1], size[0], 1), np.float32), False)
+        return nothing
     ink, paper = levels
     pixels = np.clip((np.asarray(square, np.float32) - ink) / (paper - ink), 0, 1)
-    return Drawing(pixels[:, :, None], bool(ink > paper))
+    return Drawing(pixels[:, :, None], bool(ink > paper), stretched)
 
 
 def _ink_and_paper(grey: np.ndarray) -> tuple[int, int] | None:
     """The usual shades of both, 0 ... 255; None where nothing is drawn. uint8 [height, width]."""
-    light = grey > _threshold(grey)
+    threshold, between = _threshold(grey)
+    light = grey > threshold
     if light.all() or not light.any():
         return None
     border = np.concatenate([light[0], light[-1], light[1:-1, 0], light[1:-1, -1]])
     on_light = border.mean() >= 0.5
     ink, paper = (int(np.median(grey[light != on_light])), int(np.median(grey[light == on_light])))
-    return (ink, paper) if abs(ink - paper) >= 255 * FAINT else None
+    if abs(ink - paper) < 255 * MIN_CONTRAST and not (
+        abs(ink - paper) >= MIN_LEVELS and between >= MIN_BETWEEN and has_structure(grey)
+    ):
+        return None
+    return ink, paper
 
 
-def _threshold(grey: np.ndarray) -> int:
-    """The shade up to which pixels are dark, that separates dark from light best (Otsu 1979)."""
+def _threshold(grey: np.ndarray) -> tuple[int, float]:
+    """The shade up to which pixels are dark, that separates dark from light best (Otsu 1979).
+
+    Also the share of the variance that is then between dark and light, 0 ... 1.
+    """
     counts = np.bincount(grey.ravel(), minlength=256).astype(np.float64)
     dark = counts.cumsum()
     dark_sum = (counts * np.arange(256)).cumsum()
     light, light_sum = dark[-1] - dark, dark_sum[-1] - dark_sum
     with np.errstate(invalid="ignore", divide="ignore"):
         between = dark * light * (dark_sum / dark - light_sum / light) ** 2
-    return int(np.argmax(np.nan_to_num(between)))
+    best = int(np.argmax(np.nan_to_num(between)))
+    return best, float(between[best] / dark[-1] ** 2 / (grey.var() or 1))
 
 
 def _on_square_paper(grey: Image.Image, paper: int) -> Image.Image:

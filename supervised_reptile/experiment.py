@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -80,6 +81,9 @@ def opened(request: Request, group: Group = ALONE) -> Iterator[Experiment]:
     else:
         config = take_chiefs(request.config, request.explicit, group)
     dataset = request.source.load(config)
+    if group.is_chief:
+        for note in dataset.notes:
+            print(f"Note: {note}", file=sys.stderr)
     if not config.pretrained:
         check_training(config, dataset)
     check_evaluation(config, dataset)

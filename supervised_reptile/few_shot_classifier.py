@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import warnings
 from collections.abc import Sequence
 from numbers import Number
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from supervised_reptile.export import open_snapshot
-from supervised_reptile.pictures import Reader, read_pictures
+from supervised_reptile.pictures import Reader, blank_pictures, read_pictures
 from supervised_reptile.runtime import start_tensorflow
 from supervised_reptile.snapshot import fingerprint
 
@@ -98,7 +99,8 @@ class FewShotClassifier:
         """Adapt to a few images of each class; returns itself.
 
         Raises:
-          ValueError: images or labels are not as described above, or there are too many classes.
+          ValueError: images or labels are not as described above, an image shows nothing, or
+            there are too many classes.
           UserError: the weights or a file cannot be read.
         """
         steps = self.steps
@@ -110,6 +112,8 @@ class FewShotClassifier:
         support = _pixels(images, form)
         if len(support) != len(numbers):
             raise ValueError(f"{len(support)} images and {len(numbers)} labels were given")
+        if blank := blank_pictures(support, images).note:
+            raise ValueError(blank)
         steps = snapshot.config.eval_steps if steps is None else int(steps)
         adapted = _model(snapshot).adapt(support, numbers, steps).numpy()
         self._fitted = _Fitted(snapshot, form, support, adapted)
@@ -119,6 +123,8 @@ class FewShotClassifier:
 
     def predict_proba(self, images: Images) -> np.ndarray:
         """The probability of each class, float32 [n, classes], columns as in `classes_`.
+
+        Warns (UserWarning) of images that show nothing, by their names.
 
         Raises:
           NotFittedError: `fit` was not called.
@@ -130,6 +136,8 @@ class FewShotClassifier:
         queries, classes = _pixels(images, form), len(self.classes_)
         if not len(queries):
             return np.empty((0, classes), np.float32)
+        if blank := blank_pictures(queries, images).note:
+            warnings.warn(f"{blank}; their classes mean nothing", stacklevel=2)
         model = _model(snapshot)
         classify = model.classify_together if self.transductive else model.classify
         return classify(adapted, support, queries, classes).numpy()

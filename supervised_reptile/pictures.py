@@ -15,7 +15,15 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from supervised_reptile.data.decode import RESIZE, decode_whole
+from supervised_reptile.data.decode import (
+    MIN_CONTRAST,
+    RESIZE,
+    STRETCHED_LEVELS,
+    contrast,
+    decode_whole,
+    nothing_note,
+    shows_nothing,
+)
 from supervised_reptile.data.items import BrokenImage
 from supervised_reptile.drawings import read_drawing
 from supervised_reptile.errors import UserError
@@ -67,6 +75,29 @@ def read_pictures(
     return pixels, notes((p.changes for p in pictures), len(pictures), reader)
 
 
+class BlankPictures(NamedTuple):
+    """Which of some pictures show nothing."""
+
+    rows: np.ndarray  # bool [n]
+    note: str  # names them; "" where there are none
+
+
+def blank_pictures(pixels: np.ndarray, sources: Sequence[object]) -> BlankPictures:
+    """Which pictures show nothing, as the network sees them.
+
+    Args:
+      pixels: float32 [n, height, width, channels], 0 ... 1.
+      sources: [n] of anything; what is no file is named by its number.
+    """
+
+    def name(row: int) -> object:
+        source = sources[row]
+        return source if isinstance(source, str | Path) else f"number {row + 1}"
+
+    rows = shows_nothing(pixels, 1)
+    return BlankPictures(rows, nothing_note(rows, name, "pictures"))
+
+
 def notes(changes: Iterable[Sequence[str]], total: int, reader: Reader) -> list[str]:
     """A sentence for each kind of change, with how many of the pictures it was made to."""
     counts = Counter(change for some in changes for change in some)
@@ -85,24 +116,34 @@ def read_picture(source: Path | Image.Image, reader: Reader) -> Picture:
       UserError: it cannot be read; the message names the file.
     """
     try:
-        whole = decode_whole(source, 3)
+        whole, changed = decode_whole(source, 3)
     except BrokenImage as error:
         name = source if isinstance(source, Path) else "a picture"
         raise UserError(f"{name}: {error}") from error
     height, width, channels = reader.shape
     size = width, height
-    changes = [RESIZED] * (whole.size != size)
+    changes = [*changed, *[RESIZED] * (whole.size != size)]
     if channels == 1:
         changes += [GREYED] * _has_colour(whole)
-        whole = whole.convert("L")
+        whole = _in_grey(whole, reader.drawings)
     square = whole.width * height == whole.height * width
     if reader.drawings:
-        pixels, inverted = read_drawing(whole, size)
+        pixels, inverted, stretched = read_drawing(whole, size)
         changes += [PADDED] * (not square) + [INVERTED] * inverted
+        changes += [STRETCHED_LEVELS] * (stretched and STRETCHED_LEVELS not in changes)
         return Picture(pixels, tuple(changes))
     changes += [STRETCHED] * (not square)
     small = whole if whole.size == size else whole.resize(size, RESIZE)
     return Picture(np.asarray(small, np.float32).reshape(reader.shape) / 255, tuple(changes))
+
+
+def _in_grey(picture: Image.Image, drawing: bool) -> Image.Image:
+    """Its brightness; of a drawing with ink as bright as its paper the band that shows most."""
+    grey, bands = picture.convert("L"), picture.split()
+    if not drawing or contrast(grey) >= MIN_CONTRAST * 255:
+        return grey
+    best = max(bands, key=contrast)
+    return best if contrast(best) >= MIN_CONTRAST * 255 else grey
 
 
 def _has_colour(picture: Image.Image) -> bool:

@@ -15,11 +15,12 @@ from supervised_reptile.data.decode import is_image_name
 from supervised_reptile.data.folders import files_in, folders_in
 from supervised_reptile.errors import UserError
 from supervised_reptile.few_shot_classifier import FewShotClassifier
-from supervised_reptile.pictures import read_pictures
+from supervised_reptile.pictures import blank_pictures, read_pictures
 from supervised_reptile.progress import Bar
 from supervised_reptile.tables import Table
 
 QUERIES_AT_ONCE = 16  # between two movements of the progress bar
+NOTHING = "(shows nothing)"  # in the place of an answer
 COLUMNS = ("file", "class", "probability")
 
 
@@ -42,17 +43,20 @@ class Prediction:
 
     support: Examples
     queries: tuple[Path, ...]  # [q]
-    probabilities: np.ndarray  # float32 [q, classes]
+    blank: np.ndarray  # bool [q]: queries that show nothing, and get no answer
+    probabilities: np.ndarray  # float32 [q, classes], 0 for these
     support_pixels: np.ndarray  # float32 [n, height, width, channels], 0 ... 1
     query_pixels: np.ndarray  # float32 [q, height, width, channels]
     notes: tuple[str, ...]  # of what was changed in pictures, or left out
 
     @property
-    def answers(self) -> list[tuple[str, float]]:
-        """The most probable class of each query, with its probability."""
-        best = self.probabilities.argmax(axis=1)
+    def answers(self) -> list[tuple[str, float] | None]:
+        """The most probable class of each query, with its probability; None: it shows nothing."""
         names = self.support.classes
-        return [(names[i], float(row[i])) for i, row in zip(best, self.probabilities, strict=True)]
+        return [
+            None if blank else (names[row.argmax()], float(row.max()))
+            for blank, row in zip(self.blank, self.probabilities, strict=True)
+        ]
 
 
 def find_support(folder: Path) -> tuple[Examples, list[str]]:
@@ -109,8 +113,11 @@ def predict(
 ) -> Prediction:
     """Adapt to the support, then name every query.
 
+    Queries that show nothing are left out, so that others do not depend on them.
+
     Raises:
-      UserError: a picture cannot be read, or the weights tell fewer classes apart.
+      UserError: a picture cannot be read, one of the support shows nothing, or the weights tell
+        fewer classes apart.
     """
     classes, most = support.classes, classifier.most_classes
     if len(classes) > most:
@@ -120,14 +127,21 @@ def predict(
         )
     pixels, notes = read_pictures([*support.files, *queries], classifier.reader)
     support_pixels, query_pixels = np.split(pixels, [len(support.files)])
-    classifier.fit(support_pixels, support.labels)
+    if blank := blank_pictures(support_pixels, support.files).note:
+        raise UserError(f"{blank}; replace what is blank or too faint, or remove it")
+    blank = blank_pictures(query_pixels, queries)
+    probabilities = np.zeros((len(queries), len(classes)), np.float32)
+    if not blank.rows.all():
+        classifier.fit(support_pixels, support.labels)
+        probabilities[~blank.rows] = _probabilities(classifier, query_pixels[~blank.rows])
     return Prediction(
         support,
         tuple(queries),
-        _probabilities(classifier, query_pixels),
+        blank.rows,
+        probabilities,
         support_pixels,
         query_pixels,
-        tuple(notes),
+        (*notes, *[blank.note] * bool(blank.note)),
     )
 
 
@@ -145,21 +159,27 @@ def _probabilities(classifier: FewShotClassifier, pixels: np.ndarray) -> np.ndar
 def as_table(prediction: Prediction) -> str:
     """A line for each query, for people."""
     answers = zip(prediction.queries, prediction.answers, strict=True)
-    rows = tuple((str(file), name, f"{100 * p:.1f}%") for file, (name, p) in answers)
+    rows = tuple(
+        (str(file), answer[0], f"{100 * answer[1]:.1f}%") if answer else (str(file), NOTHING, "")
+        for file, answer in answers
+    )
     return Table("", COLUMNS, rows).text()
 
 
 def as_csv(prediction: Prediction) -> str:
-    """The same for spreadsheets; probabilities go from 0 to 1."""
+    """The same for spreadsheets; probabilities go from 0 to 1, and are empty without an answer."""
     text = io.StringIO()
     answers = zip(prediction.queries, prediction.answers, strict=True)
-    rows = [(file, name, f"{p:.6g}") for file, (name, p) in answers]
+    rows = [
+        (file, answer[0], f"{answer[1]:.6g}") if answer else (file, "", "")
+        for file, answer in answers
+    ]
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
     return text.getvalue()
 
 
 def as_json(prediction: Prediction) -> str:
-    """The same for programs, with the probabilities of all classes."""
+    """The same for programs, with the probabilities of all classes; null without an answer."""
     classes = prediction.support.classes
     answers = zip(
         prediction.queries, prediction.answers, prediction.probabilities.tolist(), strict=True
@@ -167,10 +187,10 @@ def as_json(prediction: Prediction) -> str:
     entries = [
         {
             "file": str(file),
-            "class": name,
-            "probability": p,
-            "probabilities": dict(zip(classes, row, strict=True)),
+            "class": answer[0] if answer else None,
+            "probability": answer[1] if answer else None,
+            "probabilities": dict(zip(classes, row, strict=True)) if answer else None,
         }
-        for file, (name, p), row in answers
+        for file, answer, row in answers
     ]
     return json.dumps(entries, indent=1, ensure_ascii=False) + "\n"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +20,9 @@ CLASSES = 6  # of each split, evenly spaced
 IMAGES = 8  # of each class, evenly spaced
 CELL = 84  # pixels a side of an image on the sheet
 GAP = 4
-LABEL_WIDTH = 240
+LABEL_WIDTHS = 120, 480  # of the column of labels, the least and the most
 HEADING = 34  # pixels above the rows of a split
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont  # whichever Pillow was built with
+LABEL_SIZE = 13  # of its font
 
 
 def write_contact_sheet(store: ImageStore, path: Path) -> None:
@@ -36,31 +38,40 @@ def write_contact_sheet(store: ImageStore, path: Path) -> None:
 
 def contact_sheet(store: ImageStore) -> Image.Image:
     """The contact sheet, RGB."""
-    parts = parts_of(store)
-    rows = sum(min(CLASSES, len(ids)) for ids in parts.values())
-    width = LABEL_WIDTH + IMAGES * (CELL + GAP) + GAP
-    sheet = Image.new("RGB", (width, len(parts) * HEADING + rows * (CELL + GAP) + GAP), "white")
+    parts = {name: (ids, spread(ids, CLASSES)) for name, ids in parts_of(store).items()}
+    shown = [readable_name(store.names[label]) for _, labels in parts.values() for label in labels]
+    left = label_width(shown)
+    width = left + IMAGES * (CELL + GAP) + GAP
+    height = len(parts) * HEADING + len(shown) * (CELL + GAP) + GAP
+    sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
     top = 0
-    for name, ids in parts.items():
+    for name, (ids, labels) in parts.items():
         heading = f"{name}: {len(ids):,} classes, {store.counts[ids].sum():,} images"
-        draw.text((GAP * 2, top + 9), heading, "black", ImageFont.load_default(17))
+        draw.text((GAP * 2, top + 9), heading, "black", sheet_font(17))
         top += HEADING
-        for label in spread(ids, CLASSES):
-            _draw_class(sheet, store, int(label), top)
+        for label in labels:
+            draw_label(sheet, readable_name(store.names[label]), left, top)
+            rows = np.arange(store.offsets[label], store.offsets[label + 1])
+            for column, row in enumerate(spread(rows, IMAGES)):
+                image = thumbnail(store.images[row], store.max_value)
+                sheet.paste(image, (left + column * (CELL + GAP), top))
             top += CELL + GAP
     return sheet
 
 
-def _draw_class(sheet: Image.Image, store: ImageStore, label: int, top: int) -> None:
-    """One row: the class's name, then some of its images."""
-    font = ImageFont.load_default(13)
-    text = fitting(readable_name(store.names[label]), font, LABEL_WIDTH - 4 * GAP)
-    ImageDraw.Draw(sheet).text((GAP * 2, top + CELL // 2 - 8), text, "black", font)
-    rows = spread(np.arange(store.offsets[label], store.offsets[label + 1]), IMAGES)
-    for column, row in enumerate(rows):
-        shown = thumbnail(store.images[row], store.max_value)
-        sheet.paste(shown, (LABEL_WIDTH + column * (CELL + GAP), top))
+def label_width(labels: Iterable[str]) -> int:
+    """Pixels of a column that has room for the longest label, within LABEL_WIDTHS."""
+    font, (least, most) = sheet_font(LABEL_SIZE), LABEL_WIDTHS
+    widest = max((font.getlength(drawable(label)) for label in labels), default=0)
+    return int(np.clip(widest + 4 * GAP + 1, least, most))
+
+
+def draw_label(sheet: Image.Image, label: str, width: int, top: int) -> None:
+    """A label at the left of the row of images at `top`, in a column of `width`."""
+    font = sheet_font(LABEL_SIZE)
+    text = fitting(label, font, width - 4 * GAP)
+    ImageDraw.Draw(sheet).text((2 * GAP, top + CELL // 2 - 8), text, "black", font)
 
 
 def thumbnail(image: np.ndarray, max_value: int) -> Image.Image:
@@ -73,12 +84,42 @@ def thumbnail(image: np.ndarray, max_value: int) -> Image.Image:
     return picture.resize((CELL, CELL), filter_)
 
 
-def fitting(text: str, font: Font, width: int) -> str:
-    """As much of the text as `width` pixels have room for."""
-    text = one_line(text)
-    while font.getlength(text) > width:
-        text = text.rstrip("…")[:-1] + "…"
-    return text
+def fitting(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
+    """The text as it can be drawn, shortened in its middle to `width` pixels."""
+    text = drawable(text)
+    kept = len(text)
+    shown = text
+    while font.getlength(shown) > width and kept > 1:
+        kept -= 1
+        shown = text[: kept - kept // 2] + "…" + text[len(text) - kept // 2 :]
+    return shown
+
+
+def drawable(text: str) -> str:
+    """`text` with escapes, as in `\\u6587`, for what the font has no glyph of."""
+    letters = unicodedata.normalize("NFC", one_line(text))
+    known = _glyphs()
+    return "".join(c if ord(c) in known else c.encode("unicode_escape").decode() for c in letters)
+
+
+@cache
+def sheet_font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which matplotlib brings along: Pillow's own font knows ASCII only."""
+    return ImageFont.truetype(_font_file(), size)
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    """The characters that the font has."""
+    from matplotlib.ft2font import FT2Font
+
+    return frozenset(FT2Font(_font_file()).get_charmap())
+
+
+def _font_file() -> str:
+    import matplotlib
+
+    return f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf"
 
 
 def spread(values: np.ndarray, most: int) -> np.ndarray:

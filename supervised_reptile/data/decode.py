@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from supervised_reptile.data.items import BrokenImage, Content, foreign_content
+from supervised_reptile.errors import one_line
 
 # An image in any of the forms that are read here.
 Encoded: TypeAlias = bytes | Path | np.ndarray | Image.Image
 
 RESIZE = Image.Resampling.LANCZOS  # what MAML's preparation of Mini-ImageNet uses
+
+# What can be changed in an image's levels, in words that complete "N of M pictures were ...".
+STRETCHED_LEVELS = "stretched to full contrast"
+INK_FROM_ALPHA = "read from the transparency alone"
+
+# Share of the range, 0 ... 1, below which differences show nothing: JPEG's noise.
+MIN_CONTRAST = 0.06
+# White in images that have fewer levels than their type: masks, 8, 10 and 12 bits.
+WHITE_LEVELS = (1, 0xFF, 0x3FF, 0xFFF, 0xFFFF)
+
+MOST_NAMED = 3  # images that a note names
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,13 @@ def is_image_name(name: str) -> bool:
     return not suffix or suffix in _known_endings()
 
 
+class Decoded(NamedTuple):
+    """An image in its own size, and what was changed in its levels."""
+
+    image: Image.Image  # L or RGB
+    changes: tuple[str, ...]  # of the words above
+
+
 def decode(content: Content, form: PixelForm) -> np.ndarray:
     """One image as uint8 [size, size, channels]: upright, on white where transparent.
 
@@ -47,22 +67,87 @@ def decode(content: Content, form: PixelForm) -> np.ndarray:
     """
     if isinstance(content, BrokenImage):
         raise content
-    whole = decode_whole(content, form.channels)
+    whole = decode_whole(content, form.channels).image
     if whole.size != (form.size, form.size):
         whole = whole.resize((form.size, form.size), RESIZE)
     return np.asarray(whole).reshape(form.shape)
 
 
-def decode_whole(content: Encoded, channels: int) -> Image.Image:
-    """As `decode`, in the image's own size; grey (L) for one channel, else RGB."""
+def decode_whole(content: Encoded, channels: int) -> Decoded:
+    """As `decode`, in the image's own size; grey (L) for one channel, else RGB.
+
+    Levels are kept, in the dark too, unless they cannot have been meant: masks of 0 and 1,
+    images of 8, 10 or 12 bits in a type of more, and pale images that only transparency shapes.
+    """
     try:
         with open_image(content) as image:
-            whole = _on_white(_eight_bits(_upright(image)))
-            return whole.convert("L" if channels == 1 else "RGB")
+            eight, deep = _eight_bits(_upright(image))
+            opaque, alpha = _on_white(eight)
+            whole, mask = _mask_stretched(opaque.convert("L" if channels == 1 else "RGB"))
+            changes = [STRETCHED_LEVELS] * (deep or mask) + [INK_FROM_ALPHA] * alpha
+            return Decoded(whole, tuple(changes))
     except BrokenImage:
         raise
     except Exception as error:  # Pillow raises nearly every kind of exception on damaged files
         raise BrokenImage(_reason(content, error)) from error
+
+
+def shows_nothing(images: np.ndarray, white: float) -> np.ndarray:
+    """Which images have no channel with a contrast of MIN_CONTRAST: bool [n].
+
+    Args:
+      images: [n, height, width, channels] of any type.
+      white: the value that stands for 1.0.
+    """
+    blank = _is_blank(images[:, ::8], white)  # enough for nearly all of them
+    blank[blank] = _is_blank(images[blank], white)
+    return blank
+
+
+def _is_blank(images: np.ndarray, white: float) -> np.ndarray:
+    n, height, width, channels = images.shape
+    rows = images.reshape(n, height, width * channels)  # NumPy is slow along short axes
+    high, low = (
+        edge(edge(rows, axis=1).reshape(n, width, channels), axis=1).astype(np.float64)
+        for edge in (np.max, np.min)
+    )
+    return (high - low).max(axis=1) < MIN_CONTRAST * white
+
+
+def nothing_note(blank: np.ndarray, name_of: Callable[[int], object], kind: str) -> str:
+    """Which images show nothing, in a sentence; "" where none.
+
+    Args:
+      blank: as of `shows_nothing`.
+      name_of: number of an image -> its name; asked for the first ones only.
+      kind: what they are called: "pictures".
+    """
+    if not (rows := np.flatnonzero(blank).tolist()):
+        return ""
+    names = ", ".join(one_line(str(name_of(row))) for row in rows[:MOST_NAMED])
+    more = f" and {len(rows) - MOST_NAMED:,} more" if len(rows) > MOST_NAMED else ""
+    verb = "shows" if len(rows) == 1 else "show"
+    return f"{len(rows):,} of {len(blank):,} {kind} {verb} nothing: {names}{more}"
+
+
+def contrast(image: Image.Image) -> int:
+    """The largest difference of levels in one band."""
+    return int(np.ptp(np.reshape(image.getextrema(), (-1, 2)), axis=1).max())
+
+
+def has_structure(levels: np.ndarray) -> bool:
+    """Whether neighbouring pixels are alike, as they are in no noise; [height, width]."""
+    centred = levels - levels.mean(dtype=np.float64)
+    if not (variance := np.square(centred).mean()) or min(levels.shape) < 2:
+        return False
+    neighbours = (
+        (centred[1:], centred[:-1]),
+        (centred[:, 1:], centred[:, :-1]),
+        (centred[1:, 1:], centred[:-1, :-1]),
+        (centred[1:, :-1], centred[:-1, 1:]),
+    )
+    correlation = np.mean([(a * b).mean() for a, b in neighbours]) / variance
+    return bool(correlation > 0.1 + 1 / min(levels.shape))  # more by chance in small images
 
 
 def open_image(content: Encoded) -> Image.Image:
@@ -94,24 +179,46 @@ def _upright(image: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(image) if turned else image
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey scaled to 8 bits, where Pillow's own conversion would clip at 255."""
-    if image.mode == "F":
-        raise BrokenImage("its pixels are floating-point numbers: save it with 8 or 16 bits")
-    if not image.mode.startswith("I"):
-        return image
-    values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 0xFFFF:
-        raise BrokenImage("its pixels have more than 16 bits: save it with 8 or 16 bits")
-    return Image.fromarray(((values * 255 + 0x7FFF) // 0xFFFF).astype(np.uint8))
+def _eight_bits(image: Image.Image) -> tuple[Image.Image, bool]:
+    """Numbers of more bits as 8 bits, and whether they had fewer levels than their type.
+
+    Pillow's own conversion would clip at 255.
+    """
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return image, False
+    values = np.asarray(image).astype(np.float64)
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high <= WHITE_LEVELS[-1]):  # also where they are no numbers
+        raise BrokenImage("its pixels are not within 0 and 65,535: save it with 8 or 16 bits")
+    white = next(white for white in WHITE_LEVELS if high <= white)
+    usual = 1 if image.mode == "F" else WHITE_LEVELS[-1]
+    if white == 1 and not has_structure(values):
+        white = usual
+    scaled = np.floor((values * 255 + white / 2) / white).astype(np.uint8)
+    return Image.fromarray(scaled), white != usual
 
 
-def _on_white(image: Image.Image) -> Image.Image:
-    """Transparent parts shown on white paper."""
+def _on_white(image: Image.Image) -> tuple[Image.Image, bool]:
+    """Transparent parts shown on white paper, and whether only these show anything."""
     if not image.has_transparency_data:
-        return image
+        return image, False
     paper = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(paper, image.convert("RGBA"))
+    coloured = image.convert("RGBA")
+    opaque = Image.alpha_composite(paper, coloured)
+    alpha, _ = _mask_stretched(coloured.getchannel("A"))
+    if contrast(opaque) < MIN_CONTRAST * 255 <= contrast(alpha):
+        return ImageOps.invert(alpha), True
+    return opaque, False
+
+
+def _mask_stretched(image: Image.Image) -> tuple[Image.Image, bool]:
+    """Black and white for levels of 0 and 1 (L or RGB), and whether there were such."""
+    if np.max(image.getextrema()) != 1:
+        return image, False
+    levels = np.asarray(image).reshape(image.height, image.width, -1)
+    if not has_structure(levels.max(axis=2)):  # black, but for a compression's noise
+        return image, False
+    return image.point(lambda level: 255 * level), True
 
 
 def _reason(content: Encoded, error: Exception) -> str:

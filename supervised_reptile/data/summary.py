@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from supervised_reptile.data.checked_images import unchecked
+from supervised_reptile.data.decode import nothing_note, shows_nothing
 from supervised_reptile.data.official import kind_of
-from supervised_reptile.data.store import ImageStore
+from supervised_reptile.data.store import ImageStore, image_blocks
 
 
 class SplitSummary(NamedTuple):
@@ -49,3 +51,18 @@ def summary_lines(store: ImageStore) -> Iterator[str]:
     if ignored := store.provenance.get("ignored"):
         first = store.provenance["ignored_files"][0]
         yield f"ignored {ignored:,} files that are no images by their names, {first} the first"
+    if note := blank_note(store):
+        yield note
+
+
+def blank_note(store: ImageStore) -> str:
+    """How many images show nothing, the first ones by class and file; "" where none."""
+
+    def name(row: int) -> str:
+        label = int(np.searchsorted(store.offsets, row, side="right")) - 1
+        file = store.files[row] if store.files else f"image {row - store.offsets[label]}"
+        return f"{store.names[label]}/{file}"
+
+    blocks = image_blocks(unchecked(store.images))
+    blank = [shows_nothing(block, store.max_value) for block in blocks]
+    return nothing_note(np.concatenate([np.zeros(0, bool), *blank]), name, "images")

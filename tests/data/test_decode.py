@@ -127,8 +127,8 @@ JPEG = encoded(picture(5, (64, 64)))
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image of any format"),
         (bomb(10_000, 10_000), "100,000,000 pixels exceed Pillow's decompression-bomb limit"),
         (bomb(60_000, 60_000), "decompression bomb"),
-        (encoded(flat("F", 0.5), "TIFF"), "floating-point"),
-        (encoded(flat("I", 70_000), "TIFF"), "more than 16 bits"),
+        (encoded(flat("F", -0.5), "TIFF"), "not within 0 and 65,535"),
+        (encoded(flat("I", 70_000), "TIFF"), "not within 0 and 65,535"),
     ],
 )
 def test_reasons(data: bytes, reason: str, tmp_path: Path) -> None:
