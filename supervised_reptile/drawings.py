@@ -7,13 +7,19 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from supervised_reptile.data.decode import MIN_CONTRAST, RESIZE, has_structure
+from supervised_reptile.data.decode import (
+    MIN_CONTRAST,
+    RESIZE,
+    contrast,
+    decode_whole,
+    has_structure,
+)
 
 # Fainter drawings than MIN_CONTRAST have two shades at least so many levels apart. The share of
 # the levels' variance that lies between them is 0.75 in gradients, and less in noise.
 MIN_LEVELS = 2
 MIN_BETWEEN = 0.8
-MOST_NEAREST = 4  # times smaller (Omniglot: 3.75); further, strokes would fall between the pixels
+MOST_NEAREST = 4  # times smaller (Omniglot: 3.75); further, strokes fall between pixels
 FULL_CONTRAST = 0.9  # of the range, from which nobody needs to hear that it was stretched
 
 
@@ -39,19 +45,41 @@ def read_drawing(grey: Image.Image, size: tuple[int, int]) -> Drawing:
     stretched = abs(levels[0] - levels[1]) < 255 * FULL_CONTRAST
     two_tone = grey.getcolors(2) is not None
     if two_tone or abs(levels[0] - levels[1]) < 255 * MIN_CONTRAST:
-        dark, light = sorted(levels)  # before resizing, which would round faint strokes away
-        grey = grey.point(lambda level: max(0, min(255, 255 * (level - dark) / (light - dark))))
+        grey = _full_contrast(grey, levels)  # resizing would round faint strokes away
         levels = (0, 255) if levels[0] < levels[1] else (255, 0)
     square = _on_square_paper(grey, levels[1])
-    if square.size != size:
-        nearest = two_tone and square.width <= MOST_NEAREST * size[0]
-        square = square.resize(size, Image.Resampling.NEAREST if nearest else RESIZE)
-    # Again: thin strokes fade when they become smaller.
-    if not (levels := _ink_and_paper(np.asarray(square))):
-        return nothing
-    ink, paper = levels
-    pixels = np.clip((np.asarray(square, np.float32) - ink) / (paper - ink), 0, 1)
-    return Drawing(pixels[:, :, None], bool(ink > paper), stretched)
+    nearest = two_tone and square.width <= MOST_NEAREST * size[0]
+    for filter_ in [Image.Resampling.NEAREST] * nearest + [RESIZE]:
+        small = square if square.size == size else square.resize(size, filter_)
+        # Again: thin strokes fade when they become smaller, or fall between the nearest pixels.
+        if levels := _ink_and_paper(np.asarray(small)):
+            ink, paper = levels
+            pixels = np.clip((np.asarray(small, np.float32) - ink) / (paper - ink), 0, 1)
+            return Drawing(pixels[:, :, None], bool(ink > paper), stretched)
+    return nothing
+
+
+def legible(image: Image.Image) -> Image.Image:
+    """A drawing of Omniglot's layout that conversion to one bit keeps: nearly always as it is.
+
+    Those of numbers of more bits, and those with nothing to see in eight bits, are read as
+    `decode_whole` does, and faint ones are stretched.
+    """
+    if image.mode == "1":
+        return image
+    deep = image.mode == "F" or image.mode.startswith("I")
+    if not deep and contrast(image.convert("L")) >= 255 * MIN_CONTRAST:
+        return image
+    grey = decode_whole(image, 1).image
+    faint = contrast(grey) < 255 * MIN_CONTRAST
+    levels = _ink_and_paper(np.asarray(grey)) if faint else None
+    return _full_contrast(grey, levels) if levels else grey
+
+
+def _full_contrast(grey: Image.Image, levels: tuple[int, int]) -> Image.Image:
+    """With its two usual shades as black and white."""
+    dark, light = sorted(levels)
+    return grey.point(lambda level: max(0, min(255, 255 * (level - dark) / (light - dark))))
 
 
 def _ink_and_paper(grey: np.ndarray) -> tuple[int, int] | None:

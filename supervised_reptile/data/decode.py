@@ -25,6 +25,8 @@ RESIZE = Image.Resampling.LANCZOS  # what MAML's preparation of Mini-ImageNet us
 STRETCHED_LEVELS = "stretched to full contrast"
 INK_FROM_ALPHA = "read from the transparency alone"
 
+DECODER = 2  # part of the cache's keys: another number where some files give other pixels
+
 # Share of the range, 0 ... 1, below which differences show nothing: JPEG's noise.
 MIN_CONTRAST = 0.06
 # White in images that have fewer levels than their type: masks, 8, 10 and 12 bits.

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from supervised_reptile.data.decode import PixelForm, open_image
+from supervised_reptile.data.decode import DECODER, PixelForm, open_image
 from supervised_reptile.data.folders import folders_in
 from supervised_reptile.data.importing import Recipe, cached_layout
 from supervised_reptile.data.items import SPLITS, Listing
@@ -22,7 +22,7 @@ from supervised_reptile.errors import UserError
 from supervised_reptile.workers import cores, map_ahead
 
 LARGEST_DEFAULT = 84  # pixels a side, as Mini-ImageNet; smaller images keep their size
-GREY_MODES = ("1", "L", "LA", "La")
+GREY_MODES = ("1", "L", "LA", "La", "F")
 
 Header = tuple[tuple[int, int], bool]  # ((width, height), whether it is grey)
 
@@ -72,7 +72,9 @@ def open_undivided(
 
     layout = own_layout(path)
     colour = {None: "auto", True: "grey", False: "colour"}[grey]
-    return cached_layout(layout, Recipe(form, f"folder-{image_size}-{colour}", skip_broken))
+    return cached_layout(
+        layout, Recipe(form, f"folder-{image_size}-{colour}-{DECODER}", skip_broken)
+    )
 
 
 def own_layout(path: Path) -> ClassFolders:

@@ -18,6 +18,8 @@ import numpy as np
 from PIL import Image
 
 from supervised_reptile.data.dataset import ClassPool, Dataset, notes_of, pool_of
+from supervised_reptile.data.decode import DECODER
+from supervised_reptile.data.items import BrokenImage
 from supervised_reptile.data.store import (
     ImageStore,
     StoreIndex,
@@ -27,6 +29,7 @@ from supervised_reptile.data.store import (
     open_store,
     write_store,
 )
+from supervised_reptile.drawings import legible
 from supervised_reptile.errors import UserError
 from supervised_reptile.files import UNREADABLE
 from supervised_reptile.progress import Bar
@@ -44,7 +47,7 @@ HOW_TO_GET = (
 
 
 # What Pillow and zipfile raise on damaged, encrypted or absurdly large files.
-DAMAGE = (*UNREADABLE, Image.DecompressionBombError)
+DAMAGE = (*UNREADABLE, Image.DecompressionBombError, BrokenImage)
 
 
 class Drawing(NamedTuple):
@@ -103,7 +106,7 @@ def open_omniglot_store(data_dir: Path) -> ImageStore:
             raise UserError(f"{data_dir}: a store, but not of Omniglot's drawings; {HOW_TO_GET}")
         return store
     files = find_omniglot(data_dir)
-    key = f"omniglot-{SIZE}-{files_fingerprint(files, data_dir)}"
+    key = f"omniglot-{SIZE}-{DECODER}-{files_fingerprint(files, data_dir)}"
     return cached_store(key, lambda folder: _build(folder, data_dir))
 
 
@@ -141,11 +144,11 @@ def sorted_drawings(data_dir: Path) -> list[Drawing]:
 def decode_drawing(data: bytes) -> np.ndarray:
     """PNG bytes to uint8 [28, 28, 1], 0 ink and 1 paper, resized as the original program did.
 
-    Raises whatever Pillow raises on bytes that are not an image.
+    Raises whatever Pillow raises on bytes that are not an image, or BrokenImage.
     """
     with Image.open(io.BytesIO(data)) as image:
         # Nearest is Pillow's choice for one-bit images, and the one the paper's numbers rest on.
-        small = image.convert("1").resize((SIZE, SIZE), Image.Resampling.NEAREST)
+        small = legible(image).convert("1").resize((SIZE, SIZE), Image.Resampling.NEAREST)
     return np.asarray(small, np.uint8)[:, :, None]
 
 
