@@ -81,9 +81,6 @@ def opened(request: Request, group: Group = ALONE) -> Iterator[Experiment]:
     else:
         config = take_chiefs(request.config, request.explicit, group)
     dataset = request.source.load(config)
-    if group.is_chief:
-        for note in dataset.notes:
-            print(f"Note: {note}", file=sys.stderr)
     if not config.pretrained:
         check_training(config, dataset)
     check_evaluation(config, dataset)
@@ -92,6 +89,9 @@ def opened(request: Request, group: Group = ALONE) -> Iterator[Experiment]:
     if group.is_chief:
         check_directory(request, stored)
     check_chiefs_data(stored, group)
+    if group.is_chief:
+        for note in dataset.notes:
+            print(f"Note: {note}", file=sys.stderr)
     feed = ImageFeed(dataset, encoder(net, len(dataset.images)))
     learner = make_learner(config, net, dataset.max_value, group)
     with opened_run(stored, learner, request.overwrite) as run:

@@ -113,7 +113,7 @@ class FewShotClassifier:
         if len(support) != len(numbers):
             raise ValueError(f"{len(support)} images and {len(numbers)} labels were given")
         if blank := blank_pictures(support, images).note:
-            raise ValueError(blank)
+            raise ValueError(f"{blank}; leave out what is blank or too faint")
         steps = snapshot.config.eval_steps if steps is None else int(steps)
         adapted = _model(snapshot).adapt(support, numbers, steps).numpy()
         self._fitted = _Fitted(snapshot, form, support, adapted)

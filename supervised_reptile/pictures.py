@@ -82,17 +82,18 @@ class BlankPictures(NamedTuple):
     note: str  # names them; "" where there are none
 
 
-def blank_pictures(pixels: np.ndarray, sources: Sequence[object]) -> BlankPictures:
+def blank_pictures(pixels: np.ndarray, sources: object) -> BlankPictures:
     """Which pictures show nothing, as the network sees them.
 
     Args:
       pixels: float32 [n, height, width, channels], 0 ... 1.
-      sources: [n] of anything; what is no file is named by its number.
+      sources: [n] of anything; what is no file is named by its index.
     """
 
     def name(row: int) -> object:
-        source = sources[row]
-        return source if isinstance(source, str | Path) else f"number {row + 1}"
+        source = sources[row] if isinstance(sources, Sequence) else None
+        source = getattr(source, "filename", source)  # of a Pillow image
+        return source if source and isinstance(source, str | Path) else f"images[{row}]"
 
     rows = shows_nothing(pixels, 1)
     return BlankPictures(rows, nothing_note(rows, name, "pictures"))

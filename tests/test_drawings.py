@@ -10,9 +10,9 @@ import pytest
 from command_line import real_omniglot
 from PIL import Image, ImageDraw, ImageOps
 
+from supervised_reptile import pictures
 from supervised_reptile.data.decode import PixelForm, decode
 from supervised_reptile.data.omniglot import decode_drawing, sorted_drawings
-from supervised_reptile.drawings import read_drawing
 from supervised_reptile.errors import UserError
 from supervised_reptile.pictures import Reader, read_picture, read_pictures
 
@@ -79,14 +79,119 @@ def test_changes_are_told() -> None:
     assert not {"turned dark on light", "read in grey"} & set(changes(VARIANTS["JPEG"]))
 
 
-def test_nothing_drawn_is_white_paper() -> None:
-    for shade in (0, 128, 255):
-        drawing = read_drawing(Image.new("L", (40, 40), shade), (28, 28))
-        assert drawing.pixels.shape == (28, 28, 1)
-        assert (drawing.pixels == 1).all()
-        assert not drawing.inverted
-    noise = np.random.default_rng(0).integers(120, 126, (40, 40)).astype(np.uint8)
-    assert (read_drawing(Image.fromarray(noise), (28, 28)).pixels == 1).all()
+def levels(ink: object, paper: object, kind: type = np.uint8) -> Image.Image:
+    """The letter in two levels, of a number each or one for each band."""
+    inked = np.asarray(letter()) == 0
+    return Image.fromarray(np.array([paper, ink], kind)[inked.astype(int)])
+
+
+def palette() -> Image.Image:
+    image = levels(1, 0).convert("P")
+    image.putpalette([0, 0, 0, 1, 1, 1])
+    return image
+
+
+TWO_LEVELS = {
+    "0 and 1": levels(0, 1),
+    "1 and 0": levels(1, 0),
+    "0 and 1 in colour": levels((0, 0, 1), (0, 0, 0)),
+    "0 and 1 in a palette": palette(),
+    "0 and 1 in 16 bits": levels(0, 1, np.uint16),
+    "0 and 1 in 32 bits": levels(0, 1, np.int32),
+    "0 and 1 in floats": levels(0, 1, np.float32),
+    "0 to 255 in floats": levels(0, 255, np.float32),
+    "8 bits in 16": levels(10, 240, np.uint16),
+    "10 bits in 16": levels(30, 1000, np.uint16),
+    "12 bits in 16": levels(100, 4000, np.uint16),
+    "16 bits": levels(20_000, 60_000, np.uint16),
+    "three levels apart": levels(100, 103),
+    "faint on white": levels(250, 255),
+    "as bright as its paper": levels((255, 0, 0), (0, 130, 0)),
+    "black ink on nothing": levels((0, 0, 0, 255), (0, 0, 0, 0)),
+    "white ink on nothing": levels((255, 255, 255, 255), (255, 255, 255, 0)),
+    "transparency of 0 and 1": levels((255, 255, 255, 1), (255, 255, 255, 0)),
+    "grey with transparency": levels((0, 255), (0, 0)),
+    "one bit": letter().convert("1"),
+    "CMYK": letter().convert("CMYK"),
+}
+
+
+AS_USUAL = {
+    "0 and 1 in floats", "black ink on nothing", "grey with transparency", "one bit", "CMYK",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TWO_LEVELS)
+@pytest.mark.parametrize("side", [105, 300])
+def test_a_drawing_is_identical_in_any_two_levels(kind: str, side: int) -> None:
+    size, nearest = (side, side), Image.Resampling.NEAREST
+    wanted = read_picture(letter().resize(size, nearest), DRAWINGS)
+    found = read_picture(TWO_LEVELS[kind].resize(size, nearest), DRAWINGS)
+    np.testing.assert_array_equal(found.pixels, wanted.pixels)
+    assert 0 < wanted.pixels.mean() < 1
+    told = {"stretched to full contrast", "read from the transparency alone", "read in grey"}
+    assert bool(told & set(found.changes)) == (kind not in AS_USUAL)
+
+
+def test_a_faint_drawing_with_greys_is_stretched() -> None:
+    faint = Image.fromarray((100 + np.asarray(letter(420).resize((105, 105))) / 32).astype("uint8"))
+    pixels = read_picture(faint, DRAWINGS).pixels
+    assert pixels.min() == 0
+    assert np.abs(pixels - wanted()).mean() < 0.06
+
+
+def test_thin_strokes_of_a_large_drawing_are_kept() -> None:
+    large = Image.new("L", (1000, 1000), 255)
+    ImageDraw.Draw(large).line((303, 200, 303, 800, 700, 800), 0, 3)
+    pixels = read_picture(large, DRAWINGS).pixels[:, :, 0]
+    assert (pixels[6:22, 8] < 0.5).all()
+    assert (pixels[22, 9:19] < 0.5).all()
+
+
+def blank_pictures() -> dict[str, Image.Image]:
+    chance = np.random.default_rng(0)
+
+    def noise(low: int, high: int, side: int = 105) -> Image.Image:
+        return Image.fromarray(chance.integers(low, high, (side, side)).astype(np.uint8))
+
+    gradient = np.linspace(240, 250, 105).astype(np.uint8)[None].repeat(105, axis=0)
+    return {
+        "black": Image.new("L", (40, 40), 0),
+        "ones": Image.new("L", (40, 40), 1),
+        "grey": Image.new("L", (40, 40), 128),
+        "white": Image.new("RGB", (40, 40), "white"),
+        "red": Image.new("RGB", (40, 50), "red"),
+        "transparent": Image.new("RGBA", (40, 40), (0, 0, 0, 0)),
+        "half transparent": Image.new("RGBA", (40, 40), (0, 0, 0, 128)),
+        "16 bits": Image.fromarray(np.full((40, 40), 300, np.uint16)),
+        "floats": Image.new("F", (40, 40), 0.3),
+        "noise": noise(120, 126, 28),
+        "noise of 0 and 1": noise(0, 2),
+        "noise on white": noise(246, 256),
+        "JPEG's": jpeg(noise(247, 253)),
+        "gradient": Image.fromarray(gradient),
+    }
+
+
+@pytest.mark.parametrize("reader", [DRAWINGS, COLOUR, GREY])
+def test_what_shows_nothing_is_named(reader: Reader, tmp_path: Path) -> None:
+    blank = blank_pictures()
+    pixels, _ = read_pictures([*blank.values(), letter()], reader)
+    found = pictures.blank_pictures(pixels, [*map(Path, blank), Path("letter")])
+    assert found.rows.tolist() == [True] * len(blank) + [False]
+    assert found.note == f"{len(blank)} of {len(blank) + 1} pictures show nothing: " + (
+        f"black, ones, grey and {len(blank) - 3} more"
+    )
+    assert not pictures.blank_pictures(pixels[-1:], ["letter"]).note
+    if reader.drawings:
+        assert (pixels[:-1] == 1).all()
+
+
+def test_a_dark_photograph_stays_dark() -> None:
+    dark = np.random.default_rng(0).integers(0, 30, (16, 16, 3)).astype(np.uint8)
+    read = read_picture(Image.fromarray(dark), COLOUR)
+    np.testing.assert_array_equal(np.rint(read.pixels * 255), dark)
+    assert read.changes == ()
 
 
 def test_omniglots_own_drawings_stay_as_they_are() -> None:

@@ -188,6 +188,21 @@ def test_what_makes_no_sense_is_refused(classifier: FewShotClassifier) -> None:
     assert classifier.predict_proba(IMAGES[:0]).shape == (0, 3)
 
 
+def test_images_that_show_nothing_are_told(classifier: FewShotClassifier, tmp_path: Path) -> None:
+    images = IMAGES.copy()
+    images[4], images[9] = 3, 255
+    with pytest.raises(ValueError, match=r"2 of 21 .* show nothing: images\[4\], images\[9\]"):
+        classifier.fit(images, LABELS)
+    classifier.set_params(steps=1).fit(IMAGES, LABELS)
+    with pytest.warns(UserWarning, match=r"2 of 21 pictures show nothing: images\[4\]"):
+        assert classifier.predict(images).shape == (21,)
+    Image.new("L", (9, 9)).save(tmp_path / "a.png")
+    with pytest.warns(UserWarning, match=r"1 of 1 pictures shows nothing: .*a\.png"):
+        classifier.predict_proba([str(tmp_path / "a.png")])
+    with pytest.raises(ValueError, match=r"shows nothing: .*a\.png"):
+        classifier.fit([tmp_path / "a.png"], ["a"])
+
+
 def test_a_score_takes_one_label_for_each_image(classifier: FewShotClassifier) -> None:
     classifier.set_params(steps=1).fit(IMAGES, LABELS)
     for labels in (LABELS[:1], LABELS[:, None], LABELS[:5], LABELS[0]):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from command_line import ROOT, Outcome, assert_refused, call, flags, script
 from made_pictures import picture, write_classes, write_miniimagenet
+from PIL import Image
 
 from supervised_reptile.cli import reptile
 
@@ -52,6 +53,18 @@ def test_miniimagenet_watches_validation_and_ends_with_three_accuracies(mini, tm
         "Validation accuracy",
         "Test accuracy",
     ]
+
+
+def test_images_that_show_nothing_are_counted(tmp_path):
+    write_classes(tmp_path / "in", 12, 20)
+    for name in "abcd":
+        Image.new("RGB", (20, 20), "red").save(tmp_path / f"in/in07/{name}.png")
+    done = train(tmp_path / "in", "--checkpoint", tmp_path / "run", *TINY)
+    assert done.code == 0, done.err
+    names = "in07/a.png, in07/b.png, in07/c.png"
+    said = f"4 of 48 images show nothing: {names} and 1 more"
+    assert f"Note: {said}\n" in done.err
+    assert f"\n{said}\n" in call("data", "verify", tmp_path / "in", command=reptile).out
 
 
 def test_miniimagenet_without_data_says_how_to_get_it(tmp_path):

@@ -19,7 +19,14 @@ from small_problem import small_snapshot
 
 from supervised_reptile import FewShotClassifier, export
 from supervised_reptile.cli import reptile
-from supervised_reptile.data.contact_sheet import CELL
+from supervised_reptile.data.contact_sheet import (
+    CELL,
+    LABEL_WIDTHS,
+    drawable,
+    fitting,
+    label_width,
+    sheet_font,
+)
 from supervised_reptile.plots import COLORS
 from supervised_reptile.snapshot import write_npz
 
@@ -153,6 +160,38 @@ def test_drawings_are_turned_dark_on_light(pictures: Path, tmp_path: Path) -> No
     assert entries(after) == entries(before)
 
 
+def test_queries_that_show_nothing_get_no_answer(pictures: Path, weights: Path) -> None:
+    before = entries(predict(pictures, weights, "--json", "--transductive"))
+    for name, level in (("black", 0), ("white", 255), ("faint", 7)):
+        image = np.full((8, 8), level, np.uint8)
+        image[2:5, 3] ^= 7
+        Image.fromarray(image).save(pictures / f"query/{name}.png")
+    query = pictures / "query"
+    outcome = predict(pictures, weights, "--json", "--transductive")
+    names = ", ".join(str(query / f"{name}.png") for name in ("black", "faint", "white"))
+    assert outcome.err == f"Note: 3 of 9 pictures show nothing: {names}\n"
+    answers = {Path(entry["file"]).stem: entry for entry in entries(outcome)}
+    for name in ("black", "faint", "white"):
+        entry = answers.pop(name)
+        assert entry["class"] is entry["probability"] is entry["probabilities"] is None
+    assert list(answers.values()) == before  # others do not depend on them
+    rows = list(csv.reader(io.StringIO(predict(pictures, weights, "--csv").out)))
+    assert [query / "black.png", "", ""] in [[Path(row[0]), *row[1:]] for row in rows[1:]]
+    assert predict(pictures, weights).out.count("(shows nothing)") == 3
+    alone = predict(
+        pictures, weights, "--contact-sheet", pictures / "x.png", query="query/black.png"
+    )
+    assert alone.code == 0
+    assert "Note: 1 of 1 pictures shows nothing: " in alone.err
+    assert (pictures / "x.png").exists()
+
+
+def test_a_support_that_shows_nothing_is_refused(pictures: Path, weights: Path) -> None:
+    Image.new("RGBA", (8, 8)).save(pictures / "support/bear/9.png")
+    outcome = predict(pictures, weights)
+    assert_refused(outcome, "1 of 13 pictures shows nothing: ", "support/bear/9.png; replace")
+
+
 def test_pictures_outside_of_class_folders_are_noted(pictures: Path, weights: Path) -> None:
     shutil.copy(pictures / "query/ant-4.png", pictures / "support")
     (pictures / "support/readme.txt").write_text("about these")
@@ -174,6 +213,23 @@ def test_the_contact_sheet_shows_everything(pictures: Path, weights: Path) -> No
     blue = (pixels == bar).all(axis=2)
     assert 6 * 60 * 10 < blue.sum() < 6 * 170 * 11
     assert_refused(predict(pictures, weights, "--contact-sheet", pictures), "cannot write there")
+
+
+def test_contact_sheets_write_any_name() -> None:
+    font = sheet_font(13)
+    names = ["Ελληνικά", "Кириллица", "Größe", "Gro\u0308ße"]
+    assert [drawable(name) for name in names] == [*names[:3], "Größe"]
+    boxes = [font.getmask("\u6587" * len(name)).getbbox() for name in names]
+    assert [font.getmask(name).getbbox() for name in names] != boxes
+    assert drawable("文 a\n") == r"\u6587 a\n"
+    long = [f"a very long name of a class that begins like others {end}" * 2 for end in "xy"]
+    assert label_width(long) == LABEL_WIDTHS[1]
+    assert label_width(["a"]) == LABEL_WIDTHS[0] < label_width(["a name of thirty letters or so"])
+    shortened = [fitting(name, font, 200) for name in long]
+    assert shortened[0] != shortened[1]
+    for name in shortened:
+        assert "…" in name
+        assert 180 < font.getlength(name) <= 200
 
 
 def test_a_run_directory_will_do(finished: Path, pictures: Path) -> None:

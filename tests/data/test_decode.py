@@ -71,6 +71,39 @@ def test_kinds_of_image(kind: str, from_file: bool, tmp_path: Path) -> None:
     assert decode(content, GREY).shape == (16, 16, 1)
 
 
+def shape(*levels: int, kind: type = np.uint8) -> np.ndarray:
+    """Stripes of the levels, [16, 16]."""
+    return np.repeat(np.array(levels, kind), -(-16 // len(levels)))[None, :16].repeat(16, axis=0)
+
+
+@pytest.mark.parametrize(
+    ("stored", "wanted"),
+    [
+        (shape(0, 1), (0, 255)),  # a mask
+        (shape(0, 2), (0, 2)),  # a dark photograph
+        (shape(0, 255, kind=np.uint16), (0, 255)),
+        (shape(0, 1023, kind=np.uint16), (0, 255)),
+        (shape(0, 1000, kind=np.uint16), (0, 249)),
+        (shape(0, 4095, kind=np.uint16), (0, 255)),
+        (shape(0, 4112, kind=np.uint16), (0, 16)),
+        (shape(0, 1, kind=np.int32), (0, 255)),
+        (shape(0, 1, kind=np.float32), (0, 255)),
+        (shape(0, 1, kind=np.float32) / 10, (0, 26)),
+    ],
+)
+def test_levels_that_cannot_have_been_meant(
+    stored: np.ndarray, wanted: tuple[int, int], tmp_path: Path
+) -> None:
+    Image.fromarray(stored).save(tmp_path / "x.tif")
+    np.testing.assert_array_equal(decode(tmp_path / "x.tif", GREY)[:, :, 0], shape(*wanted))
+
+
+def test_ordinary_levels_are_pillows() -> None:
+    for seed in range(20):
+        image = picture(seed, (16, 16)).point(lambda level, top=seed: level * (top + 2) // 40)
+        assert np.array_equal(decode(encoded(image, "PNG"), COLOUR), np.asarray(image))
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_rotation(orientation: int) -> None:
     upright = picture(3, (16, 16))
