@@ -11,7 +11,7 @@ from supervised_reptile.config import MOST_PIXELS, Config, Count
 from supervised_reptile.data.dataset import Dataset, split_dataset
 from supervised_reptile.data.folder import open_folder
 from supervised_reptile.place import Place
-from supervised_reptile.sources import Source
+from supervised_reptile.sources import Source, print_notes
 
 EPILOG = """\b
 Examples:
@@ -49,6 +49,7 @@ def load(
 ) -> Dataset:
     """The class folders in config.data_dir, divided by config.seed unless they are already."""
     store = open_folder(Path(config.data_dir), image_size, grey, split, config.seed, skip_broken)
+    print_notes(store)
     return split_dataset(store)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -89,9 +88,6 @@ def opened(request: Request, group: Group = ALONE) -> Iterator[Experiment]:
     if group.is_chief:
         check_directory(request, stored)
     check_chiefs_data(stored, group)
-    if group.is_chief:
-        for note in dataset.notes:
-            print(f"Note: {note}", file=sys.stderr)
     feed = ImageFeed(dataset, encoder(net, len(dataset.images)))
     learner = make_learner(config, net, dataset.max_value, group)
     with opened_run(stored, learner, request.overwrite) as run:

@@ -93,7 +93,7 @@ def blank_pictures(pixels: np.ndarray, sources: object) -> BlankPictures:
     def name(row: int) -> object:
         source = sources[row] if isinstance(sources, Sequence) else None
         source = getattr(source, "filename", source)  # of a Pillow image
-        return source if source and isinstance(source, str | Path) else f"images[{row}]"
+        return source if source and isinstance(source, str | Path) else f"image {row}"
 
     rows = shows_nothing(pixels, 1)
     return BlankPictures(rows, nothing_note(rows, name, "pictures"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,6 +11,7 @@ from supervised_reptile.config import Config
 
 if TYPE_CHECKING:
     from supervised_reptile.data.dataset import Dataset
+    from supervised_reptile.data.store import ImageStore
 
 
 class Source(NamedTuple):
@@ -25,6 +27,7 @@ def load_omniglot(config: Config) -> Dataset:
     """Omniglot, or anything in its layout, split by the seed."""
     from supervised_reptile.data import omniglot
 
+    print_notes(omniglot.open_omniglot_store(Path(config.data_dir)))
     return omniglot.load_omniglot(Path(config.data_dir), config.seed, config.val_classes)
 
 
@@ -32,7 +35,17 @@ def load_miniimagenet(config: Config) -> Dataset:
     """Mini-ImageNet in any layout, with its own training, validation and test classes."""
     from supervised_reptile.data import dataset, miniimagenet
 
-    return dataset.split_dataset(miniimagenet.open_miniimagenet(Path(config.data_dir)))
+    store = miniimagenet.open_miniimagenet(Path(config.data_dir))
+    print_notes(store)
+    return dataset.split_dataset(store)
+
+
+def print_notes(store: ImageStore) -> None:
+    """Say on standard error how many images show nothing."""
+    from supervised_reptile.data.summary import blank_note
+
+    if note := blank_note(store):
+        print(f"Note: {note}", file=sys.stderr)
 
 
 OMNIGLOT = Source("omniglot_net", load_omniglot)

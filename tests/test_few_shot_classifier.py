@@ -191,10 +191,10 @@ def test_what_makes_no_sense_is_refused(classifier: FewShotClassifier) -> None:
 def test_images_that_show_nothing_are_told(classifier: FewShotClassifier, tmp_path: Path) -> None:
     images = IMAGES.copy()
     images[4], images[9] = 3, 255
-    with pytest.raises(ValueError, match=r"2 of 21 .* show nothing: images\[4\], images\[9\]"):
+    with pytest.raises(ValueError, match=r"2 of 21 .* show nothing: image 4, image 9"):
         classifier.fit(images, LABELS)
     classifier.set_params(steps=1).fit(IMAGES, LABELS)
-    with pytest.warns(UserWarning, match=r"2 of 21 pictures show nothing: images\[4\]"):
+    with pytest.warns(UserWarning, match=r"2 of 21 pictures show nothing: image 4"):
         assert classifier.predict(images).shape == (21,)
     Image.new("L", (9, 9)).save(tmp_path / "a.png")
     with pytest.warns(UserWarning, match=r"1 of 1 pictures shows nothing: .*a\.png"):

@@ -10,7 +10,6 @@ import numpy as np
 
 from supervised_reptile.data.checked_images import CheckedImages
 from supervised_reptile.data.store import ImageStore
-from supervised_reptile.data.summary import blank_note
 from supervised_reptile.errors import UserError
 
 # As people are told; evaluation draws other episodes of each, by its place here.
@@ -33,7 +32,6 @@ class Dataset:
     max_value: int
     pools: Mapping[str, ClassPool]  # "train", "test" and, where held out, "val"
     checksum: str  # identifies the images and the classes
-    notes: tuple[str, ...] = ()  # what to say of the images before they are used
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -63,13 +61,7 @@ def split_dataset(store: ImageStore) -> Dataset:
     """The data set of a store that brings its own splits: Mini-ImageNet, or your own images."""
     pools = {split: pool_of(store, classes) for split, classes in store.splits.items()}
     pools = {split: pool for split, pool in pools.items() if len(pool.starts)}
-    return Dataset(store.images, store.max_value, pools, store.checksum, notes_of(store))
-
-
-def notes_of(store: ImageStore) -> tuple[str, ...]:
-    """What to say of a store's images before they are used."""
-    note = blank_note(store)
-    return (note,) if note else ()
+    return Dataset(store.images, store.max_value, pools, store.checksum)
 
 
 def check_pool(pool: ClassPool, split: str, way: int, per_class: int) -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from supervised_reptile.data.dataset import ClassPool, Dataset, notes_of, pool_of
+from supervised_reptile.data.dataset import ClassPool, Dataset, pool_of
 from supervised_reptile.data.decode import DECODER
 from supervised_reptile.data.items import BrokenImage
 from supervised_reptile.data.store import (
@@ -79,7 +79,7 @@ def load_omniglot(data_dir: Path, seed: int, val_classes: int = 0) -> Dataset:
     if val_classes:
         pools["val"] = pool_of(store, np.array(order[train_count - val_classes : train_count]))
     images, pools["train"] = _with_rotations(store, train)
-    return Dataset(images, store.max_value, pools, store.checksum, notes_of(store))
+    return Dataset(images, store.max_value, pools, store.checksum)
 
 
 def is_turned(name: str) -> bool:
