@@ -63,7 +63,7 @@ def legible(image: Image.Image) -> Image.Image:
     """A drawing of Omniglot's layout that conversion to one bit keeps: nearly always as it is.
 
     Those of numbers of more bits, and those with nothing to see in eight bits, are read as
-    `decode_whole` does, and faint ones are stretched.
+    `decode_whole` does, and stretched: conversion to one bit dithers greys.
     """
     if image.mode == "1":
         return image
@@ -71,8 +71,7 @@ def legible(image: Image.Image) -> Image.Image:
     if not deep and contrast(image.convert("L")) >= 255 * MIN_CONTRAST:
         return image
     grey = decode_whole(image, 1).image
-    faint = contrast(grey) < 255 * MIN_CONTRAST
-    levels = _ink_and_paper(np.asarray(grey)) if faint else None
+    levels = _ink_and_paper(np.asarray(grey))
     return _full_contrast(grey, levels) if levels else grey
 
 

@@ -19,7 +19,7 @@ import pytest
 from command_line import real_omniglot
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from supervised_reptile.data import omniglot
 from supervised_reptile.data.omniglot import (
@@ -441,3 +441,24 @@ def test_real_archives_and_folders_agree(
             few.images[few.offsets[number] : few.offsets[number + 1]],
             store.images[store.offsets[whole] : store.offsets[whole + 1]],
         )
+
+
+@pytest.mark.parametrize("kind", ["mask", "faint", "10 bits", "16 bits", "floats", "transparency"])
+def test_drawings_that_one_bit_would_lose_are_read(kind: str) -> None:
+    shape = Image.new("1", (105, 105), 1)
+    ImageDraw.Draw(shape).line((20, 20, 20, 80, 70, 80), 0, 6)
+    paper, black = np.asarray(shape).astype(np.uint8), Image.new("L", (105, 105))
+    image = {
+        "mask": Image.fromarray(paper),
+        "faint": Image.fromarray(100 + 3 * paper),
+        "10 bits": Image.fromarray(paper * np.uint16(1000)),
+        "16 bits": Image.fromarray(paper * np.uint16(60_000)),
+        "floats": Image.fromarray(paper.astype(np.float32)),
+        "transparency": Image.merge("LA", [black, Image.fromarray(255 - 255 * paper)]),
+    }[kind]
+    wanted, found = io.BytesIO(), io.BytesIO()
+    shape.save(wanted, "PNG")
+    image.save(found, "TIFF" if kind == "floats" else "PNG")
+    drawing = decode_drawing(found.getvalue())
+    assert np.array_equal(drawing, decode_drawing(wanted.getvalue()))
+    assert 0 < drawing.mean() < 1
