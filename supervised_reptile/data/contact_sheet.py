@@ -50,10 +50,10 @@ def contact_sheet(store: ImageStore) -> Image.Image:
         heading = f"{name}: {len(ids):,} classes, {store.counts[ids].sum():,} images"
         draw.text((GAP * 2, top + 9), heading, "black", sheet_font(17))
         top += HEADING
-        for label in labels:
+        for label in labels.tolist():
             draw_label(sheet, readable_name(store.names[label]), left, top)
-            rows = np.arange(store.offsets[label], store.offsets[label + 1])
-            for column, row in enumerate(spread(rows, IMAGES)):
+            start, end = store.offsets[label : label + 2].tolist()
+            for column, row in enumerate(spread(np.arange(start, end), IMAGES)):
                 image = thumbnail(store.images[row], store.max_value)
                 sheet.paste(image, (left + column * (CELL + GAP), top))
             top += CELL + GAP
