@@ -27,6 +27,7 @@ setup(
     package_data={
         **{name: ["**/*"] for name in DATA_FOLDERS},
         "supervised_reptile": ["pretrained/*"],
+        "supervised_reptile.report": ["*.css", "*.jinja"],
     },
     # Lower and upper ends are both tested (make test-all); tests/oldest.txt pins the lower ones.
     install_requires=[
@@ -36,6 +37,8 @@ setup(
         "click>=8.1.7,<9",
         "tqdm>=4.66.0,<5",
         "matplotlib>=3.8.0,<4",
+        "jinja2>=3.1.2,<4",
+        "markdown-it-py>=3.0.0,<5",
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.16.1,<2.22"],

@@ -8,6 +8,11 @@ from typing import NamedTuple
 
 # Numbers, also with an interval or an exponent, and what stands where there is none.
 NUMERIC = re.compile(r"[-+±< ]*\d[\d.,e+±* -]*|-|\?")
+# What has a meaning in Markdown; an underscore within a word has none.
+MARKS = re.compile(
+    r"[\\`*\[\]|~$#]|(?<![^\W_])_|_(?![^\W_])|<(?=[A-Za-z/!?])|&(?=[A-Za-z#])"
+    r"|^>|^[-+](?=\s)"
+)
 WIDTH = 100  # characters that notes in a terminal are wrapped to
 
 
@@ -20,10 +25,12 @@ class Table(NamedTuple):
     note: str = ""
 
     def markdown(self) -> str:
-        """The table in Markdown, with its title above and its note below."""
-        lines = [self.columns, ("---",) * len(self.columns), *self.rows]
-        grid = "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
-        return "\n\n".join(part for part in (f"**{self.title}**", grid, self.note) if part)
+        """The table in Markdown, with its title above and the lines of its note below."""
+        lines = [[markdown_text(text) for text in line] for line in (self.columns, *self.rows)]
+        lines.insert(1, ["---"] * len(self.columns))
+        grid = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        notes = [markdown_text(line) for line in self.note.splitlines() if line]
+        return "\n\n".join((f"**{markdown_text(self.title)}**", grid, *notes))
 
     def text(self) -> str:
         """The table for a terminal: aligned columns, headings broken at words where that helps."""
@@ -59,5 +66,8 @@ def _wrapped(text: str) -> str:
     return textwrap.fill(text, WIDTH, break_on_hyphens=False, break_long_words=False)
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", "<br>")
+def markdown_text(text: str) -> str:
+    """Text as Markdown (GitHub's) that shows it, wherever in a document it stands."""
+    text = MARKS.sub(r"\\\g<0>", text.strip())
+    text = re.sub(r"^(\d+)([.)]\s)", r"\1\\\2", text)
+    return re.sub(r"\r\n?|\n", "<br>", text)

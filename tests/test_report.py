@@ -6,12 +6,15 @@ import dataclasses
 import json
 import re
 import shutil
+import subprocess
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 from command_line import Outcome, assert_refused, call, tree
+from markdown_it import MarkdownIt
 from PIL import Image
 from stored_runs import some_answers, write_result, write_run
 
@@ -19,7 +22,7 @@ from supervised_reptile.cli import reptile
 from supervised_reptile.report.page import duration
 from supervised_reptile.reproduce.study import Figure, Study, Table, write_study
 
-CAVEAT = "One seed, a **tenth** of the paper's training."
+CAVEAT = "One seed, a tenth of the paper's training."
 TABLE = Table("Accuracy in %", ("what", "here"), (("g1", "20.0 ± 0.1"), ("g2 | g3", "95.0 ± 0.2")))
 STUDY = Study(
     name="gradients",
@@ -32,6 +35,11 @@ STUDY = Study(
     figures=(Figure("The curves", "the curves.png", "One for each."),),
     caveat=CAVEAT,
 )
+NAMES = (
+    "w*x*y", "_a_", "[x](y)", "![x](y)", "<b>", "a|b", "`a`", "``", "#1", "&amp;", "~a~~b~~",
+    "1. a", "- a", "**a**", "a\\*b\\", "<https://a.b>", "<!--", "$a$",
+    "name-" * 40,
+)  # fmt: skip
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(1)>"
 
 
@@ -53,12 +61,13 @@ class Document(HTMLParser):
 
     VOID = ("meta", "img", "br")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, html: str) -> None:
         super().__init__()
         self.elements: list[tuple[str, dict[str, str]]] = []
         self.words: list[str] = []
+        self.cells: list[str] = []
         self._open: list[str] = []
-        self.feed(path.read_text(encoding="utf8"))
+        self.feed(html)
         self.close()
         assert not self._open
 
@@ -73,6 +82,8 @@ class Document(HTMLParser):
     def handle_data(self, data: str) -> None:
         if "style" not in self._open:
             self.words.append(data)
+        if self._open and self._open[-1] == "td":
+            self.cells.append(data)
 
     @property
     def text(self) -> str:
@@ -80,6 +91,18 @@ class Document(HTMLParser):
 
     def all(self, tag: str) -> list[dict[str, str]]:
         return [attributes for name, attributes in self.elements if name == tag]
+
+
+def html_of(out: Path) -> Document:
+    return Document((out / "report.html").read_text(encoding="utf8"))
+
+
+def markdown_of(out: Path) -> Document:
+    """The Markdown page as GitHub shows it."""
+    github = MarkdownIt("commonmark", {"html": True, "xhtmlOut": False}).enable(
+        ["table", "strikethrough"]
+    )
+    return Document(github.render((out / "report.md").read_text(encoding="utf8")))
 
 
 @pytest.fixture
@@ -101,7 +124,7 @@ def pages(results: Path, tmp_path: Path) -> tuple[str, Document]:
     outcome = report(results, "--out", out)
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out == f"wrote {out / 'report.md'}\nwrote {out / 'report.html'}\n"
-    return (out / "report.md").read_text(encoding="utf8"), Document(out / "report.html")
+    return (out / "report.md").read_text(encoding="utf8"), html_of(out)
 
 
 def test_both_pages_have_everything(pages: tuple[str, Document]) -> None:
@@ -123,7 +146,7 @@ def test_both_pages_have_everything(pages: tuple[str, Document]) -> None:
 def test_the_caveat_is_with_every_table(pages: tuple[str, Document]) -> None:
     markdown, page = pages
     assert markdown.count(CAVEAT) == len(STUDY.tables)
-    assert page.text.count(CAVEAT.replace("**", "")) == len(STUDY.tables)
+    assert page.text.count(CAVEAT) == len(STUDY.tables)
     first, second = markdown.split("**Another**")
     assert CAVEAT in first
     assert CAVEAT in second
@@ -193,7 +216,7 @@ def test_studies_of_one_name_have_their_own_anchors(tmp_path: Path) -> None:
     for i, name in enumerate(["Gra dients!", "gra-dients", "other runs", "…"]):
         put_study(tmp_path / "in" / f"{i}", Study(name, f"Title {i}", "", (), 0.0, {}))
     assert report(tmp_path / "in", "--out", tmp_path / "out").code == 0
-    page = Document(tmp_path / "out" / "report.html")
+    page = html_of(tmp_path / "out")
     anchors = [s["id"] for s in page.all("section")]
     assert anchors == ["gra-dients", "gra-dients-2", "other-runs-2", "study"]
 
@@ -206,14 +229,67 @@ def test_nothing_in_a_study_is_taken_for_html(tmp_path: Path) -> None:
     )  # fmt: skip
     put_study(tmp_path / "in", study)
     assert report(tmp_path / "in", "--out", tmp_path / "out", "--title", h).code == 0
-    page = Document(tmp_path / "out" / "report.html")
-    assert not page.all("script")
-    (image,) = page.all("img")
-    assert image["alt"] == h
+    page, markdown = html_of(tmp_path / "out"), markdown_of(tmp_path / "out")
     assert page.text.count(h) == 17  # everywhere but the alternative text
-    markdown = (tmp_path / "out" / "report.md").read_text()
-    outside_code = re.sub(r"```.*?```|`[^`]*`", "", markdown, flags=re.DOTALL)
-    assert not re.findall(r"(?<!\\)<(?!a id=|/a>)\w", outside_code)
+    assert markdown.text.count(h) == 16  # it has no <title>
+    for document in (page, markdown):
+        assert not document.all("script")
+        assert len(document.all("img")) == 1
+    assert page.all("img")[0]["alt"] == h
+
+
+@pytest.mark.parametrize("shown", [html_of, markdown_of])
+def test_names_are_text(shown: Callable[[Path], Document], tmp_path: Path) -> None:
+    for name in NAMES:
+        if "/" not in name:
+            write_result(
+                write_run(tmp_path / "in" / name, data_dir="/w*x*y"),
+                {"transductive_test": some_answers(0)},
+                outer_steps=7,  # named in the note, too
+            )
+    rows = tuple((name, "1.00") for name in NAMES)
+    study = Study("s", "#1 *s*", "", (), 0.0, {"*": "1. _a_"}, (Table("_a_", ("*x*", "n"), rows),))
+    put_study(tmp_path / "in" / "study", study)
+    assert report(tmp_path / "in", "--out", tmp_path / "out", "--title", "**t** #").code == 0
+    document = shown(tmp_path / "out")
+    text = document.text
+    for name in NAMES:
+        assert name in document.cells
+        assert "/" in name or f"{name} was evaluated before its training ended" in text
+    assert "w*x*y: accuracy in %" in text
+    assert "1. _a_" in text
+    assert text.count("#1 *s*") == 2
+    assert "**t** #" in text
+    assert not {"em", "s", "b"} & {tag for tag, _ in document.elements}
+    assert {a["href"] for a in document.all("a") if "href" in a} == {"#s", "#other-runs"}
+
+
+def test_a_studys_text_is_markdown(pages: tuple[str, Document]) -> None:
+    found = [tag for tag, _ in pages[1].elements if tag in ("strong", "code", "li")]
+    assert found[3:6] == ["strong", "li", "code"]  # after three items of the contents
+
+
+def test_wide_tables_fit_on_paper(tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if not browser or not shutil.which("pdftotext"):
+        pytest.skip("needs a browser and pdftotext")
+    columns = ("run", *(f"--flag-number-{i}" for i in range(20)), "last\nsetting")
+    row = ("n" * 300, *("0.0001" for _ in range(20)), "98.76 ± 1.23")
+    study = dataclasses.replace(STUDY, tables=(Table("x" * 300, columns, (row,)),))
+    put_study(tmp_path / "in", study)
+    assert report(tmp_path / "in", "--out", tmp_path).code == 0
+    subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--no-pdf-header-footer",
+         f"--user-data-dir={tmp_path / 'browser'}",
+         f"--print-to-pdf={tmp_path / 'page.pdf'}", (tmp_path / "report.html").as_uri()],
+        check=True, capture_output=True, timeout=300,
+    )  # fmt: skip
+    boxes = ["pdftotext", "-bbox", tmp_path / "page.pdf", "-"]
+    printed = subprocess.run(boxes, check=True, capture_output=True, text=True).stdout
+    width = float(re.findall(r'<page width="(.*?)"', printed)[0])
+    words = re.findall(r'xMax="(.*?)" yMax=".*?">(.*?)</word>', printed)
+    assert {"98.76", "1.23", "--flag-number-19", "0.0001"} <= {word for _, word in words}
+    assert max(float(right) for right, _ in words) < width - 40  # 15 mm are the margin
 
 
 def test_headings_of_several_lines_stay_so(tmp_path: Path) -> None:

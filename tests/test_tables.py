@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import html
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
 from supervised_reptile.reproduce.study import Table as StudysTable
-from supervised_reptile.tables import Table
+from supervised_reptile.tables import Table, markdown_text
 
 TABLE = Table(
     "A title",
@@ -42,6 +48,22 @@ def test_markdown_keeps_its_columns() -> None:
         "| --- | --- |",
         "| x\\|y | two<br>lines |",
     ]
+
+
+@given(st.text(alphabet="ab<>&\"'\\`*_[]()#-+~$|!=1.: /:;", max_size=40))
+@example("1. a")
+@example("12. a")
+@example("&amp;")
+@example("__a__b")
+def test_whatever_a_text_is_markdown_shows_it(text: str) -> None:
+    github = MarkdownIt("commonmark", {"html": True, "xhtmlOut": False}).enable(
+        ["table", "strikethrough"]
+    )
+    shown = " ".join(text.split())
+    wanted = html.escape(shown, quote=False).replace('"', "&quot;")
+    table = Table("t", (f"x{text}", "c"), ((text, "y"),)).markdown()
+    assert " ".join(github.render(f"# {markdown_text(text)}").split()) == f"<h1>{wanted}</h1>"
+    assert f"<td>{wanted}</td>" in " ".join(github.render(table).split())
 
 
 def test_numbers_are_told_from_words() -> None:

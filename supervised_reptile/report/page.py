@@ -58,7 +58,7 @@ class Page(NamedTuple):
 
     @property
     def contents(self) -> list[tuple[str, str]]:
-        """(anchor, title) of every section; titles are Markdown."""
+        """(anchor, title) of every section."""
         own = [(entry.anchor, entry.study.title) for entry in self.entries]
         return own + [(RUNS, "Other runs" if own else "Runs")] * bool(self.runs)
 
