@@ -19,6 +19,18 @@ function contentSecurityPolicy(): Plugin {
   };
 }
 
+/** A stylesheet asked for without CORS also comes where the page is a file or in a sandbox. */
+function stylesheetWithoutCors(): Plugin {
+  return {
+    name: 'stylesheet-without-cors',
+    apply: 'build',
+    transformIndexHtml: {
+      order: 'post',
+      handler: (html) => html.replace('rel="stylesheet" crossorigin', 'rel="stylesheet"'),
+    },
+  };
+}
+
 const LICENCES = 'public/licenses.txt';
 
 /** Whatever becomes part of the page must be named, with its licence, in the file that goes along. */
@@ -42,7 +54,7 @@ function licencesOfEverything(): Plugin {
 
 export default defineConfig({
   base: './', // works below any address
-  plugins: [contentSecurityPolicy(), licencesOfEverything()],
+  plugins: [contentSecurityPolicy(), stylesheetWithoutCors(), licencesOfEverything()],
   worker: { format: 'es', plugins: () => [licencesOfEverything()] },
   build: {
     target: 'es2022',

@@ -197,12 +197,17 @@ export class App {
   }
 }
 
-/** Puts a failure where everybody sees it. */
-export function showFailure(error: unknown): void {
+/** Shows a failure and, if it may pass, a button that tries `again`. */
+export function showFailure(error: unknown, again?: () => void): void {
   const words = error instanceof Error ? error.message : String(error);
-  const place = byId('failure');
-  place.replaceChildren(element('strong', {}, 'The demo cannot run. '), words);
-  place.hidden = false;
+  const notice = byId('failure');
+  notice.replaceChildren(element('strong', {}, 'The demo cannot run. '), words);
+  if (again) {
+    const button = element('button', { type: 'button' }, 'Try again');
+    button.addEventListener('click', again);
+    notice.append(button);
+  }
+  notice.hidden = false;
   byId('status').textContent = 'Stopped.';
 }
 

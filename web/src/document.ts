@@ -29,7 +29,9 @@ export function readDocument(name: string, bytes: Uint8Array): unknown {
 
 /** An Error for a file that does not hold what was written into it. */
 export function damaged(name: string): Error {
-  return new Error(`${name} is not as it was written: copy or export the weights again.`);
+  return new Error(
+    `${name} is not as it was written: reload the page, or export the weights again.`,
+  );
 }
 
 /** CRC-32, as 8 hexadecimal digits. */

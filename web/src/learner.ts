@@ -1,7 +1,9 @@
 /** The worker as the page sees it. */
 
 import type { Task } from './adapt';
+import { notLoaded } from './loading';
 import type { Backend, FromWorker, ModelSummary, ToWorker } from './messages';
+import workerUrl from './worker.ts?worker&url';
 
 export interface Ready {
   readonly backend: Backend;
@@ -16,9 +18,7 @@ interface Run {
 }
 
 export class Learner {
-  private readonly worker = new Worker(new URL('./worker.ts', import.meta.url), {
-    type: 'module',
-  });
+  private readonly worker = new Worker(new URL(workerUrl, import.meta.url), { type: 'module' });
   private lastId = 0;
   private run: Run | null = null;
   private readonly waiting = new Map<number, (scores: readonly number[] | null) => void>();
@@ -35,7 +35,9 @@ export class Learner {
     const started = new Promise<Ready>((resolve) => (this.started = resolve));
     this.ready = Promise.race([started, this.failure]);
     this.worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.receive(data);
-    this.worker.onerror = (event) => this.fail(new Error(event.message || 'The worker failed.'));
+    // Without a message the worker has not started.
+    this.worker.onerror = ({ message }) =>
+      this.fail(message ? new Error(message) : notLoaded(new URL(workerUrl, import.meta.url)));
     this.tell({ kind: 'start', modelUrl, ...(backend && { backend }) });
   }
 
@@ -57,6 +59,10 @@ export class Learner {
     const answer = new Promise<readonly number[] | null>((end) => this.waiting.set(id, end));
     this.tell({ kind: 'score', id, image });
     return Promise.race([answer, this.failure]);
+  }
+
+  stop(): void {
+    this.worker.terminate();
   }
 
   private tell(message: ToWorker): void {

@@ -2,6 +2,7 @@
 
 import type { InnerRule } from './adam';
 import { damaged, readDocument } from './document';
+import { load } from './loading';
 import { netSize, split, type Net, type Part } from './network';
 import { IMAGE_SIDE } from './preprocess';
 import { sha256 } from './sha256';
@@ -62,22 +63,34 @@ interface Manifest {
 
 /** Reads and checks the weights in the folder `url`. Throws an Error that people can read. */
 export async function loadModel(url: string): Promise<Model> {
-  const manifest = readDocument(MANIFEST, await read(url, MANIFEST)) as Manifest;
-  if (manifest.format !== FORMAT) throw new Error(`${MANIFEST} is of another format.`);
-  const content = await read(url, FILE);
-  if (sha256(content) !== manifest.files[FILE]?.sha256) throw damaged(FILE);
-  return modelOf(manifest, content);
+  // The browser may have kept one of the files from an older export: then all are loaded again.
+  return read(url, 'default').catch(() => read(url, 'reload'));
 }
 
-async function read(url: string, name: string): Promise<Uint8Array> {
-  const response = await fetch(new URL(name, url));
-  if (!response.ok) {
-    throw new Error(
-      `The trained weights are missing (model/${name}): write them there with ` +
-        '“reptile export --format web”.',
-    );
+async function read(url: string, cache: RequestCache): Promise<Model> {
+  const part = (name: string) =>
+    load(new URL(name, url), cache).catch((error: Error) => {
+      throw new Error(
+        `${error.message} The trained weights belong there: ` +
+          'write them with “reptile export --format web”.',
+      );
+    });
+  const manifest = readDocument(MANIFEST, await part(MANIFEST)) as Manifest;
+  if (manifest.format !== FORMAT) throw otherFormat();
+  const content = await part(FILE);
+  if (sha256(content) !== manifest.files?.[FILE]?.sha256) throw damaged(FILE);
+  try {
+    return modelOf(manifest, content);
+  } catch (error) {
+    throw error instanceof TypeError ? otherFormat() : error; // something is not described
   }
-  return new Uint8Array(await response.arrayBuffer());
+}
+
+function otherFormat(): Error {
+  return new Error(
+    `${MANIFEST} is of another format than this page reads: reload the page, ` +
+      'or export the weights with the version of the program that the page came with.',
+  );
 }
 
 /** The model in a manifest and the bytes it describes. */
@@ -99,7 +112,10 @@ export function modelOf(manifest: Manifest, content: Uint8Array): Model {
   const numbers = floats(content);
   const count = netSize(net);
   if (numbers.length !== 2 * count) {
-    throw new Error(`${FILE} holds ${numbers.length} numbers instead of ${2 * count}.`);
+    throw new Error(
+      `${FILE} holds ${numbers.length} numbers instead of ${2 * count}: ` +
+        'reload the page, or export the weights again.',
+    );
   }
   return {
     net,

@@ -15,6 +15,9 @@ const ARROWS: Readonly<Record<string, readonly [number, number]>> = {
   ArrowDown: [0, 1],
 };
 
+/** The pointer that draws: one at a time, on all pads together. */
+let drawing: { readonly pad: Pad; readonly id: number; readonly type: string } | null = null;
+
 export interface PadEvents {
   /** The drawing is another; `finished` unless the pen is still down. */
   readonly changed: (finished: boolean) => void;
@@ -39,7 +42,6 @@ export class Pad {
   private readonly clearButton = iconButton('erase', '', () => this.clear());
   private pen: Point = { x: 0.5, y: 0.5 };
   private penDown = false;
-  private pointer: number | null = null;
 
   constructor(
     readonly drawing: Drawing,
@@ -67,7 +69,7 @@ export class Pad {
     for (const stroke of strokes) {
       stroke.forEach((point, i) => (i ? this.drawing.extend(point) : this.drawing.begin(point)));
     }
-    this.pointer = null;
+    this.forget();
     this.penDown = false;
     this.show();
     this.events.changed(true);
@@ -81,17 +83,21 @@ export class Pad {
     const surface = this.surface;
     surface.addEventListener('pointerdown', (event) => this.pointerDown(event));
     surface.addEventListener('pointermove', (event) => this.pointerMove(event));
-    surface.addEventListener('pointerup', (event) => this.pointerUp(event));
-    surface.addEventListener('pointercancel', (event) => this.pointerUp(event));
+    for (const end of ['pointerup', 'lostpointercapture'] as const) {
+      surface.addEventListener(end, (event) => this.draws(event) && this.finish());
+    }
+    surface.addEventListener('pointercancel', (event) => this.draws(event) && this.takeBack());
+    // A menu would take the pointer away.
+    surface.addEventListener('contextmenu', (event) => drawing && event.preventDefault());
     surface.addEventListener('keydown', (event) => this.key(event));
     surface.addEventListener('blur', () => this.liftPen());
   }
 
   private pointerDown(event: PointerEvent): void {
-    if (!event.isPrimary || event.button !== 0) return;
+    if (!event.isPrimary || event.button !== 0 || !takesOver(event)) return;
     this.liftPen();
     surfaceCapture(this.surface, event.pointerId);
-    this.pointer = event.pointerId;
+    drawing = { pad: this, id: event.pointerId, type: event.pointerType };
     this.surface.classList.remove('by-keyboard');
     this.drawing.begin(this.at(event));
     this.show();
@@ -99,17 +105,39 @@ export class Pad {
   }
 
   private pointerMove(event: PointerEvent): void {
-    if (event.pointerId !== this.pointer) return;
+    if (!this.draws(event)) return;
+    // Released unseen, or while another button is held, which is no pointerup.
+    if (!(event.buttons & 1)) return this.finish();
     const all = event.getCoalescedEvents?.() ?? [];
     for (const one of all.length ? all : [event]) this.drawing.extend(this.at(one));
     this.show();
     this.events.changed(false);
   }
 
-  private pointerUp(event: PointerEvent): void {
-    if (event.pointerId !== this.pointer) return;
-    this.pointer = null;
+  private draws(event: PointerEvent): boolean {
+    return drawing?.pad === this && drawing.id === event.pointerId;
+  }
+
+  private forget(): void {
+    if (drawing?.pad === this) drawing = null;
+  }
+
+  /** The pointer's stroke is complete. */
+  finish(): void {
+    this.forget();
     this.events.changed(true);
+  }
+
+  /** The pointer's stroke was none. */
+  takeBack(): void {
+    this.forget();
+    this.drawing.undo();
+    this.show();
+    this.events.changed(true);
+  }
+
+  get isShown(): boolean {
+    return this.element.isConnected;
   }
 
   private at(event: PointerEvent): Point {
@@ -173,7 +201,7 @@ export class Pad {
   }
 
   private change(edit: () => void): void {
-    this.pointer = null;
+    this.forget();
     this.penDown = false;
     if (this.drawing.isEmpty) return;
     edit();
@@ -200,6 +228,17 @@ export class Pad {
     const { length } = this.drawing.strokes;
     return length === 0 ? 'empty' : length === 1 ? '1 stroke' : `${length} strokes`;
   }
+}
+
+/** Whether a pointer that comes down may draw; ends the stroke of the one that drew before. */
+function takesOver({ pointerId, pointerType }: PointerEvent): boolean {
+  if (!drawing?.pad.isShown) return true;
+  // Of one type one pointer is primary: the end of the older one was lost.
+  if (drawing.type === pointerType || drawing.id === pointerId) drawing.pad.finish();
+  // The hand came down before the pen.
+  else if (drawing.type === 'touch' && pointerType === 'pen') drawing.pad.takeBack();
+  else return false;
+  return true;
 }
 
 /** Capturing fails where a pointer is gone already; drawing goes on without. */
