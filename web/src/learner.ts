@@ -18,7 +18,7 @@ interface Run {
 }
 
 export class Learner {
-  private readonly worker = new Worker(new URL(workerUrl, import.meta.url), { type: 'module' });
+  private readonly worker = startWorker();
   private lastId = 0;
   private run: Run | null = null;
   private readonly waiting = new Map<number, (scores: readonly number[] | null) => void>();
@@ -37,7 +37,11 @@ export class Learner {
     this.worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.receive(data);
     // Without a message the worker has not started.
     this.worker.onerror = ({ message }) =>
-      this.fail(message ? new Error(message) : notLoaded(new URL(workerUrl, import.meta.url)));
+      this.fail(
+        message
+          ? new Error(message)
+          : notLoaded(`${new URL(workerUrl, import.meta.url)}, or a script that it needs,`),
+      );
     this.tell({ kind: 'start', modelUrl, ...(backend && { backend }) });
   }
 
@@ -85,5 +89,16 @@ export class Learner {
         this.waiting.get(message.id)?.(message.scores);
         this.waiting.delete(message.id);
     }
+  }
+}
+
+function startWorker(): Worker {
+  try {
+    return new Worker(new URL(workerUrl, import.meta.url), { type: 'module' });
+  } catch {
+    throw new Error(
+      'The browser does not let this page start a worker, as in a sandboxed frame: ' +
+        'open it in a window of its own.',
+    );
   }
 }

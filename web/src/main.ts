@@ -18,16 +18,17 @@ async function start(): Promise<void> {
   byId('failure').hidden = true;
   byId('verdict').textContent = 'Loading the network …';
   byId('status').textContent = 'Loading …';
-  const learner = new Learner(new URL('model/', document.baseURI).href, wantedBackend());
-  // For the console and for tests: tasks of one's own, with drawings as pixels.
-  Object.assign(window, { reptile: { learner, shrink } });
+  let learner: Learner | undefined;
   try {
+    learner = new Learner(new URL('model/', document.baseURI).href, wantedBackend());
+    // For the console and for tests: tasks of one's own, with drawings as pixels.
+    Object.assign(window, { reptile: { learner, shrink } });
     const ready = await learner.ready;
     byId('outer-steps').textContent = ready.model.outerSteps.toLocaleString('en');
     byId('page').classList.remove('loading');
     new App(learner, ready);
   } catch (error) {
-    learner.stop();
+    learner?.stop();
     byId('verdict').textContent = '';
     showFailure(error, () => void start());
   }

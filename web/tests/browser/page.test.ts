@@ -1,11 +1,13 @@
 /** The page as people use it. */
 
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { CDPSession, Locator, Page } from 'playwright-core';
+import { pathToFileURL } from 'node:url';
+
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { CDPSession, Locator, Page, Route } from 'playwright-core';
 
 import { adapted, openBrowser, PAGE, pageWith, percentages, type Opened } from './browser';
 
-const { REPTILE_STATIC_PAGE, REPTILE_PICTURES } = process.env;
+const { REPTILE_STATIC_PAGE, REPTILE_BUILT, REPTILE_PICTURES } = process.env;
 let opened: Opened;
 let page: Page;
 
@@ -194,6 +196,119 @@ describe('drawing', () => {
     expect(await strokes(query())).toBe(1);
     await page.mouse.move(box.x + 60, box.y + 60); // with the pen up
     expect(await query().locator('path').getAttribute('d')).not.toContain('-');
+  });
+});
+
+describe('one pointer draws at a time', () => {
+  type Point = { x: number; y: number };
+  let session: CDPSession;
+  let at: Point[];
+  let elsewhere: Point;
+
+  const pen = (type: 'mousePressed' | 'mouseMoved' | 'mouseReleased', point: Point) =>
+    session.send('Input.dispatchMouseEvent', {
+      ...{ type, ...point, button: 'left', buttons: type === 'mouseReleased' ? 0 : 1 },
+      ...{ pointerType: 'pen', clickCount: 1 },
+    });
+  const touch = (type: 'touchStart' | 'touchMove' | 'touchEnd' | 'touchCancel', ...p: Point[]) =>
+    session.send('Input.dispatchTouchEvent', { type, touchPoints: p });
+  const width = async () => {
+    const [pad, ink] = [await query().boundingBox(), await query().locator('path').boundingBox()];
+    return ink!.width / pad!.width;
+  };
+
+  beforeEach(async () => {
+    session = await opened.context.newCDPSession(page);
+    await button('Clear all').click();
+    const other = (await examples('A').first().boundingBox())!;
+    elsewhere = { x: other.x + other.width / 2, y: other.y + other.height / 2 };
+    at = await zigzagOn(query());
+  });
+
+  test('a palm neither ends the stroke of a pen nor leaves a dot', async () => {
+    await pen('mousePressed', at[0]!);
+    await pen('mouseMoved', { x: at[0]!.x + 5, y: at[0]!.y });
+    for (const palm of [at[3]!, elsewhere]) {
+      await touch('touchStart', palm);
+      await touch('touchMove', { x: palm.x + 3, y: palm.y + 3 });
+      await pen('mouseMoved', { x: at[0]!.x + 8, y: at[0]!.y });
+      await touch('touchEnd');
+    }
+    await pen('mouseMoved', at[1]!);
+    await pen('mouseReleased', at[1]!);
+    expect(await strokes(query())).toBe(1);
+    expect(await strokes(examples('A').first())).toBe(0);
+    expect(await width()).toBeGreaterThan(0.55);
+    await drawWithTouch(query(), session);
+    expect(await strokes(query())).toBe(2);
+  });
+
+  test('a pen takes over from a palm that came first', async () => {
+    await touch('touchStart', elsewhere);
+    expect(await strokes(examples('A').first())).toBe(1);
+    await pen('mousePressed', at[0]!);
+    await pen('mouseMoved', at[1]!);
+    await touch('touchEnd');
+    await pen('mouseReleased', at[1]!);
+    expect(await strokes(examples('A').first())).toBe(0);
+    expect(await strokes(query())).toBe(1);
+    expect(await width()).toBeGreaterThan(0.55);
+  });
+
+  test('a second finger does not draw', async () => {
+    await touch('touchStart', at[0]!);
+    await touch('touchStart', at[0]!, at[3]!);
+    await touch('touchMove', at[1]!, at[3]!);
+    await touch('touchEnd');
+    expect(await strokes(query())).toBe(1);
+  });
+
+  test('a stroke that the browser cancels is taken back', async () => {
+    await drawWithTouch(query(), session);
+    await touch('touchStart', at[0]!);
+    await touch('touchMove', at[1]!);
+    expect(await strokes(query())).toBe(2);
+    await touch('touchCancel');
+    expect(await strokes(query())).toBe(1);
+    await drawWithTouch(query(), session);
+    expect(await strokes(query())).toBe(2);
+  });
+
+  test('a stroke ends where the pointer is lost', async () => {
+    await page.mouse.move(at[0]!.x, at[0]!.y);
+    await page.mouse.down();
+    await page.mouse.move(at[1]!.x, at[1]!.y);
+    await query().evaluate((pad) => pad.releasePointerCapture(1));
+    await page.mouse.move(at[2]!.x, at[2]!.y);
+    const path = await query().locator('path').getAttribute('d');
+    await page.mouse.move(at[3]!.x, at[3]!.y);
+    expect(await query().locator('path').getAttribute('d')).toBe(path);
+    await page.mouse.up();
+    expect(await strokes(query())).toBe(1);
+  });
+
+  test('a second button neither draws nor goes on drawing', async () => {
+    await page.mouse.move(at[0]!.x, at[0]!.y);
+    await page.mouse.down();
+    await page.mouse.move(at[1]!.x, at[1]!.y);
+    await page.mouse.down({ button: 'right' });
+    await page.mouse.up();
+    const path = await query().locator('path').getAttribute('d');
+    await page.mouse.move(at[2]!.x, at[2]!.y);
+    await page.mouse.up({ button: 'right' });
+    await page.mouse.click(at[2]!.x, at[2]!.y, { button: 'right' });
+    expect(await query().locator('path').getAttribute('d')).toBe(path);
+    expect(await strokes(query())).toBe(1);
+  });
+
+  test('a pad that goes away does not keep the others from drawing', async () => {
+    await touch('touchStart', elsewhere);
+    await page.evaluate(() => document.querySelector<HTMLElement>('#clear')!.click());
+    await page.evaluate(() => document.querySelector<HTMLElement>('#samples')!.click());
+    const before = await strokes(query());
+    await drawWithMouse(query());
+    expect(await strokes(query())).toBe(before + 1);
+    await touch('touchEnd');
   });
 });
 
@@ -471,32 +586,117 @@ function contrasts(): string[] {
   return poor;
 }
 
+const WEIGHTS = '**/model/weights.bin';
+const html = (route: Route) => route.fulfill({ contentType: 'text/html', body: '<h1>Hello</h1>' });
+
 describe('when something is wrong', () => {
-  const failure = async (target: string): Promise<string> => {
+  const failure = async (target = PAGE): Promise<string> => {
     await page.goto(target);
-    await page.waitForFunction(() => !document.querySelector<HTMLElement>('#failure')!.hidden);
+    await page.locator('#failure').waitFor();
     return (await page.textContent('#failure'))!;
   };
 
-  test('missing weights are named', async () => {
-    await opened.context.route(MANIFEST, (route) => route.fulfill({ status: 404 }));
-    expect(await failure(PAGE)).toContain('model/export.json');
-    await opened.context.unroute(MANIFEST);
+  afterEach(() => opened.context.unrouteAll());
+
+  test.each([
+    ['missing', (route: Route) => route.fulfill({ status: 404 }), 'status 404'],
+    ['web pages', html, 'a web page instead'],
+    ['unreachable', (route: Route) => route.abort(), 'no connection'],
+  ] as const)('files that are %s are named, and asked for again', async (_, answer, reason) => {
+    for (const file of [MANIFEST, WEIGHTS, '**/*.wasm']) {
+      await opened.context.route(file, answer);
+      const words = await failure();
+      expect(words).toMatch(new RegExp(`http://.*${file.slice(file.lastIndexOf('/') + 2)}`));
+      expect(words).toContain(reason);
+      expect(words).not.toContain('browser');
+      expect(await page.textContent('#verdict')).toBe('');
+      if (REPTILE_PICTURES) await page.screenshot({ path: `${REPTILE_PICTURES}/again.png` });
+      await opened.context.unroute(file);
+      await button('Try again').click();
+      await adapted(page);
+      expect(await page.locator('#failure').isHidden()).toBe(true);
+    }
   });
 
-  test('damaged weights are noticed', async () => {
-    await opened.context.route('**/model/weights.bin', async (route) => {
+  test.each([
+    ['that the worker needs', /worker-\w+\.js, or a script that it needs, could not be/, ''],
+    ['of a backend', /http:.*dist-.*\.js/, 'tfjs-backend-wasm-threaded-simd.wasm'],
+  ] as const)('a script %s is named', async (_, words, content) => {
+    await opened.context.route('**/assets/dist-*.js', async (route) => {
       const response = await route.fetch();
-      const body = await response.body();
-      body[4321]! ^= 1;
-      await route.fulfill({ response, body });
+      const wanted = (await response.text()).includes(content);
+      return wanted ? html(route) : route.fulfill({ response });
     });
-    expect(await failure(PAGE)).toContain('not as it was written');
-    await opened.context.unroute('**/model/weights.bin');
+    expect(await failure()).toMatch(words);
+    await opened.context.unrouteAll();
+    await button('Try again').click();
+    await adapted(page);
+  });
+
+  test('damaged and truncated weights are noticed', async () => {
+    for (const change of [(body: Buffer) => body.fill(1, 99, 100), (b: Buffer) => b.subarray(4)]) {
+      await opened.context.route(WEIGHTS, async (route) => {
+        const response = await route.fetch();
+        await route.fulfill({ body: change(await response.body()) });
+      });
+      expect(await failure()).toMatch(/weights.bin is not as it was written: reload/);
+      await opened.context.unrouteAll();
+    }
+  });
+
+  test('weights of an older export in the cache are loaded again', async () => {
+    await opened.context.route(WEIGHTS, (route) => route.fulfill({ body: 'older' }), { times: 1 });
+    await page.goto(PAGE);
+    await adapted(page);
+    expect(await page.locator('#failure').isHidden()).toBe(true);
+  });
+
+  test.each<[string, (manifest: any) => void]>([
+    ['format', (manifest) => (manifest.format = 'supervised-reptile export 9')],
+    ['description', (manifest) => delete manifest.config],
+    ['size', (manifest) => (manifest.net.filters += 1)],
+  ])('weights of another %s: reload', async (_, change) => {
+    await servedWith(change);
+    expect(await failure()).toContain('reload the page');
   });
 
   test('a backend that does not exist here is said to', async () => {
-    expect(await failure(pageWith({ backend: 'webgpu' }))).toContain('cannot run');
+    expect(await failure(pageWith({ backend: 'webgpu' }))).toContain('WebGPU cannot be used');
+  });
+
+  test('a page whose program does not come says so', async () => {
+    await opened.context.route('**/assets/index-*.js', (route) => route.fulfill({ status: 404 }));
+    await page.goto(PAGE);
+    await page.getByText('reload the page').waitFor();
+    expect(await page.textContent('body')).not.toContain('Loading');
+  });
+
+  test('so does one whose scripts are not allowed', async () => {
+    const text = await (await page.request.get(PAGE)).text();
+    expect(text).toMatch(/<noscript>[^]*allow\s+scripts\s+for\s+this\s+page[^]*<\/noscript>/);
+  });
+
+  test.skipIf(!REPTILE_BUILT)('so does one that is opened as a file', async () => {
+    await page.goto(pathToFileURL(`${REPTILE_BUILT}/index.html`).href);
+    await page.getByText('run reptile demo').waitFor();
+    if (REPTILE_PICTURES) await page.screenshot({ path: `${REPTILE_PICTURES}/file.png` });
+  });
+
+  test.skipIf(!REPTILE_STATIC_PAGE)('or in a sandboxed frame', async () => {
+    const withCors = async (route: Route) => {
+      const response = await route.fetch();
+      const headers = { ...response.headers(), 'access-control-allow-origin': '*' };
+      await route.fulfill({ response, headers });
+    };
+    for (const words of ['run reptile demo', 'does not let this page start a worker']) {
+      if (words.includes('worker')) await opened.context.route('**/assets/**', withCors);
+      const frame = `<iframe sandbox="allow-scripts" src="${REPTILE_STATIC_PAGE}"></iframe>`;
+      const outer = new URL('outer.html', REPTILE_STATIC_PAGE).href;
+      await page.route(outer, (route) => route.fulfill({ contentType: 'text/html', body: frame }));
+      await page.goto(outer);
+      await page.frameLocator('iframe').getByText(words).waitFor();
+      await page.unroute(outer);
+    }
   });
 });
 
