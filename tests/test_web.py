@@ -191,9 +191,7 @@ def test_the_page_is_part_of_an_installed_package(tmp_path: Path) -> None:
     assert Path(done.stdout.strip()) == package / "web"
 
 
-def test_the_page_as_people_use_it(
-    page: str, static_page: str, built: Path, chromium: str
-) -> None:
+def test_the_page_as_people_use_it(page: str, static_page: str, built: Path, chromium: str) -> None:
     npm(
         "run", "test:browser", "--", "tests/browser/page.test.ts",
         REPTILE_PAGE=page, REPTILE_STATIC_PAGE=static_page, REPTILE_BUILT=str(built),
