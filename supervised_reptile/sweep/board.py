@@ -30,6 +30,7 @@ SCRIPTS = {
     "miniimagenet": "python run_miniimagenet.py",
     "train": "reptile train",
 }
+MODES = ("transductive", "both-modes")  # flags that --pretrained takes from no run
 NOTE = (
     "±: half of the 95% interval over the episodes of one training. The best of many looks a "
     "little better here than it is: these validation classes chose it.\n"
@@ -105,12 +106,11 @@ def winning(plan: Plan, trial: Trial) -> tuple[str, str]:
     command = plan.space.command
     data = data_words(command, plan.data_dir)
     words = [*data, *plan.space.words(trial.point), "--checkpoint", f"runs/best-of-{plan.out.name}"]
-    remembered = data if len(data) == 1 else []  # an argument is needed, a flag is stored
-    known = {item.metadata["flag"].partition("/")[0] for item in dataclasses.fields(Config)}
+    stored = {item.metadata["flag"].partition("/")[0] for item in dataclasses.fields(Config)}
     values = {**plan.space.fixed, **trial.point}.items()
-    forgotten = {name: value for name, value in values if f"--{name}" not in known}
+    said = {n: v for n, v in values if f"--{n}" not in stored or n in MODES}
     test = ["--checkpoint", str(trial.path), "--pretrained", "--eval-splits", "test"]
-    test = [*remembered, *flag_words(command, forgotten), *test]
+    test = [*data, *flag_words(command, said), *test]  # the data may have moved since
     script = SCRIPTS[command]
     return f"{script} {shlex.join(words)}", f"{script} {shlex.join(test)}"
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.locks import lock, wait_until_free
 from supervised_reptile.signals import StopSignals
 from supervised_reptile.sweep.board import show_board
 from supervised_reptile.sweep.cluster import connected, quiet
+from supervised_reptile.sweep.identity import check_sweep, write_data
 from supervised_reptile.sweep.live import LiveTable
-from supervised_reptile.sweep.space import COMMANDS, extremes, parsed
 from supervised_reptile.sweep.standing import FAILED, Standing, stored_standing
 from supervised_reptile.sweep.study import Study
-from supervised_reptile.sweep.trials import SPLIT, Plan, check_out, make_trial
+from supervised_reptile.sweep.trials import Plan, make_trial
 
 if TYPE_CHECKING:
     from ray.tune.schedulers import TrialScheduler
@@ -28,36 +29,22 @@ def run_sweep(plan: Plan, resume: bool) -> None:
     """Run what is not finished of a sweep, and show how it came out; `resume` where there is one.
 
     Raises:
-      UserError: some trials failed (the others were run), the data have no validation classes,
-        or plan.out holds a sweep without `resume`, or none with it.
+      UserError: some trials failed (the others were run), or as `check_sweep`.
       Interrupted: SIGINT or SIGTERM came; the running trials have saved.
     """
-    remote = bool(plan.address) and plan.address.startswith("ray://")
-    if not remote:  # else they are there, and perhaps not here
-        check_out(plan.out, resume)
-        _check_data(plan)
-    with connected(plan, remote):
-        if remote:
+    if plan.address and plan.address.startswith("ray://"):  # data and --out are there
+        with connected(plan, with_output=True):
             _on_the_cluster(plan, resume)
-        else:
-            conduct(plan)
+        return
+    data = check_sweep(plan, resume)
+    with connected(plan, with_output=False):
+        conduct(plan, data)
 
 
-def _check_data(plan: Plan) -> None:
-    """Read the images once, which also fills the cache that trials read."""
-    space = plan.space
-    config, own = parsed(space.command, space.words(next(extremes(space))), plan.data_dir)
-    dataset = COMMANDS[space.command].source.load(config, **own)
-    if SPLIT not in dataset.pools:
-        raise UserError(
-            f"{plan.data_dir} has no validation classes, by which a sweep chooses: hold some out "
-            "(--val-classes; of your own images by --split)"
-        )
-
-
-def conduct(plan: Plan) -> None:
-    """`run_sweep` where Ray is connected to already, and everything checked."""
+def conduct(plan: Plan, data: Mapping[str, Any]) -> None:
+    """`run_sweep` where Ray is connected to already; `data` is what `check_sweep` returned."""
     with lock(plan.out):
+        write_data(plan.out, data)
         _conduct(plan)
 
 
@@ -170,9 +157,7 @@ def _conducted(plan: Plan, resume: bool) -> tuple[str, int]:
     """`conduct`, and what it raised: the message, and the signal's number if there was one."""
     quiet()
     try:
-        check_out(plan.out, resume)
-        _check_data(plan)
-        conduct(plan)
+        conduct(plan, check_sweep(plan, resume))
     except UserError as error:
         return str(error), 0
     except Interrupted as stop:

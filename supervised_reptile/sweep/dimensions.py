@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -150,3 +151,12 @@ def described(dimension: Dimension) -> str:
     kind = "integers " * dimension.integer
     scale = " on a logarithmic scale" * dimension.log
     return f"{kind}{dimension.low:g} to {dimension.high:g}{scale}"
+
+
+def as_toml(dimension: Dimension) -> str:
+    """What `read_dimension` reads."""
+    if isinstance(dimension, Choices):
+        return json.dumps(dimension.values)
+    log, integer = dimension.log, dimension.integer
+    kind = ("log-int" if integer else "log") if log else ("int" if integer else "linear")
+    return f"{{ {kind} = {json.dumps(dimension[:2])} }}"

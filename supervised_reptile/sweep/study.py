@@ -7,11 +7,9 @@ depends on the seed, the number of the trial and the answers so far, never on in
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import optuna
@@ -23,18 +21,18 @@ from optuna.distributions import (
 )
 from optuna.trial import TrialState
 
-from supervised_reptile.documents import read_document, write_document
+from supervised_reptile.documents import write_document
 from supervised_reptile.errors import UserError
 from supervised_reptile.files import reading, writing
 from supervised_reptile.line_log import checksums_of
 from supervised_reptile.sweep.dimensions import Choices, Dimension
+from supervised_reptile.sweep.identity import REMEDY, as_json, check_space
 from supervised_reptile.sweep.journal import CheckedJournal
 from supervised_reptile.sweep.space import Point, Space
 from supervised_reptile.sweep.trials import SWEEP, holds_sweep
 
 JOURNAL = "study.journal"
 NAME = "sweep"
-REMEDY = "restore it from a copy, or give another --out"
 
 
 class Asked(NamedTuple):
@@ -74,9 +72,9 @@ class Study:
             for point in _planned(space):
                 self._study.enqueue_trial(dict(point))
             with writing(out):
-                write_document(out / SWEEP, dataclasses.asdict(space))
-        elif _stored_space(out) != json.loads(json.dumps(dataclasses.asdict(space))):
-            raise UserError(f"{out} holds a sweep of another space: give another --out")
+                write_document(out / SWEEP, as_json(space))
+        else:
+            check_space(out, space)
         self._mend()
 
     def _mend(self) -> None:
@@ -106,11 +104,6 @@ class Study:
     def tell(self, number: int, value: float | None) -> None:
         """The objective of a trial that ended; None where it has none."""
         self._study.tell(number, value)
-
-
-def _stored_space(out: Path) -> dict[str, Any]:
-    with reading(out / SWEEP, REMEDY):
-        return read_document(out / SWEEP)
 
 
 def _planned(space: Space) -> list[Point]:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from supervised_reptile.config import Config
-from supervised_reptile.errors import UserError
 from supervised_reptile.run_files import METRICS, read_metrics, stored_evaluation
 from supervised_reptile.statistics import Accuracy
 from supervised_reptile.sweep.space import Point, Space, configuration, data_words
@@ -58,15 +57,6 @@ class Look(NamedTuple):
 def holds_sweep(out: Path) -> bool:
     """Whether a sweep was started in `out`."""
     return (out / SWEEP).exists()
-
-
-def check_out(out: Path, resume: bool) -> None:
-    """Refuse to mix sweeps (UserError)."""
-    holds = holds_sweep(out)
-    if holds and not resume:
-        raise UserError(f"{out} holds a sweep: give --resume to continue it, or another --out")
-    if resume and not holds:
-        raise UserError(f"{out} holds no sweep to resume: leave --resume out")
 
 
 def make_trial(plan: Plan, number: int, point: Point) -> Trial:
