@@ -93,7 +93,7 @@ def _check_trials(plan: Plan) -> None:
         told = f"whether its trials ran on these cannot be told, because {varied[0]} varies"
         runs = []
     elif not runs:
-        told = "it has no trials yet, so these are taken"
+        told = "no trial has a run directory yet, so these are taken"
     loaded: dict[int, Dataset] = {}
     for run in runs:
         stored = read_stored(run)

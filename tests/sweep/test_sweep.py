@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +17,7 @@ from pathlib import Path
 import command_line
 import pytest
 from command_line import (
+    DRAWN,
     ROOT,
     Outcome,
     assert_refused,
@@ -27,6 +30,7 @@ from command_line import (
 )
 
 from supervised_reptile.cli import reptile
+from supervised_reptile.data.glyphs import write_glyphs
 from supervised_reptile.sweep.cluster import OWN
 
 pytest.importorskip("ray", reason="the extra [sweep] is not installed")
@@ -94,8 +98,16 @@ def trainings(out: Path, number: int) -> int:
     return log.read_text().count("Training...")
 
 
+def other_drawings(folder: Path) -> Path:
+    write_glyphs(folder, dataclasses.replace(DRAWN, seed=6), workers=1)
+    return folder
+
+
 def test_a_sweep_killed_then_interrupted(data: Path, tmp_path: Path) -> None:
-    """One after the other: a short trial ends; a longer one is killed, interrupted, and ends."""
+    """One after the other: a short trial ends; a longer one is killed, interrupted, and ends.
+
+    Meanwhile the data move, and the sweep forgets their checksum, as older versions did.
+    """
     out = tmp_path / "sweep"
     space = "learning-rate = [0.003]\nmeta-iters = [20, 1500]"
     file = written(tmp_path / "space.toml", 'method = "grid"', space)
@@ -109,6 +121,32 @@ def test_a_sweep_killed_then_interrupted(data: Path, tmp_path: Path) -> None:
         assert not process.stdout.read()
     first = tree(short)
 
+    others = other_drawings(tmp_path / "others")
+    again = ("--data-dir", others, "--out", out, "--resume")
+    refusal = f"{others}: the images are not those that the sweep in {out} was started with"
+    assert_refused(call("sweep", file, *again, command=reptile), refusal)
+    changed = tmp_path / "changed.toml"
+    for old, new, difference in (
+        ("[20, 1500]", "[20, 1600]", "meta-iters was [20, 1500], is [20, 1600]"),
+        ("[0.003]", "[0.003]\nsgd = [true]", "sgd was not given, is [true]"),
+        ("shots = 1", "shots = 2", "shots was 1, is 2"),
+        ("[fixed]", "[fixed]\nseed = 1", "seed was not given, is 1"),
+        ("[search]", "[search]\nseed = 1", "[search] seed was 0, is 1"),
+        (
+            "[search]",
+            '[search]\nearly-stopping = "asha"',
+            'early-stopping was not given, is "asha"',
+        ),
+        ("[search]", '[search]\ncommand = "train"', 'command was "omniglot", is "train"'),
+    ):
+        text = file.read_text().replace(old, new, 1)
+        changed.write_text(text.replace("val-classes = 10", "") if "train" in new else text)
+        outcome = call("sweep", changed, *again, command=reptile)
+        assert_refused(outcome, f"{out} holds a sweep of another space: ", difference)
+
+    data = shutil.copytree(data, tmp_path / "moved")
+    file.write_text(file.read_text().replace("save-interval = 20", "save-interval = 10"))
+    words = (file, "--data-dir", data, "--out", out, "--jobs", 1)
     with started(*words, "--resume") as process:
         wait_for(lambda: trainings(out, 1) == 2, "the second trial trains again")
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
@@ -120,9 +158,18 @@ def test_a_sweep_killed_then_interrupted(data: Path, tmp_path: Path) -> None:
     assert "saved after outer step" in log.splitlines()[-1]
     assert [row["state"] for row in board(out)] == ["finished", "unfinished"]
 
+    (out / "data.json").unlink()
+    assert_refused(call("sweep", file, *again, command=reptile), refusal)
     outcome = execute(*words, "--resume")
     assert outcome.code == 0, outcome.out
-    assert outcome.out.startswith("trial 001 finished: ")
+    note, ended = outcome.out.splitlines()[:2]
+    assert note.startswith("Note: ")
+    assert "older version" in note
+    assert "its 2 trials ran on these" in note
+    assert ended.startswith("trial 001 finished: ")
+    assert_refused(call("sweep", file, *again, command=reptile), refusal)
+    for line in (line for line in outcome.out.splitlines() if "run_omniglot.py" in line):
+        assert f"--data-dir {data}" in line
     assert tree(short) == first
     assert trainings(out, 0) == 1  # not run again
     assert trainings(out, 1) == 3
