@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from supervised_reptile.config import Config
 from supervised_reptile.environment import of_evaluations
 from supervised_reptile.files import writing
+from supervised_reptile.plots import save
 from supervised_reptile.reproduce.study import Figure, Study, write_csv, write_study
 from supervised_reptile.run_files import stored_evaluation
 from supervised_reptile.sweep.dimensions import described
@@ -17,6 +18,7 @@ from supervised_reptile.sweep.space import Space, data_words, flag_words
 from supervised_reptile.sweep.standing import (
     ENDED,
     FINISHED,
+    STOPPED,
     Standing,
     shown_accuracy,
     shown_value,
@@ -33,12 +35,12 @@ SCRIPTS = {
 MODES = ("transductive", "both-modes")  # flags that --pretrained takes from no run
 NOTE = (
     "±: half of the 95% interval over the episodes of one training. The best of many looks a "
-    "little better here than it is: these validation classes chose it.\n"
-    "Trials that were stopped early have the mean of their recent looks at a few episodes."
+    "little better here than it is: these validation classes chose it."
 )
-CAPTION = (
-    "Each point is a trial; bars are 95% intervals over the episodes of one training. Trials that "
-    "were stopped early have the mean of their recent looks."
+CAPTION = "Each point is a trial; bars are 95% intervals over the episodes of one training."
+OF_STOPPED = (
+    "Trials that were stopped early have the mean of the evaluations in the second half of their "
+    "training."
 )
 COLUMNS = (
     "trial", "state", "accuracy", "half_width", "outer_steps", "outer_steps_planned",
@@ -61,9 +63,9 @@ def show_board(plan: Plan, standings: Sequence[Standing]) -> None:
     write_csv(plan.out / LEADERBOARD, header, [_line(s, names) for s in ranked])
     table = leaderboard(plan.space, ranked)
     print(f"\n{table.text()}\n\nAs CSV: {plan.out / LEADERBOARD}", flush=True)
-    if any(standing.status in ENDED for standing in ranked):
+    if any(s.status in ENDED and s.accuracy is not None for s in ranked):
         with writing(plan.out / FIGURE):
-            draw(plan.space, ranked, plan.out / FIGURE)
+            save(draw(plan.space, ranked), plan.out / FIGURE)
         print(f"Accuracy against each flag: {plan.out / FIGURE}", flush=True)
     if ranked[0].status == FINISHED:
         again, test = winning(plan, ranked[0].trial)
@@ -98,7 +100,13 @@ def leaderboard(space: Space, ranked: Sequence[Standing]) -> Table:
         for s in ranked
     )
     columns = ("trial", *names, "outer steps", "state", "validation accuracy in %")
-    return Table("Leaderboard", columns, rows, NOTE)
+    return Table("Leaderboard", columns, rows, _with_stopped(NOTE, ranked, "\n"))
+
+
+def _with_stopped(text: str, ranked: Sequence[Standing], separator: str) -> str:
+    """`text`, and what the accuracy of trials that were stopped early is, if there are any."""
+    stopped = any(standing.status == STOPPED for standing in ranked)
+    return text + f"{separator}{OF_STOPPED}" * stopped
 
 
 def winning(plan: Plan, trial: Trial) -> tuple[str, str]:
@@ -141,5 +149,5 @@ def _study(
         sum(evaluation["training_seconds"] for evaluation in found),
         of_evaluations(found),
         (table,),
-        (Figure("Accuracy against each flag", FIGURE, CAPTION),),
+        (Figure("Accuracy against each flag", FIGURE, _with_stopped(CAPTION, ranked, " ")),),
     )

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supervised_reptile.plots import COLORS, LABEL_SIZE, save
+from supervised_reptile.plots import COLORS, LABEL_SIZE
 from supervised_reptile.sweep.dimensions import Choices, Dimension
 from supervised_reptile.sweep.space import Space
 from supervised_reptile.sweep.standing import FINISHED, STOPPED, Standing, shown_value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WIDEST = 3  # panels in a row
-TICKS = (1.0, 2.0, 5.0)  # of every power of ten on a logarithmic axis
+MOST_LETTERS = 36  # of the labels of a panel, side by side
+# Of every power of ten on a logarithmic axis that spans up to so much; of larger ones some powers.
+TICKS = ((20.0, (1.0, 2.0, 5.0)), (200.0, (1.0, 3.0)))
 BLUE, ORANGE = COLORS[0], COLORS[1]
 
 
-def draw(space: Space, ranked: Sequence[Standing], path: Path) -> None:
-    """Write the figure of the trials, best first, to `path`: a panel for each flag that varied."""
+def draw(space: Space, ranked: Sequence[Standing]) -> Figure:
+    """The figure of the trials, best first: a panel for each flag that varied."""
     from matplotlib.figure import Figure  # slow to import, and not everybody plots
 
     names = list(space.dimensions)
@@ -37,12 +39,12 @@ def draw(space: Space, ranked: Sequence[Standing], path: Path) -> None:
     for axes in panels[::columns]:
         axes.set_ylabel("validation accuracy in %")
     figure.suptitle("Trials of the sweep", x=0.01, ha="left", fontsize=11)
-    labels = [line.get_label() for line in panels[0].lines]
+    kinds = [line for line in panels[0].lines if len(line.get_xdata())]
     figure.legend(
-        panels[0].lines, labels, loc="outside upper right", ncols=3, fontsize=LABEL_SIZE,
-        frameon=False,
+        kinds, [line.get_label() for line in kinds], loc="outside lower left", ncols=len(kinds),
+        fontsize=LABEL_SIZE, frameon=False,
     )  # fmt: skip
-    save(figure, path)
+    return figure
 
 
 def _draw_panel(axes: Axes, name: str, dimension: Dimension, ranked: Sequence[Standing]) -> None:
@@ -50,7 +52,7 @@ def _draw_panel(axes: Axes, name: str, dimension: Dimension, ranked: Sequence[St
     shown = [s for s in ranked if s.status in (FINISHED, STOPPED) and s.accuracy is not None]
     finished = [s for s in shown if s.status == FINISHED]
     stopped = [s for s in shown if s.status == STOPPED]
-    places = _places(axes, name, dimension)
+    places = _places(axes, name, dimension, ranked)
 
     def points(standings: Sequence[Standing]) -> tuple[Sequence[float], Sequence[float]]:
         x = [places(s.trial.point[name]) for s in standings]
@@ -58,7 +60,7 @@ def _draw_panel(axes: Axes, name: str, dimension: Dimension, ranked: Sequence[St
 
     axes.plot(
         *points(stopped), "o", color="0.55", markerfacecolor="none", markersize=5,
-        label="stopped early (recent looks)", zorder=2,
+        label="stopped early", zorder=2,
     )  # fmt: skip
     axes.plot(*points(finished), "o", color=BLUE, markersize=5, label="finished", zorder=3)
     axes.errorbar(
@@ -71,25 +73,32 @@ def _draw_panel(axes: Axes, name: str, dimension: Dimension, ranked: Sequence[St
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _places(axes: Axes, name: str, dimension: Dimension):
-    """Where values stand on the x axis: listed ones side by side, others to scale."""
+def _places(axes: Axes, name: str, dimension: Dimension, ranked: Sequence[Standing]):
+    """Where values are on the x axis: listed ones side by side, others to scale."""
     if not isinstance(dimension, Choices):
+        # The whole range, also where the trials are in a part of it, or a first point outside.
+        values = [*dimension.ends, *(s.trial.point[name] for s in ranked)]
         if dimension.log:
-            _label_powers(axes)
+            _label_powers(axes, min(values), max(values))
         elif dimension.integer:
             axes.locator_params("x", integer=True)
+        axes.update_datalim([(min(values), 0), (max(values), 0)], updatey=False)
         return lambda value: value
     values = sorted(dimension.values, key=lambda v: (isinstance(v, str), v))
-    axes.set_xticks(range(len(values)), [shown_value(value) for value in values])
+    labels = [shown_value(value) for value in values]
+    axes.set_xticks(range(len(values)), labels)
+    if sum(map(len, labels)) + 2 * len(labels) > MOST_LETTERS:
+        axes.tick_params("x", labelrotation=90)
     axes.set_xlim(-0.5, len(values) - 0.5)
     return values.index
 
 
-def _label_powers(axes: Axes) -> None:
+def _label_powers(axes: Axes, low: float, high: float) -> None:
     """A logarithmic x axis whose labels are plain numbers, also where it spans little."""
     from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=TICKS))
+    ticks = next((subs for most, subs in TICKS if high / low <= most), None)
+    axes.xaxis.set_major_locator(LogLocator(subs=ticks) if ticks else LogLocator(numticks=6))
     axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
     axes.xaxis.set_minor_formatter(NullFormatter())

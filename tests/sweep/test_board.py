@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import itertools
 import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +20,10 @@ from supervised_reptile.cli import reptile
 from supervised_reptile.cli_train import train
 from supervised_reptile.run_files import evaluation_settings
 from supervised_reptile.sweep.board import leaderboard, show_board, winning
-from supervised_reptile.sweep.dimensions import Choices, Range
+from supervised_reptile.sweep.dimensions import Choices, Dimension, Range
+from supervised_reptile.sweep.figure import draw
 from supervised_reptile.sweep.space import Space
-from supervised_reptile.sweep.standing import STOPPED, Standing, stored_standing
+from supervised_reptile.sweep.standing import FAILED, FINISHED, STOPPED, Standing, stored_standing
 from supervised_reptile.sweep.trials import Plan, make_trial, read_looks
 
 SPACE = Space(
@@ -102,7 +105,8 @@ def test_the_winning_command_line_is_ready_to_paste(
         "--learning-rate": "0.004", "--meta-step": "1.0", "--checkpoint": "runs/best-of-sweep",
     }  # fmt: skip
     assert test[2:] == [
-        "--checkpoint", str(standings[3].trial.path), "--pretrained", "--eval-splits", "test",
+        "--data-dir", plan.data_dir, "--checkpoint", str(standings[3].trial.path), "--pretrained",
+        "--eval-splits", "test",
     ]  # fmt: skip
 
 
@@ -173,3 +177,45 @@ def test_the_accuracy_while_training_is_that_of_recent_looks(plan: Plan) -> None
     assert [look.steps for look in looks] == [1, 11, 21, 31, 41]
     expected = [0.1, 0.3, np.mean([0.3, 0.5]), np.mean([0.5, 0.2]), np.mean([0.5, 0.2, 0.8])]
     assert [look.accuracy for look in looks] == pytest.approx(expected)
+
+
+KINDS: dict[str, Dimension] = {
+    "learning-rate": Range(1e-4, 1e-2, log=True),
+    "meta-step-final": Choices((0.0, 0.5)),
+    "weight-decay": Choices(tuple(0.98 + 0.0021 * i for i in range(11))),
+    "inner-iters": Range(3, 10, integer=True),
+    "meta-iters": Range(1, 1e6, log=True, integer=True),
+    "outer-optimizer": Choices(("sgd", "momentum", "adam")),
+}
+
+
+def trial_at(plan: Plan, number: int, status: str, names: Sequence[str]) -> Standing:
+    ends = {name: KINDS[name].ends[number % 2] for name in names}
+    point = {n: int(v) if n == "meta-iters" else v for n, v in ends.items()}
+    half_width = 0.01 if status == FINISHED else None
+    return Standing(make_trial(plan, number, point), status, 0.5 + number / 100, half_width)
+
+
+@pytest.mark.parametrize("names", [[n] for n in KINDS] + [list(KINDS)[:n] for n in (2, 3, 4, 6)])
+@pytest.mark.parametrize("statuses", [(FINISHED,), (STOPPED,), (FINISHED, STOPPED, FAILED)])
+def test_nothing_in_the_figure_covers_anything(
+    plan: Plan, names: list[str], statuses: tuple[str, ...]
+) -> None:
+    plan = plan._replace(space=Space("omniglot", "random", {n: KINDS[n] for n in names}, {}))
+    figure = draw(plan.space, [trial_at(plan, i, s, names) for i, s in enumerate(statuses)])
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    named = {FINISHED: ["finished", "best"], STOPPED: ["stopped early"], FAILED: []}
+    wanted = sorted(name for status in statuses for name in named[status])
+    assert sorted(text.get_text() for text in legend.get_texts()) == wanted
+    panels = figure.axes[: len(names)]
+    texts = [figure._suptitle, *(axes.xaxis.label for axes in panels)]
+    for axes in panels:
+        low, high = axes.get_xlim()
+        texts += [t for t in axes.get_xticklabels() if low <= t.get_position()[0] <= high]
+        for line in axes.lines:
+            assert all(low <= x <= high for x in line.get_xdata())
+    boxes = [text.get_window_extent() for text in texts if text.get_text()]
+    boxes += [axes.get_window_extent() for axes in panels] + [legend.get_window_extent()]
+    for one, other in itertools.combinations(boxes, 2):
+        assert not one.overlaps(other), (one, other)
