@@ -27,11 +27,12 @@ def start_tensorflow(threads: int = 0, cluster: Cluster | None = None) -> None:
 
     Raises:
       UserError: the worker cannot listen on its address, or others did not come, or memory is
-        limited to less than TensorFlow takes.
+        limited to less than TensorFlow takes, or no folder takes temporary files.
     """
     if "tensorflow" in sys.modules:
         return
     check_memory_limit()
+    _check_temporary_folder()
     if cluster:
         meet(cluster)
     # Of a lost worker each of several parts of TensorFlow makes half a screen; see `group`.
@@ -78,6 +79,16 @@ def _join(cluster: Cluster) -> None:
         raise UserError(f"{own} cannot join the others ({reason})") from error
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _check_temporary_folder() -> None:
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise UserError(
+            "TensorFlow needs a folder for temporary files, and none can be written: name one by "
+            "TMPDIR"
+        ) from error
 
 
 @contextlib.contextmanager

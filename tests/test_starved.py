@@ -181,6 +181,15 @@ def limited(size: int, *words: object) -> Outcome:
     return completed(*words, preexec_fn=limit)
 
 
+def test_no_folder_for_temporary_files(data: Path, tmp_path: Path) -> None:
+    """As in a container that is read-only; a TMPDIR that is missing alone does no harm."""
+    words = [*TINY, *flags(data_dir=data, checkpoint=tmp_path / "run")]
+    no_files = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (0, 0))
+    assert_refused(completed(*words, preexec_fn=no_files), "TMPDIR")
+    elsewhere = {**os.environ, "TMPDIR": str(tmp_path / "missing")}
+    assert completed(*words, "--threads", 1, env=elsewhere).code == 0
+
+
 def completed(*words: object, **how: object) -> Outcome:
     """What a program of its own says, until its end."""
     with started(*words, **how) as process:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from command_line import (
     assert_same_state,
     call,
     flags,
+    importable,
     saved_steps,
     tree,
     wait_for,
@@ -103,7 +105,15 @@ def other_drawings(folder: Path) -> Path:
     return folder
 
 
-def test_a_sweep_killed_then_interrupted(data: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """TMPDIR, a folder whose name is short enough for Ray."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        yield Path(folder)
+
+
+def test_a_sweep_killed_then_interrupted(data: Path, tmp_path: Path, temporary: Path) -> None:
     """One after the other: a short trial ends; a longer one is killed, interrupted, and ends.
 
     Meanwhile the data move, and the sweep forgets their checksum, as older versions did.
@@ -177,6 +187,37 @@ def test_a_sweep_killed_then_interrupted(data: Path, tmp_path: Path) -> None:
     alone = run_alone(data, tmp_path / "alone", learning_rate=0.003, meta_iters=1500)
     assert_same_state(long, alone)
     assert not (out / "ray").exists()
+    assert len(list(temporary.iterdir())) == 1  # of the one that was killed
+
+
+def test_own_images_that_change_before_a_trial_ends(data: Path, tmp_path: Path) -> None:
+    """Their checksum is stored before the first trial starts."""
+    images, out = importable(data, tmp_path / "images"), tmp_path / "sweep"
+    file = written(
+        tmp_path / "space.toml", 'method = "grid"\ncommand = "train"', "meta-iters = [1500]"
+    )
+    file.write_text(file.read_text().replace("val-classes = 10\n", ""))
+    words = (file, "--data-dir", images, "--out", out)
+    with started(*words, "--jobs", 1):
+        wait_for((out / "sweep.json").exists, "the sweep starts")
+    one = next(images.glob("train/*/"))
+    one.rename(images / "val" / one.name)
+    refusal = f"{images}: the images are not those that the sweep in {out} was started with"
+    assert_refused(call("sweep", *words, "--resume", command=reptile), refusal)
+    (images / "val" / one.name).rename(one)
+    next(one.glob("*.png")).unlink()
+    assert_refused(call("sweep", *words, "--resume", command=reptile), refusal)
+    shutil.rmtree(images)
+    assert_refused(call("sweep", *words, "--resume", command=reptile), str(images))
+
+
+def test_a_long_folder_for_ray(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that somebody chose for it; TMPDIR is not meant for it alone."""
+    long = tmp_path / ("long" * 30)
+    monkeypatch.setenv("RAY_TMPDIR", str(long))
+    file = written(tmp_path / "space.toml", 'method = "grid"', "meta-step = [0.5, 1.0]")
+    outcome = call("sweep", file, "--data-dir", data, "--out", tmp_path / "out", command=reptile)
+    assert_refused(outcome, f"RAY_TMPDIR={long} is too long")
 
 
 @pytest.mark.parametrize("scheme", ["", "ray://"])
@@ -233,8 +274,16 @@ def test_a_node_dies_and_a_trial_fails(data: Path, tmp_path: Path, cluster) -> N
         assert_same_state(runs[number], run_alone(data, tmp_path / str(number), **values))
 
 
-def test_early_stopping_spares_what_is_worse(data: Path, tmp_path: Path) -> None:
-    """Nothing is learned with a learning rate of 0; one good trial before it is enough."""
+def test_early_stopping_spares_what_is_worse(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is learned with a learning rate of 0; one good trial before it is enough.
+
+    TMPDIR is as long as batch systems have it.
+    """
+    long = tmp_path / ("long" * 30)
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
     out = tmp_path / "sweep"
     search = 'method = "grid"\nearly-stopping = "asha"\ngrace = 0.1'
     space = "learning-rate = [0.003, 0.0]\nmeta-iters = [1200]\nlook-episodes = [10]"
