@@ -108,7 +108,7 @@ def other_drawings(folder: Path) -> Path:
 @pytest.fixture
 def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """TMPDIR, a folder whose name is short enough for Ray."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as folder:
         monkeypatch.setenv("TMPDIR", folder)
         yield Path(folder)
 
@@ -190,6 +190,7 @@ def test_a_sweep_killed_then_interrupted(data: Path, tmp_path: Path, temporary: 
     assert len(list(temporary.iterdir())) == 1  # of the one that was killed
 
 
+@pytest.mark.usefixtures("temporary")
 def test_own_images_that_change_before_a_trial_ends(data: Path, tmp_path: Path) -> None:
     """Their checksum is stored before the first trial starts."""
     images, out = importable(data, tmp_path / "images"), tmp_path / "sweep"
