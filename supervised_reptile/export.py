@@ -107,6 +107,9 @@ def load_savedmodel(folder: Path) -> Any:
     """
     if verify_export(folder)["kind"] != "savedmodel":
         raise UserError(f"{folder}: not an export of --format savedmodel")
+    from supervised_reptile.runtime import start_tensorflow
+
+    start_tensorflow()
     import tensorflow as tf
 
     return tf.saved_model.load(str(folder))

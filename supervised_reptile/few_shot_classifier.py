@@ -1,21 +1,26 @@
 """FewShotClassifier: a trained initialization with the manners of a scikit-learn estimator.
 
-Importing this imports neither TensorFlow nor scikit-learn; the first is imported by `fit`, the
-second never.
+Importing this imports neither TensorFlow nor scikit-learn. `fit` imports the first; only an error
+that has to be one of scikit-learn's imports the second.
 """
 
 from __future__ import annotations
 
 import inspect
-import os
 import warnings
-from collections.abc import Sequence
-from numbers import Number
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from supervised_reptile.classifier_inputs import (
+    Source,
+    label_array,
+    numbered,
+    sources_or_array,
+)
 from supervised_reptile.export import open_snapshot
 from supervised_reptile.pictures import Reader, blank_pictures, read_pictures
 from supervised_reptile.runtime import start_tensorflow
@@ -27,13 +32,30 @@ if TYPE_CHECKING:
     from supervised_reptile.few_shot_model import FewShotModel
     from supervised_reptile.snapshot import Snapshot
 
-    Images = np.ndarray | Sequence[Path | str | Image.Image]
+    Images = np.ndarray | Iterable[Path | str | bytes | Image.Image | np.ndarray]
 
 MODELS_KEPT = 4  # compiled ones, for classifiers that start from the same weights
 
 
 class NotFittedError(ValueError, AttributeError):
-    """`predict` before `fit`; as scikit-learn's error of that name."""
+    """`predict` before `fit`; where scikit-learn is installed, also its error of that name."""
+
+    def __reduce__(self) -> tuple:
+        return _not_fitted, self.args
+
+
+def _not_fitted(message: str) -> NotFittedError:
+    return _error_class()(message)
+
+
+@cache
+def _error_class() -> type[NotFittedError]:
+    """Made when it is raised: importing scikit-learn takes a second."""
+    try:
+        from sklearn.exceptions import NotFittedError as Theirs
+    except ImportError:
+        return NotFittedError
+    return type("NotFittedError", (NotFittedError, Theirs), {"__module__": __name__})
 
 
 class FewShotClassifier:
@@ -43,17 +65,29 @@ class FewShotClassifier:
         clf.fit(images, labels)
         clf.predict_proba(queries)
 
-    Images are an array [n, height, width, channels] of the weights' size (channels may be left
-    out where there is one; rows of all pixels [n, height * width * channels] do as well) or a
-    sequence of files and Pillow images of any size. Arrays of floats go from 0 to 1, of integers
-    from 0 to 255 or, where no value that `fit` gets is above 1, from 0 to 1. Omniglot's weights
-    want dark drawings on light paper: in files and Pillow images that is seen to, in arrays not.
+    Images are one of:
 
-    Labels are of any type that NumPy can sort. There may be at most as many classes as the weights
-    were trained to tell apart; `predict_proba` has a column for each of `classes_`.
+    - an array [n, height, width, channels] of the weights' size, of NumPy, TensorFlow or anything
+      else that has `__array__`. One channel may be left out; rows [n, height * width * channels]
+      do as well. Float arrays are in [0, 1]; integer arrays in [0, 255], or in [0, 1] if no value
+      passed to `fit` exceeds 1.
+    - an iterable of such arrays without n, or of batches of them, as `tf.data.Dataset` has them.
+    - an iterable of files (paths, open files, or their content as bytes) and Pillow images of any
+      size.
+
+    Omniglot's weights need dark drawings on light paper. Files and Pillow images are inverted where
+    necessary; arrays are not.
+
+    Labels are an iterable of hashable values, and `predict` returns them as they were given. None,
+    NaN and the like are refused. 1 and "1" are two labels; True, 1 and 1.0 are equal in Python and
+    so are one, named as it comes first. There may be at most as many classes as the weights were
+    trained with; `predict_proba` has a column for each of `classes_`.
+
+    Iterables, generators too, are iterated once.
 
     Attributes after `fit`:
-      classes_: the labels, sorted, [classes].
+      classes_: the labels, [classes]: sorted, or in the order in which they first appear if they
+        cannot be sorted.
     """
 
     _estimator_type = "classifier"
@@ -95,24 +129,34 @@ class FewShotClassifier:
         """How many classes the weights can tell apart."""
         return self._open().net["way"]
 
-    def fit(self, images: Images, labels: Sequence) -> FewShotClassifier:
+    def fit(self, images: Images, labels: Iterable) -> FewShotClassifier:
         """Adapt to a few images of each class; returns itself.
 
         Raises:
-          ValueError: images or labels are not as described above, an image shows nothing, or
-            there are too many classes.
-          UserError: the weights or a file cannot be read.
+          TypeError: images or labels are of a type that is not read; the message names it.
+          ValueError: their values or numbers are not as described above, an image shows nothing,
+            or there are too many classes.
+          UserError: the weights or a file cannot be read, or this process is a fork of one that
+            used TensorFlow.
         """
         steps = self.steps
         if steps is not None and (steps != int(steps) or steps < 0):
             raise ValueError(f"steps is {steps!r}: a number of inner steps is needed, or None")
         snapshot = self._open()
-        classes, numbers = _sorted_classes(labels, snapshot.net["way"])
-        form = ArrayForm(Reader.of(snapshot), _white(images))
-        support = _pixels(images, form)
-        if len(support) != len(numbers):
-            raise ValueError(f"{len(support)} images and {len(numbers)} labels were given")
-        if blank := blank_pictures(support, images).note:
+        classes, numbers = numbered(label_array(labels))
+        reader, most = Reader.of(snapshot), snapshot.net["way"]
+        given = sources_or_array(images, reader.shape)
+        if len(given) != len(numbers):
+            raise ValueError(f"{len(given)} images and {len(numbers)} labels were given")
+        if not len(given):
+            raise ValueError("no images were given: each class needs one at least")
+        if len(classes) > most:
+            raise ValueError(
+                f"{len(classes)} classes, but these weights were trained to tell {most} apart"
+            )
+        form = ArrayForm(reader, _white(given))
+        support = _pixels(given, form)
+        if blank := blank_pictures(support, given).note:
             raise ValueError(f"{blank}; leave out what is blank or too faint")
         steps = snapshot.config.eval_steps if steps is None else int(steps)
         adapted = _model(snapshot).adapt(support, numbers, steps).numpy()
@@ -128,15 +172,17 @@ class FewShotClassifier:
 
         Raises:
           NotFittedError: `fit` was not called.
-          ValueError, UserError: as in `fit`.
+          TypeError, ValueError, UserError: as in `fit`.
         """
         if not self.__sklearn_is_fitted__():
-            raise NotFittedError("this FewShotClassifier has seen no examples yet: call fit first")
+            raise _not_fitted("this FewShotClassifier has seen no examples yet: call fit first")
         snapshot, form, support, adapted = self._fitted
-        queries, classes = _pixels(images, form), len(self.classes_)
+        given = sources_or_array(images, form.reader.shape)
+        queries = _pixels(given, form)
+        classes = len(self.classes_)
         if not len(queries):
             return np.empty((0, classes), np.float32)
-        if blank := blank_pictures(queries, images).note:
+        if blank := blank_pictures(queries, given).note:
             warnings.warn(f"{blank}; their classes mean nothing", stacklevel=2)
         model = _model(snapshot)
         classify = model.classify_together if self.transductive else model.classify
@@ -147,20 +193,26 @@ class FewShotClassifier:
         probabilities = self.predict_proba(images)
         return self.classes_[probabilities.argmax(axis=1)]
 
-    def score(self, images: Images, labels: Sequence) -> float:
+    def score(self, images: Images, labels: Iterable) -> float:
         """The share of images that `predict` gives their label.
 
         Raises:
-          ValueError: there is not one label for each image.
-          NotFittedError, UserError: as in `predict_proba`.
+          ValueError: there are no images, or not one label for each.
+          NotFittedError, UserError, TypeError: as in `predict_proba`.
         """
-        predicted = self.predict(images)
-        if np.shape(labels) != predicted.shape:
+        predicted, truth = self.predict(images), label_array(labels)
+        if len(truth) != len(predicted):
             raise ValueError(
-                f"labels have the shape {np.shape(labels)}: one for each of the "
-                f"{len(predicted)} images is needed"
+                f"{len(truth)} labels were given: one for each of the {len(predicted)} images is "
+                "needed"
             )
-        return float(np.mean(predicted == np.asarray(labels)))
+        if not len(truth):
+            raise ValueError("no images were given: there is no accuracy of none")
+        hits = [bool(a == b) for a, b in zip(predicted, truth, strict=True)]
+        if not any(hits) and not any(a == b for a in self.classes_ for b in truth):
+            known = ", ".join(map(repr, self.classes_.tolist()))
+            warnings.warn(f"none of the labels is one of the classes, {known}", stacklevel=2)
+        return float(np.mean(hits))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters of `__init__` by name."""
@@ -221,9 +273,9 @@ _models: dict[str, FewShotModel] = {}
 
 def _model(snapshot: Snapshot) -> FewShotModel:
     """The compiled model of some weights, compiled once however many classifiers use it."""
+    start_tensorflow()  # also where the model is there: this process may be a fork
     key = fingerprint(snapshot)
     if key not in _models:
-        start_tensorflow()
         from supervised_reptile.few_shot_model import FewShotModel
 
         if len(_models) >= MODELS_KEPT:
@@ -236,47 +288,21 @@ def _parameters() -> tuple[str, ...]:
     return tuple(inspect.signature(FewShotClassifier).parameters)
 
 
-def _sorted_classes(labels: Sequence, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """The classes, and each label as its number among them, int32 [n]; ValueError if too many."""
-    array = np.asarray(labels)
-    if array.ndim != 1 or not len(array):
-        raise ValueError(f"labels have the shape {array.shape}: one for each image is needed")
-    classes, numbers = np.unique(array, return_inverse=True)
-    if len(classes) > most:
-        raise ValueError(
-            f"{len(classes)} classes, but these weights were trained to tell {most} apart"
-        )
-    return classes, numbers.astype(np.int32)
-
-
-def _pixels(images: Images, form: ArrayForm) -> np.ndarray:
-    """Images of any kind as float32 [n, height, width, channels], 0 ... 1 (else ValueError)."""
-    if _to_be_read(images):
-        sources = [Path(i) if isinstance(i, str | os.PathLike) else i for i in images]
-        return read_pictures(sources, form.reader)[0]
-    array, shape = np.asarray(images), form.reader.shape
-    accepted = [shape, (int(np.prod(shape)),)] + [shape[:2]] * (shape[2] == 1)
-    if array.shape[1:] not in accepted:
-        known = " or ".join(str(("n", *form)).replace("'", "") for form in accepted)
-        raise ValueError(f"images have the shape {array.shape}; these weights read {known}")
-    white = 1 if array.dtype.kind in "fb" else form.white
-    pixels = array.reshape(-1, *shape).astype(np.float32) / white
-    if not (pixels >= 0).all() or not (pixels <= 1).all():  # also where they are no numbers
-        raise ValueError(f"pixels go from 0 to {white} here, and these do not all")
+def _pixels(images: list[Source] | np.ndarray, form: ArrayForm) -> np.ndarray:
+    """Images as float32 [n, height, width, channels], 0 ... 1 (else ValueError)."""
+    if isinstance(images, list):
+        return read_pictures(images, form.reader)[0]
+    white = 1 if images.dtype.kind in "fb" else form.white
+    pixels = images.reshape(-1, *form.reader.shape).astype(np.float32) / white
+    wrong = ~((pixels >= 0) & (pixels <= 1))  # also where they are no numbers
+    if wrong.any():
+        i = int(wrong.any(axis=(1, 2, 3)).argmax())
+        value = images.reshape(pixels.shape)[i][wrong[i]][0]
+        raise ValueError(f"pixels go from 0 to {white} here, and image {i} has one of {value}")
     return pixels
 
 
-def _white(images: Images) -> int:
+def _white(images: list[Source] | np.ndarray) -> int:
     """The integer that stands for 1.0 in these images: 1 if none is larger, else 255."""
-    if _to_be_read(images):
-        return 255
-    array = np.asarray(images)
-    return 1 if array.dtype.kind in "iub" and array.size and array.max() <= 1 else 255
-
-
-def _to_be_read(images: Images) -> bool:
-    """Whether they are files or Pillow images, not numbers."""
-    if isinstance(images, np.ndarray) and images.dtype.kind not in "OU":
-        return False
-    first = next(iter(images), 0)
-    return not isinstance(first, np.ndarray | list | tuple | Number)
+    bits = not isinstance(images, list) and images.dtype.kind in "iub" and images.size
+    return 1 if bits and images.max() <= 1 else 255

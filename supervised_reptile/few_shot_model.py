@@ -110,7 +110,7 @@ class FewShotModel(tf.Module):
         classes: tf.Tensor,
     ) -> tf.Tensor:
         some = tf.debugging.assert_positive(tf.shape(query_images)[0], "query images are needed")
-        with tf.control_dependencies([some] if some is not None else []):
+        with tf.control_dependencies([some, *_in_range(query_images, "query")]):
             count = tf.identity(tf.shape(support_images)[0])
         rows = count + tf.range(tf.shape(query_images)[0])
         # Of an episode only the rows are read: there is nothing to count right or wrong.
@@ -146,6 +146,7 @@ class FewShotModel(tf.Module):
             check.assert_non_negative(labels, "support labels are 0, 1, 2, ..."),
             check.assert_less(labels, way, f"these weights tell at most {way} classes apart"),
             check.assert_non_negative(steps, "steps is a number of inner steps"),
+            *_in_range(images, "support"),
         ]
 
 
@@ -179,6 +180,13 @@ def _hashed(numbers: tf.Tensor) -> tf.Tensor:
     x = multiplied(mixed(x, 16), FIRST)
     x = multiplied(mixed(x, 15), SECOND)
     return tf.cast(tf.bitwise.right_shift(mixed(x, 16), tf.constant(1, tf.int64)), tf.int32)
+
+
+def _in_range(images: tf.Tensor, name: str) -> list:
+    """Assertions that pixels go from 0 to 1, which NaN does not."""
+    words = f"pixels of {name} images are numbers from 0 to 1"
+    check = tf.debugging
+    return [check.assert_non_negative(images, words), check.assert_less_equal(images, 1.0, words)]
 
 
 def _classes(labels: tf.Tensor) -> tf.Tensor:

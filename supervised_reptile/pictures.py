@@ -62,7 +62,7 @@ class Picture(NamedTuple):
 
 
 def read_pictures(
-    sources: Sequence[Path | Image.Image], reader: Reader
+    sources: Sequence[Path | Image.Image | bytes], reader: Reader
 ) -> tuple[np.ndarray, list[str]]:
     """Pictures, float32 [n, height, width, channels], and what to say of changes to them.
 
@@ -70,7 +70,7 @@ def read_pictures(
       UserError: one cannot be read.
     """
     bar = Bar(sources, "Reading", unit="picture", leave=False)
-    pictures = [read_picture(source, reader) for source in bar]
+    pictures = [read_picture(source, reader, f"image {i}") for i, source in enumerate(bar)]
     pixels = np.array([p.pixels for p in pictures], np.float32).reshape(-1, *reader.shape)
     return pixels, notes((p.changes for p in pictures), len(pictures), reader)
 
@@ -110,17 +110,19 @@ def notes(changes: Iterable[Sequence[str]], total: int, reader: Reader) -> list[
     ]
 
 
-def read_picture(source: Path | Image.Image, reader: Reader) -> Picture:
+def read_picture(
+    source: Path | Image.Image | bytes, reader: Reader, name: str = "a picture"
+) -> Picture:
     """One picture.
 
     Raises:
-      UserError: it cannot be read; the message names the file.
+      UserError: it cannot be read; the message names the file, or where there is none `name`.
     """
     try:
         whole, changed = decode_whole(source, 3)
     except BrokenImage as error:
-        name = source if isinstance(source, Path) else "a picture"
-        raise UserError(f"{name}: {error}") from error
+        file = source if isinstance(source, Path) else getattr(source, "filename", "")
+        raise UserError(f"{file or name}: {error}") from error
     height, width, channels = reader.shape
     size = width, height
     changes = [*changed, *[RESIZED] * (whole.size != size)]

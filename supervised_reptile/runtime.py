@@ -15,6 +15,12 @@ from supervised_reptile.meeting import meet
 from supervised_reptile.shortage import check_memory_limit, shortage
 from supervised_reptile.workers import cores
 
+FORKED = (
+    "TensorFlow was used before this process was forked, and waits for ever in a fork: use "
+    'multiprocessing.get_context("spawn") or "forkserver"'
+)
+_forked = False  # whether this process is a fork of one in which TensorFlow ran
+
 
 def start_tensorflow(threads: int = 0, cluster: Cluster | None = None) -> None:
     """Import TensorFlow and give it `threads` cores (0: all this process may use).
@@ -27,8 +33,11 @@ def start_tensorflow(threads: int = 0, cluster: Cluster | None = None) -> None:
 
     Raises:
       UserError: the worker cannot listen on its address, or others did not come, or memory is
-        limited to less than TensorFlow takes, or no folder takes temporary files.
+        limited to less than TensorFlow takes, or no folder takes temporary files, or this process
+        is a fork of one that used TensorFlow.
     """
+    if _forked:
+        raise UserError(FORKED)
     if "tensorflow" in sys.modules:
         return
     check_memory_limit()
@@ -115,3 +124,26 @@ def _native_messages_held_back() -> Iterator[None]:
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
+
+
+def _after_fork() -> None:
+    global _forked
+    _forked = _forked or _runs()
+
+
+def _runs() -> bool:
+    """Whether TensorFlow has started threads, which a fork does not have."""
+    if (tensorflow := sys.modules.get("tensorflow")) is None:
+        return False
+    threading = tensorflow.config.threading
+    number = threading.get_inter_op_parallelism_threads()
+    try:
+        threading.set_inter_op_parallelism_threads(number + 1)  # refused once it has
+    except RuntimeError:
+        return True
+    threading.set_inter_op_parallelism_threads(number)
+    return False
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork either
+    os.register_at_fork(after_in_child=_after_fork)
