@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, MappingView, Set
+from io import TextIOBase
 from numbers import Number
 from pathlib import Path
 from typing import Any
@@ -42,18 +43,18 @@ def sources_or_array(images: Any, shape: tuple[int, int, int]) -> list[Source] |
     if array is not None and array.dtype.kind not in "OSUT":
         return _checked(_numeric(array, "images"), shape)
     items = _items(images, "images") if array is None else _flat(array, "images")
-    elements = [_image(item, f"image {i}") for i, item in enumerate(items)]
-    sources = [element for element in elements if not isinstance(element, np.ndarray)]
-    if elements and len(sources) == len(elements):
-        return sources
-    if sources:
-        first = isinstance(elements[0], np.ndarray)
-        other = next(i for i, e in enumerate(elements) if isinstance(e, np.ndarray) != first)
-        words = ("of numbers", "a file or a Pillow image")
-        raise TypeError(
-            f"image 0 is {words[not first]} and image {other} {words[first]}: give all in one form"
-        )
-    return _checked(_stacked(elements, shape), shape)
+    read: list[Source] = []
+    arrays: list[np.ndarray] = []
+    for i, item in enumerate(items):
+        image = _image(item, f"image {i}")
+        (arrays if isinstance(image, np.ndarray) else read).append(image)
+        if arrays and read:
+            others = "files or Pillow images" if isinstance(image, np.ndarray) else "arrays"
+            raise TypeError(
+                f"image {i} is {_described(item)} and those before it are {others}: give all in "
+                "one form"
+            )
+    return read or _checked(_stacked(arrays, shape), shape)
 
 
 def label_array(labels: Any) -> np.ndarray:
@@ -73,7 +74,7 @@ def label_array(labels: Any) -> np.ndarray:
         raise ValueError(f"labels have the shape {array.shape}: one for each image is needed")
     for i, label in enumerate(array):
         if _is_missing(label):
-            raise ValueError(f"label {i} is missing ({label!r}): leave out images without a label")
+            raise ValueError(f"label {i} is missing ({label}): leave out images without a label")
     return array
 
 
@@ -109,15 +110,18 @@ def _as_array(values: Any, name: str) -> np.ndarray | None:
     single = str | bytes | bytearray | memoryview | os.PathLike | Image.Image | Number
     if isinstance(values, single) or hasattr(values, "read"):
         raise TypeError(
-            f"{name} is a single {type(values).__name__}: several are expected; put it into a list"
+            f"{name}: a single {type(values).__name__} was given where several are expected; put "
+            "it into a list"
         )
     if not hasattr(values, "__array__"):
         return None
     array = np.asarray(values)
-    if np.ma.is_masked(values):
-        raise ValueError(f"{name} are partly masked: fill or leave out what is missing")
+    if np.ma.isMaskedArray(values) and np.ma.is_masked(values):
+        raise ValueError(f"{name} are partly masked: fill what is missing, or leave it out")
     if array.ndim == 0:
-        raise TypeError(f"{name} is a single {type(values).__name__}: several are expected")
+        raise TypeError(
+            f"{name}: {_described(values)} of a single value was given where several are expected"
+        )
     return array
 
 
@@ -127,9 +131,20 @@ def _refuse_foreign(value: Any, name: str) -> None:
     unordered = isinstance(value, Set) and not isinstance(value, MappingView)
     table, sparse = hasattr(kind, "columns"), hasattr(kind, "tocoo") or hasattr(kind, "todense")
     if value is None or isinstance(value, Mapping) or unordered or table or sparse:
-        order = ", which has no order" if unordered else ""
-        wanted = WANTED.get(name, "a file, a Pillow image or an array")
-        raise TypeError(f"{name} is a {kind.__name__}{order}; {wanted} is needed")
+        raise _unreadable(value, name, ", which has no order," if unordered else "")
+
+
+def _described(value: Any) -> str:
+    """What a value is, in words."""
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    return f"an {name}" if name[0] in "aeiouAEIOU" or name.startswith("nd") else f"a {name}"
+
+
+def _unreadable(value: Any, name: str, more: str = "") -> TypeError:
+    wanted = WANTED.get(name, "a file, a Pillow image or an array")
+    return TypeError(f"{name}: {_described(value)}{more} was given; {wanted} is needed")
 
 
 def _items(values: Any, name: str) -> Iterable[Any]:
@@ -143,8 +158,7 @@ def _items(values: Any, name: str) -> Iterable[Any]:
     try:
         return iter(values)
     except TypeError:
-        wanted = WANTED[name]
-        raise TypeError(f"{name} is a {type(values).__name__}; {wanted} is needed") from None
+        raise _unreadable(values, name) from None
 
 
 def _flat(array: np.ndarray, name: str) -> Iterator[Any]:
@@ -168,17 +182,20 @@ def _image(item: Any, name: str) -> Source | np.ndarray:
     if hasattr(item, "read"):
         return _whole(item, name)
     if not (isinstance(item, list | tuple | Number) or hasattr(item, "__array__")):
-        raise TypeError(f"{name} is a {type(item).__name__}; {WANTED['images']} is needed")
+        raise _unreadable(item, name)
     if isinstance(item, list | tuple) and (inner := _not_of_numbers(item)):
-        raise TypeError(f"{name} is a {type(item).__name__} with a {inner} in it")
-    if np.ma.is_masked(item):
+        raise _unreadable(item, name, f" with {inner} in it")
+    if np.ma.isMaskedArray(item) and np.ma.is_masked(item):
         raise ValueError(f"{name} is partly masked: fill what is missing")
     try:
         array = np.asarray(item)
     except ValueError as error:
         if not isinstance(item, list | tuple):
             raise
-        raise ValueError(f"{name} is no array: its rows are of different lengths") from error
+        raise ValueError(
+            f"{name}: {_described(item)} with parts of different shapes was given; one image is "
+            "needed"
+        ) from error
     if array.ndim == 0 and isinstance(array[()], str | bytes):
         return _image(array[()], name)  # TensorFlow's strings are bytes in an array
     return _numeric(array, name)
@@ -193,16 +210,15 @@ def _of_bytes(content: bytes) -> Source:
 
 def _whole(file: Any, name: str) -> bytes:
     """The content of an open file, wherever it was read up to."""
+    if isinstance(file, TextIOBase):
+        raise TypeError(f"{name} is a file opened as text: open it with mode 'rb'")
     if hasattr(file, "seek"):
         file.seek(0)
-    content = file.read()
-    if not isinstance(content, bytes):
-        raise TypeError(f"{name} is a file opened as text: open it with mode 'rb'")
-    return content
+    return file.read()
 
 
 def _not_of_numbers(nested: list | tuple) -> str:
-    """The type of the first thing in nested lists that is no number or array ("": none such)."""
+    """What is in nested lists beside numbers and arrays, the first of it ("": nothing)."""
     for item in nested:
         if isinstance(item, list | tuple):
             if found := _not_of_numbers(item):
@@ -210,7 +226,7 @@ def _not_of_numbers(nested: list | tuple) -> str:
         elif isinstance(item, str | bytes | Image.Image) or not (
             isinstance(item, Number) or hasattr(item, "__array__")
         ):
-            return type(item).__name__
+            return _described(item)
     return ""
 
 
@@ -219,17 +235,17 @@ def _numeric(array: np.ndarray, name: str) -> np.ndarray:
     if array.dtype.kind == "V" and np.can_cast(array.dtype, np.float32):
         return array.astype(np.float32)  # bfloat16, which is not NumPy's own
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} holds values of the type {array.dtype}: numbers are needed")
+        raise TypeError(f"{name}: values of the type {array.dtype} were given; numbers are needed")
     return array
 
 
 def _stacked(arrays: list[np.ndarray], shape: tuple[int, int, int]) -> np.ndarray:
     """Images, or batches of images, as one array."""
     forms = image_forms(shape)
-    if not arrays:
-        return np.empty((0, *shape), np.float32)
     if all(array.shape not in forms and array.shape[1:] in forms for array in arrays):
         arrays = [image for batch in arrays for image in batch]
+    if not arrays:
+        return np.empty((0, *shape), np.float32)
     for i, array in enumerate(arrays):
         if array.shape != arrays[0].shape:
             raise ValueError(

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import io
+import os
 import pickle
 import subprocess
 import sys
+from collections import deque
+from copy import copy, deepcopy
+from datetime import date
+from decimal import Decimal
+from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
 import pytest
 import small_problem as small
+import tensorflow as tf
 from PIL import Image
+from scipy.sparse import csr_array, csr_matrix
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
@@ -24,8 +33,24 @@ from supervised_reptile.errors import UserError
 from supervised_reptile.snapshot import write_npz
 
 IMAGES = small.small_images()[:21]  # three classes of seven
+FLOATS = (IMAGES / 255).astype(np.float32)
 RATE, STEPS = 0.3, 30  # enough to tell the three apart
 LABELS = np.repeat(["zebra", "ant", "mole"], 7)
+
+
+class Colour(IntEnum):
+    RED = 2
+    BLUE = 1
+
+
+class HasArray:
+    """What tensors of other libraries are to NumPy."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array = array
+
+    def __array__(self, dtype: object = None, copy: bool | None = None) -> np.ndarray:
+        return self._array
 
 
 @pytest.fixture(scope="module")
@@ -53,20 +78,119 @@ def test_it_learns_classes_from_examples(classifier: FewShotClassifier) -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [[7, -2, 30], [True, False, None], ["é", "a", "ß"], [0.5, 0.25, 2.0]]
+    ("values", "classes"),
+    [
+        ([7, -2, 30], [-2, 7, 30]),
+        ([True, False], [False, True]),
+        (["é", "a", "ß"], ["a", "ß", "é"]),
+        ([0.5, 0.25, 2.0], [0.25, 0.5, 2.0]),
+        ([(1, "b"), (0, "c"), (1, "a")], [(0, "c"), (1, "a"), (1, "b")]),
+        ([2, "1", 1], [2, "1", 1]),  # cannot be sorted
+        ([(1, 2), (), None], [(), (1, 2)]),
+        ([b"a", "a", None], [b"a", "a"]),
+        (["a\0", "a", "b"], ["a", "a\0", "b"]),  # NumPy would drop the NUL
+        ([2**53 + 1, 2**53, 0.5], [0.5, 2**53, 2**53 + 1]),  # as floats two would be one
+        ([True, 0, 2], [0, True, 2]),
+        ([True, 1, 2.0], [True, 2.0]),  # equal, and named as it comes first
+        ([date(2020, 2, 1), date(2020, 1, 1), date(2019, 1, 1)], None),
+        ([frozenset("a"), frozenset("b"), frozenset("c")], [*map(frozenset, "abc")]),
+        ([Colour.RED, Colour.BLUE, None], [Colour.BLUE, Colour.RED]),
+    ],
 )
-def test_labels_are_of_any_type(classifier: FewShotClassifier, values: list) -> None:
-    values = [value for value in values if value is not None]
-    images, labels = IMAGES[: 7 * len(values)], np.repeat(values, 7)
-    classifier.fit(images, labels)
-    predicted = classifier.predict(images)
-    assert predicted.dtype == labels.dtype
-    np.testing.assert_array_equal(predicted, labels)
-    np.testing.assert_array_equal(classifier.fit(images, labels.tolist()).classes_, sorted(values))
+def test_labels_stay_what_they_are(
+    classifier: FewShotClassifier, values: list, classes: list | None
+) -> None:
+    labels = [value for value in values if value is not None for _ in range(7)]
+    images = IMAGES[: len(labels)]
+    for form in (list, tuple, iter, objects):
+        classifier.fit(images, form(labels))
+        wanted = sorted(values) if classes is None else classes
+        assert classifier.classes_.tolist() == wanted
+        kinds = [type(label) for label in classifier.classes_.tolist()]
+        assert kinds == [type(label) for label in wanted]
+        assert classifier.predict(images).tolist() == labels
+        assert classifier.score(images, form(labels)) == 1
+    for other in (pickle.loads(pickle.dumps(classifier)), deepcopy(classifier)):
+        assert other.predict(images).tolist() == labels
+
+
+def objects(items: list) -> np.ndarray:
+    array = np.empty(len(items), object)
+    for i, item in enumerate(items):
+        array[i] = item
+    return array
+
+
+def test_labels_in_any_form(classifier: FewShotClassifier) -> None:
+    pandas = pytest.importorskip("pandas")
+    series, numbers = pandas.Series(LABELS, index=range(50, 71)), np.repeat([3, 1, 2], 7)
+    dataset = tf.data.Dataset.from_tensor_slices(numbers)
+    for labels, classes in (
+        (series, ["ant", "mole", "zebra"]),
+        (series.astype("category"), ["ant", "mole", "zebra"]),
+        (pandas.Categorical(LABELS), ["ant", "mole", "zebra"]),
+        (map(str, LABELS), ["ant", "mole", "zebra"]),
+        (dict(enumerate(LABELS)).values(), ["ant", "mole", "zebra"]),
+        (pandas.array(numbers, dtype="Int64"), [1, 2, 3]),
+        (tf.constant(numbers), [1, 2, 3]),
+        ([tf.constant(number) for number in numbers], [1, 2, 3]),
+        (dataset, [1, 2, 3]),
+        (dataset.batch(4), [1, 2, 3]),
+        (pandas.MultiIndex.from_tuples(list(zip(numbers, LABELS, strict=True))), None),
+    ):
+        classifier.fit(IMAGES, labels)
+        wanted = [(1, "ant"), (2, "mole"), (3, "zebra")] if classes is None else classes
+        assert classifier.classes_.tolist() == wanted
+        found = classifier.predict(IMAGES)[::7].tolist()
+        assert found == [wanted[i] for i in (2, 0, 1)]
+
+
+def test_missing_labels_are_refused(classifier: FewShotClassifier) -> None:
+    pandas = pytest.importorskip("pandas")
+    for missing in (
+        None, np.nan, float("nan"), np.float32("nan"), Decimal("nan"), np.datetime64("NaT"),
+        pandas.NA, pandas.NaT, (1, np.nan),
+    ):  # fmt: skip
+        labels = ["a"] * 4 + [missing] * 17
+        for form in (list, iter, objects):
+            with pytest.raises(ValueError, match="label 4 is missing"):
+                classifier.fit(IMAGES, form(labels))
+    for labels in (
+        np.array([1.0] * 4 + [np.nan] * 17),
+        np.array(["2020"] * 4 + ["NaT"] * 17, "M8[D]"),
+        pandas.array([1] * 4 + [None] * 17, dtype="Int64"),
+        pandas.Series(["a"] * 4 + [None] * 17),
+        pandas.Categorical(["a"] * 4 + [None] * 17),
+    ):
+        with pytest.raises(ValueError, match="label 4 is missing"):
+            classifier.fit(IMAGES, labels)
+    with pytest.raises(ValueError, match=r"labels are partly masked: .* missing"):
+        classifier.fit(IMAGES, np.ma.array(np.arange(21), mask=np.arange(21) == 4))
+
+
+def test_labels_that_are_none_are_refused(classifier: FewShotClassifier) -> None:
+    pandas = pytest.importorskip("pandas")
+    for labels, words in (
+        ("a" * 21, "labels: a single str"),
+        (b"a" * 21, "labels: a single bytes"),
+        (3, "labels: a single int"),
+        (None, "labels: None was given"),
+        (set("abc"), "labels: a set, which has no order, was given"),
+        ({"a": 1}, "labels: a dict"),
+        (pandas.DataFrame({"a": LABELS}), "labels: a DataFrame"),
+        ([["a"]] * 21, "hashable.*list"),
+        ([(1, [2])] * 21, "hashable.*list"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            classifier.fit(IMAGES, labels)
+    for labels in (np.eye(3)[[0] * 21], list(np.eye(3)[[0] * 21])):
+        with pytest.raises(ValueError, match=r"shape \(.*one"):
+            classifier.fit(IMAGES, labels)
 
 
 def test_any_form_of_an_array_is_the_same(classifier: FewShotClassifier) -> None:
-    whole = classifier.fit(IMAGES, LABELS).predict_proba(IMAGES[:4])
+    dataset = tf.data.Dataset.from_tensor_slices
+    whole = classifier.fit(IMAGES, LABELS).predict_proba(IMAGES)
     for form in (
         lambda images: images[:, :, :, 0],
         lambda images: images.reshape(len(images), -1),
@@ -74,10 +198,31 @@ def test_any_form_of_an_array_is_the_same(classifier: FewShotClassifier) -> None
         lambda images: images.astype(np.float64) / 255,
         lambda images: images.tolist(),
         lambda images: images.astype(np.int64),
+        lambda images: images.astype(object),
+        lambda images: np.ma.array(images),
         lambda images: [Image.fromarray(image[:, :, 0]) for image in images],
+        lambda images: iter(images),
+        lambda images: (image for image in images),
+        lambda images: dict(enumerate(images)).values(),
+        lambda images: deque(images),
+        lambda images: objects([*images]),
+        lambda images: [images[:4], images[4:]],
+        lambda images: tf.constant(images),
+        lambda images: tf.Variable(images),
+        lambda images: [tf.constant(image) for image in images],
+        lambda images: [HasArray(image) for image in images],
+        lambda images: HasArray(images),
+        lambda images: dataset(images),
+        lambda images: iter(dataset(images)),
+        lambda images: dataset(images).batch(4),
+        lambda images: dataset(images[:, :, :, 0]).batch(4),
+        lambda images: dataset(images).batch(4).as_numpy_iterator(),
     ):
-        again = classifier.fit(form(IMAGES), LABELS).predict_proba(form(IMAGES[:4]))
+        again = classifier.fit(form(IMAGES), LABELS).predict_proba(form(IMAGES))
         np.testing.assert_allclose(again, whole, atol=1e-5)
+        assert classifier.score(form(IMAGES), LABELS) == 1
+    coarse = tf.cast(FLOATS, tf.bfloat16)  # no type of NumPy's own
+    np.testing.assert_allclose(classifier.predict_proba(coarse), whole, atol=0.1)
 
 
 def test_whole_numbers_up_to_1_are_black_and_white(classifier: FewShotClassifier) -> None:
@@ -91,17 +236,124 @@ def test_whole_numbers_up_to_1_are_black_and_white(classifier: FewShotClassifier
         classifier.fit(bits, LABELS).predict_proba(IMAGES)
 
 
-def test_files_are_read(classifier: FewShotClassifier, tmp_path: Path) -> None:
-    files = []
-    for i, image in enumerate(IMAGES):
-        files.append(tmp_path / f"{i}.png")
-        Image.fromarray(image[:, :, 0]).save(files[-1])
-    whole = classifier.fit(IMAGES, LABELS).predict_proba(IMAGES[:4])
-    again = classifier.fit(files, LABELS).predict_proba([str(file) for file in files[:4]])
-    np.testing.assert_array_equal(again, whole)
-    files[3].write_text("no picture")
-    with pytest.raises(UserError, match=r"3\.png"):
-        classifier.fit(files, LABELS)
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """The images as files, in a folder of their own."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    paths = [folder / f"{i:02}.png" for i in range(len(IMAGES))]
+    for path, image in zip(paths, IMAGES, strict=True):
+        Image.fromarray(image[:, :, 0]).save(path)
+    return paths
+
+
+def test_files_are_read(classifier: FewShotClassifier, files: list[Path]) -> None:
+    whole = classifier.fit(IMAGES, LABELS).predict_proba(IMAGES)
+    names = [str(file) for file in files]
+    for form in (
+        lambda: files,
+        lambda: iter(files),
+        lambda: map(str, files),
+        lambda: (file for file in files),
+        lambda: dict.fromkeys(files).keys(),
+        lambda: dict(enumerate(files)).values(),
+        lambda: np.array(names),
+        lambda: np.array(files, object),
+        lambda: [name.encode() for name in names],
+        lambda: [file.read_bytes() for file in files],
+        lambda: map(io.BytesIO, [file.read_bytes() for file in files]),
+        lambda: map(Image.open, files),
+        lambda: tf.constant(names),
+        lambda: tf.data.Dataset.list_files(names, shuffle=False),
+        lambda: tf.data.Dataset.list_files(names, shuffle=False).map(tf.io.read_file),
+    ):
+        again = classifier.fit(form(), LABELS).predict_proba(form())
+        np.testing.assert_array_equal(again, whole)
+    pandas = pytest.importorskip("pandas")
+    for form in (pandas.Series(files, index=range(50, 71)), pandas.Index(names)):
+        np.testing.assert_array_equal(classifier.predict_proba(form), whole)
+
+
+def test_a_folder_searched_by_glob_is_read_whole(
+    classifier: FewShotClassifier, files: list[Path]
+) -> None:
+    classifier.fit(files, LABELS)
+    order = list(files[0].parent.glob("*.png"))
+    answers = classifier.predict(files[0].parent.glob("*.png"))
+    assert dict(zip(order, answers, strict=True)) == dict(zip(files, LABELS, strict=True))
+    with pytest.raises(ValueError, match="20 images and 21 labels"):
+        classifier.fit((file for file in files[1:]), LABELS)
+
+
+def test_files_that_cannot_be_read_are_named(
+    classifier: FewShotClassifier, files: list[Path]
+) -> None:
+    cut = io.BytesIO(files[4].read_bytes()[:60])
+    with pytest.raises(UserError, match=r"^image 1: it cannot be decoded \(.*truncated"):
+        classifier.fit([files[0], Image.open(cut)], LABELS[:2])
+    files[3].write_bytes(cut.getvalue())
+    for broken in (files[3], str(files[3]), Image.open(files[3])):
+        with pytest.raises(UserError, match=r"3\.png: it cannot be decoded"):
+            classifier.fit([files[0], broken], LABELS[:2])
+    with pytest.raises(ValueError, match="image 1 has no pixels"):
+        classifier.fit([files[0], Image.new("L", (0, 5))], LABELS[:2])
+
+
+def test_what_holds_no_images_is_refused_by_its_type(
+    classifier: FewShotClassifier, files: list[Path]
+) -> None:
+    pandas, picture = pytest.importorskip("pandas"), Image.fromarray(IMAGES[0, :, :, 0])
+    dataset, rows = tf.data.Dataset.from_tensor_slices, FLOATS.reshape(21, -1)
+    classifier.fit(IMAGES, LABELS)
+    for images, words in (
+        ("zebra.png", "images: a single str was given where several"),
+        (np.str_("zebra.png"), "images: a single str_"),
+        (files[0], "images: a single (Posix|Windows)Path"),
+        (picture, "images: a single Image"),
+        (Image.open(files[0]), "images: a single PngImageFile"),
+        (files[0].read_bytes(), "images: a single bytes"),
+        (io.BytesIO(), "images: a single BytesIO"),
+        (1.5, "images: a single float"),
+        (np.array("zebra.png"), "a single value"),
+        (None, "images: None was given"),
+        (set(files), "images: a set, which has no order, was given"),
+        ({"a": IMAGES}, "images: a dict was given"),
+        (pandas.DataFrame(rows), "images: a DataFrame was given"),
+        (csr_matrix(rows), "images: a csr_matrix was given"),
+        (csr_array(rows), "images: a csr_array was given"),
+        ([csr_array(rows)], "image 0: a csr_array"),
+        (tf.sparse.from_dense(rows), "images: a SparseTensor was given"),
+        (object(), "images: an object was given"),
+        (np.array([files[:2]], str), "strings of the shape"),
+        (rows + 0j, "complex"),
+        ([files[0], None], "image 1: None was given"),
+        ([IMAGES[0], None], "image 1: None was given"),
+        ([object()], "image 0: an object"),
+        ([files[:2]], "image 0: a list with a (Posix|Windows)Path"),
+        ([(picture, 1)], "image 0: a tuple with an Image"),
+        ([IMAGES[0], files[0]], "image 1 is a (Posix|Windows)Path and those before it are arrays"),
+        ([files[0], files[1], IMAGES[0]], "image 2 is an ndarray and those before it are files"),
+        (dataset({"a": FLOATS}), "image 0: a dict"),
+    ):
+        for method in (classifier.predict, lambda images: classifier.fit(images, LABELS)):
+            with pytest.raises(TypeError, match=words):
+                method(images)
+    for images, words in (
+        (
+            [IMAGES[0], IMAGES[1], IMAGES[2, :5]],
+            r"image 2 has the shape \(5, 8, 1\) and image 0 \(8",
+        ),
+        ([[[0, 1], [1]]], "image 0: a list with parts of different shapes"),
+        (tf.ragged.constant([[1, 2], [3]]), "image 1 has the shape"),
+        (dataset((FLOATS, LABELS)), "image 0: a tuple with parts of different shapes"),
+        (dataset(FLOATS).repeat(), "dataset without an end"),
+        ([IMAGES[0], FLOATS[1]], "image 0 goes up to .* give all in one type"),
+        ([IMAGES[0] > 9, IMAGES[1]], "image 1 goes up to .* give all in one type"),
+        (np.ma.array(FLOATS, mask=FLOATS > 0.5), "images are partly masked"),
+        ([np.ma.array(FLOATS[0], mask=FLOATS[0] > 0.5)], "image 0 is partly masked"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            classifier.predict(images)
 
 
 def test_parameters_matter(weights: Path) -> None:
@@ -125,10 +377,10 @@ def test_parameters_are_scikit_learns(weights: Path, classifier: FewShotClassifi
         "FewShotClassifier(weights='omniglot-5way', steps=None, transductive=False)"
     )
     classifier.fit(IMAGES, LABELS)
-    copy = clone(classifier)
-    assert copy.get_params() == classifier.get_params()
+    fresh = clone(classifier)
+    assert fresh.get_params() == classifier.get_params()
     with pytest.raises(NotFittedError):
-        check_is_fitted(copy)
+        check_is_fitted(fresh)
     check_is_fitted(classifier)
     assert is_classifier(classifier)
 
@@ -159,8 +411,8 @@ def test_it_works_in_pipelines_and_searches(classifier: FewShotClassifier) -> No
 
 def test_it_can_be_pickled(classifier: FewShotClassifier) -> None:
     before = classifier.fit(IMAGES, LABELS).predict_proba(IMAGES)
-    copy = pickle.loads(pickle.dumps(classifier))
-    np.testing.assert_array_equal(copy.predict_proba(IMAGES), before)
+    for other in (pickle.loads(pickle.dumps(classifier)), copy(classifier), deepcopy(classifier)):
+        np.testing.assert_array_equal(other.predict_proba(IMAGES), before)
 
 
 def test_what_makes_no_sense_is_refused(classifier: FewShotClassifier) -> None:
@@ -168,12 +420,15 @@ def test_what_makes_no_sense_is_refused(classifier: FewShotClassifier) -> None:
         classifier.predict(IMAGES)
     for images, labels, words in (
         (IMAGES[:, :5], LABELS, r"shape \(21, 5, 8, 1\).*\(n, 8, 8, 1\)"),
-        (IMAGES[0], LABELS, "shape"),
+        (IMAGES[0], LABELS, r"\(8, 8, 1\) of a single image"),
+        (IMAGES[0, :, :, 0].tolist(), LABELS, r"\(8, 8\) of a single image"),
         (IMAGES, LABELS[:5], "21 images and 5 labels"),
         (IMAGES, LABELS[:, None], "one for each image"),
-        (IMAGES[:0], LABELS[:0], "one for each image"),
+        (IMAGES[:0], LABELS[:0], "no images were given"),
+        ([], [], "no images were given"),
         (IMAGES.astype(float), LABELS, "0 to 1"),
-        (IMAGES.astype(float) * np.nan, LABELS, "0 to 1"),
+        (np.where(np.arange(21)[:, None, None, None] == 4, np.nan, FLOATS), LABELS, "4 has .* nan"),
+        (FLOATS - 1, LABELS, "0 to 1"),
         (IMAGES.astype(int) - 100, LABELS, "0 to 255"),
         (IMAGES, np.arange(21), "21 classes, .* tell 3 apart"),
     ):
@@ -184,8 +439,17 @@ def test_what_makes_no_sense_is_refused(classifier: FewShotClassifier) -> None:
             classifier.set_params(steps=steps).fit(IMAGES, LABELS)
     with pytest.raises(UserError, match="nowhere"):
         FewShotClassifier.load("nowhere")
-    classifier.set_params(steps=1).fit(IMAGES, LABELS)
-    assert classifier.predict_proba(IMAGES[:0]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("labels", [LABELS, np.repeat([3, 1, 2], 7), [(1, "a"), "b", 2.5] * 7])
+def test_of_no_images_there_are_no_answers(classifier: FewShotClassifier, labels: object) -> None:
+    classifier.set_params(steps=1).fit(IMAGES, labels)
+    for images in ([], IMAGES[:0], np.array([]), iter(()), tf.data.Dataset.from_tensor_slices([])):
+        assert classifier.predict_proba(images).shape == (0, 3)
+    empty = classifier.predict([])
+    assert (empty.shape, empty.dtype) == ((0,), classifier.predict(IMAGES).dtype)
+    with pytest.raises(ValueError, match="no images were given"):
+        classifier.score([], [])
 
 
 def test_images_that_show_nothing_are_told(classifier: FewShotClassifier, tmp_path: Path) -> None:
@@ -204,10 +468,29 @@ def test_images_that_show_nothing_are_told(classifier: FewShotClassifier, tmp_pa
 
 
 def test_a_score_takes_one_label_for_each_image(classifier: FewShotClassifier) -> None:
-    classifier.set_params(steps=1).fit(IMAGES, LABELS)
-    for labels in (LABELS[:1], LABELS[:, None], LABELS[:5], LABELS[0]):
-        with pytest.raises(ValueError, match="one for each of the 21 images"):
+    classifier.fit(IMAGES, LABELS)
+    assert classifier.score(iter(IMAGES), iter(LABELS)) == 1
+    assert classifier.score(iter(IMAGES), (label for label in LABELS[::-1])) == 7 / 21
+    for labels in (LABELS[:1], LABELS[:, None], LABELS[:5], [None] * 21):
+        with pytest.raises(ValueError, match=r"one for each|label 0 is missing"):
             classifier.score(IMAGES, labels)
+    with pytest.raises(TypeError, match="single str"):
+        classifier.score(IMAGES, "ant")
+    classifier.fit(IMAGES, np.repeat([1, 2, 3], 7))
+    with pytest.warns(UserWarning, match="none of the labels is one of the classes, 1, 2, 3"):
+        assert classifier.score(IMAGES, np.repeat(["1", "2", "3"], 7)) == 0
+
+
+def test_an_error_before_fit_is_scikit_learns(classifier: FewShotClassifier) -> None:
+    for method in (classifier.predict, classifier.predict_proba):
+        with pytest.raises(NotFittedError) as caught:
+            method(IMAGES)
+        for error in (caught.value, pickle.loads(pickle.dumps(caught.value)), copy(caught.value)):
+            assert isinstance(error, few_shot_classifier.NotFittedError)
+            assert isinstance(error, NotFittedError | ValueError)
+            assert isinstance(error, AttributeError)
+            assert type(error).__name__ == "NotFittedError"
+            assert "fit first" in str(error)
 
 
 def test_one_class_is_certain(classifier: FewShotClassifier) -> None:
@@ -239,3 +522,56 @@ def test_classifying_takes_no_scikit_learn(weights: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "(4, 2)\n", done.stderr
+
+
+FORKING = """
+import multiprocessing, sys
+import numpy as np
+{before}
+from supervised_reptile import FewShotClassifier
+
+images = np.random.default_rng(0).random((4, 8, 8, 1)).astype(np.float32)
+
+def answer(classifier):
+    return (classifier if {fitted} else classifier.fit(images, list("abab"))).predict(images).size
+
+if __name__ == "__main__":
+    classifier = FewShotClassifier.load({weights!r}, steps=1)
+    {prepare}
+    with multiprocessing.get_context({method!r}).Pool(1) as pool:
+        try:
+            print(pool.apply_async(answer, [classifier]).get(100))
+        except Exception as error:
+            print(type(error).__name__, error)
+"""
+IMPORTED = "import tensorflow as tf"
+RAN = "tf.function(lambda x: x @ x)(tf.ones([9, 9]))"
+FITTED = "classifier.fit(images, list('abab'))"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks on this system")
+@pytest.mark.parametrize(
+    ("before", "prepare", "method", "works"),
+    [
+        ("", FITTED, "fork", False),
+        (IMPORTED, FITTED, "fork", False),
+        (IMPORTED, RAN, "fork", False),  # by the caller's own use of TensorFlow
+        (IMPORTED, "", "fork", True),
+        ("", "", "fork", True),
+        ("", FITTED, "spawn", True),
+    ],
+)
+def test_a_fork_is_refused_once_tensorflow_ran(
+    weights: Path, tmp_path: Path, before: str, prepare: str, method: str, works: bool
+) -> None:
+    values = {"before": before, "prepare": prepare, "method": method, "weights": str(weights)}
+    program = FORKING.format(fitted=prepare == FITTED, **values)
+    (tmp_path / "program.py").write_text(program, encoding="utf8")
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    if works:
+        assert done.stdout == "4\n", done.stderr
+    else:
+        assert done.stdout.startswith("UserError TensorFlow was used before"), done.stderr
+        assert 'get_context("spawn")' in done.stdout

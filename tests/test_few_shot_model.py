@@ -202,6 +202,11 @@ def test_steps_and_classes_are_the_callers_choice(saved: Path) -> None:
         ({"support_images": pictures(0), "support_labels": LABELS[:0]}, "images are needed"),
         ({"query_images": pictures(0)}, "query images are needed"),
         ({"steps": -1}, "number of inner steps"),
+        ({"support_images": pictures(6) * np.float32("nan")}, "support images are numbers from 0"),
+        ({"query_images": pictures(5) * np.float32("nan")}, "query images are numbers from 0 to 1"),
+        ({"query_images": pictures(5) + np.float32("inf")}, "query images are numbers from 0 to 1"),
+        ({"query_images": pictures(5) * 255}, "query images are numbers from 0 to 1"),
+        ({"support_images": pictures(6) - 1, "steps": 0}, "support images are numbers from 0 to 1"),
     ],
 )
 def test_it_refuses_nonsense(saved: Path, inputs: dict, words: str) -> None:
