@@ -47,7 +47,10 @@ def sources_or_array(images: Any, shape: tuple[int, int, int]) -> list[Source] |
     arrays: list[np.ndarray] = []
     for i, item in enumerate(items):
         image = _image(item, f"image {i}")
-        (arrays if isinstance(image, np.ndarray) else read).append(image)
+        if isinstance(image, np.ndarray):
+            arrays.append(image)
+        else:
+            read.append(image)
         if arrays and read:
             others = "files or Pillow images" if isinstance(image, np.ndarray) else "arrays"
             raise TypeError(
@@ -299,7 +302,7 @@ def _faithful(labels: list[Any]) -> np.ndarray:
         for label in labels
     )
     if plain and len({isinstance(label, bool | np.bool_) for label in labels}) <= 1:
-        with contextlib.suppress(TypeError):  # of types without a common one
+        with contextlib.suppress(TypeError, ValueError):  # of types without a common one
             array = np.array(labels)
             if all(map(_is_same, array, labels)):
                 return array

@@ -21,6 +21,7 @@ from supervised_reptile.classifier_inputs import (
     numbered,
     sources_or_array,
 )
+from supervised_reptile.errors import UserError
 from supervised_reptile.export import open_snapshot
 from supervised_reptile.pictures import Reader, blank_pictures, read_pictures
 from supervised_reptile.runtime import start_tensorflow
@@ -136,8 +137,8 @@ class FewShotClassifier:
           TypeError: images or labels are of a type that is not read; the message names it.
           ValueError: their values or numbers are not as described above, an image shows nothing,
             or there are too many classes.
-          UserError: the weights or a file cannot be read, or this process is a fork of one that
-            used TensorFlow.
+          UserError: the weights or a file cannot be read, the inner steps diverge, or this process
+            is a fork of one that used TensorFlow.
         """
         steps = self.steps
         if steps is not None and (steps != int(steps) or steps < 0):
@@ -160,6 +161,11 @@ class FewShotClassifier:
             raise ValueError(f"{blank}; leave out what is blank or too faint")
         steps = snapshot.config.eval_steps if steps is None else int(steps)
         adapted = _model(snapshot).adapt(support, numbers, steps).numpy()
+        if not np.isfinite(adapted).all():
+            raise UserError(
+                f"{self.weights}: {steps} inner steps on these images end in weights that are not "
+                "finite; take other weights or fewer steps"
+            )
         self._fitted = _Fitted(snapshot, form, support, adapted)
         self.classes_ = classes
         self.n_features_in_ = int(np.prod(form.reader.shape))
@@ -304,5 +310,6 @@ def _pixels(images: list[Source] | np.ndarray, form: ArrayForm) -> np.ndarray:
 
 def _white(images: list[Source] | np.ndarray) -> int:
     """The integer that stands for 1.0 in these images: 1 if none is larger, else 255."""
-    bits = not isinstance(images, list) and images.dtype.kind in "iub" and images.size
-    return 1 if bits and images.max() <= 1 else 255
+    if isinstance(images, list) or images.dtype.kind not in "iub" or not images.size:
+        return 255
+    return 1 if images.max() <= 1 else 255

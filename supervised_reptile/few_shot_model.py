@@ -68,7 +68,9 @@ class FewShotModel(tf.Module):
         steps: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         """`adapt`, then `classify`: {"probabilities": float32 [q, c]}."""
-        weights = self._adapt(support_images, support_labels, steps)
+        weights = tf.debugging.check_numerics(
+            self._adapt(support_images, support_labels, steps), "the inner steps diverged: weights"
+        )
         classes = _classes(support_labels)
         return {"probabilities": self._classify(weights, support_images, query_images, classes)}
 

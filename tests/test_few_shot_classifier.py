@@ -87,7 +87,7 @@ def test_it_learns_classes_from_examples(classifier: FewShotClassifier) -> None:
         ([(1, "b"), (0, "c"), (1, "a")], [(0, "c"), (1, "a"), (1, "b")]),
         ([2, "1", 1], [2, "1", 1]),  # cannot be sorted
         ([(1, 2), (), None], [(), (1, 2)]),
-        ([b"a", "a", None], [b"a", "a"]),
+        ([b"\xff", "a", None], [b"\xff", "a"]),
         (["a\0", "a", "b"], ["a", "a\0", "b"]),  # NumPy would drop the NUL
         ([2**53 + 1, 2**53, 0.5], [0.5, 2**53, 2**53 + 1]),  # as floats two would be one
         ([True, 0, 2], [0, True, 2]),

@@ -214,6 +214,16 @@ def test_it_refuses_nonsense(saved: Path, inputs: dict, words: str) -> None:
         served(saved, **inputs)
 
 
+def test_inner_steps_that_diverge_are_refused(tmp_path: Path) -> None:
+    snapshot = small_snapshot(inner_rate=1e30)
+    write_export(tmp_path / "model", snapshot, "savedmodel")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="the inner steps diverged"):
+        served(tmp_path / "model")
+    write_npz(tmp_path / "weights.npz", snapshot)
+    with pytest.raises(UserError, match=r"weights\.npz: 7 inner steps .* not finite"):
+        FewShotClassifier(tmp_path / "weights.npz", steps=STEPS).fit(pictures(6), LABELS)
+
+
 def test_the_pooling_network_as_well(tmp_path: Path) -> None:
     net = ConvNet((9, 8, 3), way=4, filters=4, pooling=True, blocks=2)
     write_export(tmp_path / "model", small_snapshot(net), "savedmodel")
