@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from supervised_reptile.cli_run import run_command
+from supervised_reptile.config import IMAGES, fields_of
 from supervised_reptile.sources import MINIIMAGENET, OMNIGLOT
 
 omniglot = run_command(
-    "run_omniglot.py",
     "Train and evaluate few-shot classifiers on Omniglot.",
     OMNIGLOT,
+    omit=fields_of(IMAGES),
     data_dir="data/omniglot",
 )
 
 miniimagenet = run_command(
-    "run_miniimagenet.py",
     "Train and evaluate few-shot classifiers on Mini-ImageNet.",
     MINIIMAGENET,
-    omit=("val_classes",),
+    omit=("val_classes", *fields_of(IMAGES)),
     data_dir="data/miniimagenet",
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import click
@@ -18,7 +17,7 @@ from supervised_reptile.config import (
     config_options,
     flag_of,
 )
-from supervised_reptile.request import Request
+from supervised_reptile.request import Request, settle
 from supervised_reptile.runtime import start_tensorflow
 from supervised_reptile.sources import Source
 
@@ -39,7 +38,6 @@ class Parsed(NamedTuple):
 
     config: Config
     explicit: frozenset[str]  # fields of it that were given, not defaulted
-    own: dict[str, Any]  # values of the parameters that only `source.load` takes
     resume: bool
     overwrite: bool
 
@@ -51,7 +49,6 @@ class RunCommand(click.Command):
 
 
 def run_command(
-    script: str,
     help: str,
     source: Source,
     parameters: Sequence[Callable] = (),
@@ -62,13 +59,12 @@ def run_command(
     """A command that trains and evaluates on one kind of data.
 
     Args:
-      script: how it is called, for the examples in --help.
       help: what it does, for --help.
       source: the data.
-      parameters: click decorators of parameters that only `source.load` takes.
+      parameters: click decorators of fields of Config that are arguments here.
       omit: fields of Config that are no flags here, because they have no meaning or are
         among `parameters`.
-      epilog: examples for --help, with {script} for `script`.
+      epilog: examples for --help, with {script} for the command.
       defaults: fields of Config whose default differs here.
     """
 
@@ -82,7 +78,7 @@ def run_command(
     @click.command(
         cls=RunCommand,
         help=help,
-        epilog=epilog.format(script=script),
+        epilog=epilog.format(script=source.command),
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     @decorated
@@ -119,11 +115,10 @@ def interpret(context: click.Context) -> Parsed:
     assert isinstance(context.command, RunCommand)
     kind = context.command.source.config
     fields = set(kind.__dataclass_fields__)
-    own = {name: values.pop(name) for name in set(values) - fields}
     config = config_from_flags(values, explicit, kind)
     if names_weights(config):
         check_named(config, explicit)
-    return Parsed(config, frozenset(explicit & fields), own, resume, overwrite)
+    return Parsed(config, frozenset(explicit & fields), resume, overwrite)
 
 
 def names_weights(config: Config) -> bool:
@@ -153,9 +148,9 @@ def execute(parsed: Parsed, source: Source) -> None:
         raise click.UsageError(
             "several workers share the training on images, and nothing else: unset TF_CONFIG"
         )
+    request = Request(config, parsed.explicit, source, parsed.resume, parsed.overwrite, cluster)
+    if not named and (cluster is None or cluster.rank == 0):
+        config = settle(request)  # refuses at once what a stored run contradicts
     start_tensorflow(config.threads, cluster)
     program = importlib.import_module(NAMED_WEIGHTS if named else source.program)
-    source = source._replace(load=partial(source.load, **parsed.own))
-    program.run_experiment(
-        Request(config, parsed.explicit, source, parsed.resume, parsed.overwrite, cluster)
-    )
+    program.run_experiment(request)

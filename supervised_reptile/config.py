@@ -24,9 +24,17 @@ if TYPE_CHECKING:
 
 # What a field decides, and so when a stored run may be continued or evaluated with another value.
 TRAINING = "training"  # the trained weights: fixed for the life of a run
-EVALUATION = "evaluation"  # how weights are judged: free to change with --pretrained
-DATA = "data"  # where the images are: remembered, but free to move
-PLACE = "place"  # where and how the program runs: never part of the result
+IMAGES = "images"  # what is made of the files: fixed for a run; None where it was not stored
+EVALUATION = "evaluation"  # the sizes of the evaluation: fixed until training is complete
+MEASURED = "measured"  # which accuracies: as EVALUATION, but --pretrained inherits none
+DATA = "data"  # where the images are: free to move
+EXECUTION = "execution"  # how the program runs: never part of the result
+PLACE = "place"  # which run, and whether to train it: never inherited
+
+# Roles of the fields that a command line inherits where it does not give them.
+RESUMED = (TRAINING, IMAGES, EVALUATION, MEASURED, DATA, EXECUTION)
+EVALUATED = (TRAINING, IMAGES, EVALUATION, DATA, EXECUTION)  # a run with --pretrained
+EVALUATED_BY_NAME = (TRAINING, IMAGES, EVALUATION)  # other weights, maybe on other images
 
 IN_CHECKPOINT = "checkpoint"  # --pretrained without a name
 
@@ -81,6 +89,23 @@ class Rate(click.FloatRange):
 
 
 RATE = Rate(min=0)
+
+
+class Shares(click.ParamType):
+    """Three shares of the classes, as in 0.64,0.16,0.2, in that form."""
+
+    name = "train,val,test"
+
+    def convert(self, value, param, ctx) -> str:
+        try:
+            numbers = [float(share) for share in value.split(",")]
+        except ValueError:
+            self.fail(f"{value!r} is not three numbers with commas between them", param, ctx)
+        if len(numbers) != 3 or min(numbers) < 0 or not abs(sum(numbers) - 1) <= 1e-6:
+            self.fail(f"{value!r}: give three shares that add up to 1", param, ctx)
+        if not numbers[0]:
+            self.fail(f"{value!r} leaves no classes to train on", param, ctx)
+        return ",".join(f"{share:.12g}" for share in numbers)
 
 
 @dataclass(frozen=True)
@@ -176,8 +201,9 @@ class Config:
         "--transductive/--no-transductive",
         False,
         "Classify all queries of an episode in one forward pass (they share batch statistics); "
-        "without it, each query together with the support set only.",
-        EVALUATION,
+        "without it, each query together with the support set only. --pretrained does not take "
+        "it from the stored run.",
+        MEASURED,
     )
     tail_shots: int | None = flag(
         "--foml-tail",
@@ -239,7 +265,7 @@ class Config:
         "--both-modes",
         False,
         "Report transductive and non-transductive accuracy, from the same adapted weights.",
-        EVALUATION,
+        MEASURED,
         is_flag=True,
     )
     eval_splits: str = flag(
@@ -247,16 +273,46 @@ class Config:
         ALL_SPLITS,
         "Classes whose accuracy is measured at the end. val is for choosing between runs: it "
         "leaves the test classes alone.",
-        EVALUATION,
+        MEASURED,
         click.Choice((ALL_SPLITS, "train", "val", "test")),
     )
     save_interval: int = flag(
-        "--save-interval", 1000, "Outer steps between checkpoints.", PLACE, COUNT
+        "--save-interval", 1000, "Outer steps between checkpoints.", EXECUTION, COUNT
     )
     threads: int = flag(
         "--threads", 0, "CPU threads; 0 means all that this process may use. "
-        "Results do not depend on it.", PLACE, Count(0, MOST_THREADS),
+        "Results do not depend on it.", EXECUTION, Count(0, MOST_THREADS),
     )  # fmt: skip
+    # Of `reptile train` alone.
+    image_size: int | None = flag(
+        "--image-size",
+        None,
+        "Pixels a side; by default the images' own if all are alike, at most 84.",
+        IMAGES,
+        Count(8, MOST_PIXELS),
+    )
+    grey: bool | None = flag(
+        "--grey/--colour",
+        None,
+        "One channel or three; by default grey where every image is.",
+        IMAGES,
+        bool,
+    )
+    split: str | None = flag(
+        "--split",
+        None,
+        "Shares of the classes for training, validation and test; drawn by --seed.",
+        IMAGES,
+        Shares(),
+    )
+    skip_broken: bool | None = flag(
+        "--skip-broken",
+        None,
+        "Leave broken images out instead of stopping.",
+        IMAGES,
+        bool,
+        is_flag=True,
+    )
 
     def __post_init__(self) -> None:
         for broken, message in (
@@ -364,25 +420,32 @@ def differing_flags(
     stored: Config, wanted: Config, explicit: Collection[str], roles: tuple[str, ...]
 ) -> list[str]:
     """One text per field of `explicit` with one of the `roles` whose two values differ."""
+
+    def is_known(f: dataclasses.Field) -> bool:
+        return f.metadata["role"] != IMAGES or getattr(stored, f.name) is not None
+
     return [
         f"{flag_of(f.name, type(stored))} is {getattr(stored, f.name)} there and "
         f"{getattr(wanted, f.name)} here"
         for f in dataclasses.fields(stored)
         if f.name in explicit
         and f.metadata["role"] in roles
+        and is_known(f)
         and getattr(stored, f.name) != getattr(wanted, f.name)
     ]
 
 
-def fill_from(stored: Config, wanted: Config, explicit: Collection[str]) -> Config:
-    """`wanted`, with every flag that nobody gave taken from `stored` (places excepted).
+def fill_from(
+    stored: Config, wanted: Config, explicit: Collection[str], roles: tuple[str, ...]
+) -> Config:
+    """`wanted`, with every flag of `roles` that nobody gave taken from `stored`.
 
     A stored --train-shots 0 meant the --shots of then, whatever --shots are given now.
     """
     stored_values = {
         f.name: getattr(stored, f.name)
         for f in dataclasses.fields(stored)
-        if f.name not in explicit and f.metadata["role"] != PLACE
+        if f.name not in explicit and f.metadata["role"] in roles
     }
     if "shots" in explicit and "train_shots" not in explicit:
         stored_values["train_shots"] = stored.task_shots

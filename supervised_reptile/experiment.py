@@ -26,7 +26,7 @@ from supervised_reptile.models import (
     logits,
     unpack,
 )
-from supervised_reptile.opening import check_directory, opened_run, settle, tell_what_was_taken
+from supervised_reptile.opening import check_directory, how_to_go_on, load_settled, opened_run
 from supervised_reptile.request import Request
 from supervised_reptile.run_dir import writing
 from supervised_reptile.run_files import Stored
@@ -66,9 +66,8 @@ def run_experiment(request: Request) -> None:
         with silenced(not group.is_chief), opened(request, group) as experiment:
             if not experiment.config.pretrained:
                 train_run(experiment)
-            elif group.is_chief:
-                tell_what_was_taken(request, experiment.config)
-            evaluate_run(experiment, experiment.config)
+            with how_to_go_on(request):
+                evaluate_run(experiment, experiment.config)
         group.maximum(0)  # ends together: who goes first would be missed
 
 
@@ -76,31 +75,34 @@ def run_experiment(request: Request) -> None:
 def opened(request: Request, group: Group = ALONE) -> Iterator[Experiment]:
     """Everything that was asked for, loaded, checked and restored (UserError where it cannot)."""
     if group.is_chief:
-        config = tell(settle(request), group)
+        config, dataset = load_settled(request)
+        tell(config, group)
     else:
         config = take_chiefs(request.config, request.explicit, group)
-    dataset = request.source.load(config)
+        dataset = request.source.load(config)
     if not config.pretrained:
         check_training(config, dataset)
     check_evaluation(config, dataset)
     net = getattr(models, request.source.network)(dataset.image_shape, config.way)
-    stored = Stored(config, net._asdict(), dataset.checksum, dataset.class_names)
+    source = request.source
+    stored = Stored(config, net._asdict(), dataset.checksum, dataset.class_names, source.command)
     if group.is_chief:
         check_directory(request, stored)
     check_chiefs_data(stored, group)
     feed = ImageFeed(dataset, encoder(net, len(dataset.images)))
     learner = make_learner(config, net, dataset.max_value, group)
-    with opened_run(stored, learner, request.overwrite) as run:
+    with opened_run(request, stored, learner) as run:
         yield Experiment(config, dataset, feed, learner, run)
 
 
 def train_run(experiment: Experiment) -> None:
     """Outer steps to the end of the run, then its learning curve."""
     config, dataset, feed, learner, run = experiment
-    print("Training...", flush=True)
-    watching = AlignmentMonitor if config.log_alignment else Monitor
-    with watching(Scorer(config, dataset, feed, learner), run) as monitor:
-        train(config, image_supply(config, dataset, feed, learner.group), learner, run, monitor)
+    if run.step < config.outer_steps:
+        print("Training...", flush=True)
+        watching = AlignmentMonitor if config.log_alignment else Monitor
+        with watching(Scorer(config, dataset, feed, learner), run) as monitor:
+            train(config, image_supply(config, dataset, feed, learner.group), learner, run, monitor)
     if not learner.group.is_chief:
         return
     with writing(run.path):
@@ -113,7 +115,6 @@ def evaluate_run(
     experiment: Experiment, config: Config, splits: tuple[str, ...] | None = None
 ) -> None:
     """Print and store the accuracies under `config`; of `splits`, else of config.eval_splits."""
-    print("Evaluating...", flush=True)
     scorer = Scorer(config, experiment.dataset, experiment.feed, experiment.learner)
     evaluate_splits(scorer, experiment.run, splits or scorer.final_splits)
 

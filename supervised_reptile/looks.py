@@ -49,7 +49,7 @@ def plan_looks(config: Config, dataset: Dataset) -> LookPlan:
 
 def _most_query_sets(config: Config, dataset: Dataset) -> int:
     """QUERY_SETS, or as many as the watched classes have examples for beside the support set."""
-    watched = (dataset.pools[split] for split in ("train", dataset.monitored))
+    watched = (dataset.pools[split] for split in dataset.monitored)
     examples = min(int(pool.counts.min()) for pool in watched)
     return max(1, min(QUERY_SETS, examples - config.shots))
 

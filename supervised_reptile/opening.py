@@ -10,74 +10,48 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from supervised_reptile.command_lines import flags
-from supervised_reptile.config import (
-    EVALUATION,
-    TRAINING,
-    Config,
-    differing_flags,
-    fields_of,
-    fill_from,
-    flag_of,
-)
-from supervised_reptile.errors import UserError
+from supervised_reptile.config import Config, flag_of
+from supervised_reptile.data.dataset import Dataset
+from supervised_reptile.data.items import SPLITS
+from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.learner import Learner
-from supervised_reptile.request import Request
-from supervised_reptile.run_dir import RunDir
+from supervised_reptile.request import Request, check_flags, settle
+from supervised_reptile.run_dir import RunDir, is_writable
 from supervised_reptile.run_files import Stored, check_checkpoint, holds_run, read_stored
-from supervised_reptile.shadow_run import AnyRun
+from supervised_reptile.shadow_run import AnyRun, ReadOnlyRun
 from supervised_reptile.together import adopt_chiefs, open_run
 
 
-def settle(request: Request) -> Config:
-    """The configuration to use: where a stored run is continued, its values for flags not given.
-
-    Raises:
-      UserError: the directory holds a run and nobody said what to do with it, or a given
-        flag contradicts it.
-    """
-    config, path = request.config, Path(request.config.checkpoint)
+def load_settled(request: Request) -> tuple[Config, Dataset]:
+    """The configuration to use and the images; UserError as `settle`."""
+    config = settle(request)
     if not (request.resume or config.pretrained):
-        if holds_run(path) and not request.overwrite:
-            raise UserError(
-                f"{path} holds a run already: give --resume to continue it, --pretrained to "
-                "evaluate it, or --overwrite to start anew"
-            )
-        return config
-    roles = (TRAINING, EVALUATION) if request.resume else (TRAINING,)
-    stored = read_stored(path, type(config)).config
-    return settle_with(stored, request, roles, f"the run in {path}")
+        return config, request.source.load(config)
+    stored = read_stored(Path(config.checkpoint), type(config))
+    return load_as_stored(request, config, stored.net, stored.classes)
 
 
-def tell_what_was_taken(request: Request, settled: Config) -> None:
-    """Name the flags of evaluation that were not given and are those of training.
+def load_as_stored(
+    request: Request, config: Config, net: Mapping[str, Any], classes: Mapping[str, Sequence[str]]
+) -> tuple[Config, Dataset]:
+    """The images under `config`, made and divided as those of the network and the classes.
 
-    The original program had their defaults then.
+    What was not stored, because an older program wrote the run or the images decided it, follows
+    from the network's fields and the classes. Returns the configuration that says so, too.
     """
-    taken = [
-        name
-        for name in fields_of(EVALUATION, kind=type(settled))
-        if getattr(settled, name) != getattr(request.config, name)
-    ]
-    if taken:
-        others = [item.name for item in dataclasses.fields(settled) if item.name not in taken]
-        words = shlex.join(flags(settled, omit=others, always=taken))
-        print(f"Note: evaluated as in training, with {words}", file=sys.stderr)
-
-
-def settle_with(stored: Config, request: Request, roles: tuple[str, ...], owner: str) -> Config:
-    """`request.config`, with the values of `stored` for flags not given.
-
-    Raises:
-      UserError: a flag of one of the `roles` contradicts `stored`, which is `owner`'s.
-    """
-    config = request.config
-    if differing := differing_flags(stored, config, request.explicit, roles):
-        raise UserError(
-            f"the flags contradict {owner}: {'; '.join(differing)}. "
-            f"Leave them out, or use another {flag_of('checkpoint', type(config))} directory"
-        )
-    return fill_from(stored, config, request.explicit)
+    source, changes = request.source, {}
+    dataset = source.load(config)
+    height, width, channels = net.get("image_shape", dataset.image_shape)
+    if dataset.image_shape != (height, width, channels) and not source.image_shape:
+        changes = {"image_size": height, "grey": channels == 1}
+    if classes and config.split is None and not same_split(classes, dataset.class_names):
+        counts = [len(classes.get(split, ())) for split in SPLITS]
+        changes["split"] = ",".join(str(count / sum(counts)) for count in counts)
+    changes = {name: changes[name] for name in changes.keys() - request.explicit}
+    if not changes:
+        return config, dataset
+    config = dataclasses.replace(config, **changes)
+    return config, source.load(config)
 
 
 def check_directory(request: Request, stored: Stored) -> None:
@@ -126,17 +100,45 @@ def check_architecture(name: str, stored: Mapping[str, Any], wanted: Mapping[str
 
 
 @contextlib.contextmanager
-def opened_run(stored: Stored, learner: Learner, overwrite: bool) -> Iterator[AnyRun]:
+def opened_run(request: Request, stored: Stored, learner: Learner) -> Iterator[AnyRun]:
     """The run directory of `stored`, with its newest state, if there is one, in `learner`.
 
-    In a group of workers the chief has the directory, and all of them have its state.
+    In a group of workers the chief has the directory, and all of them have its state. A run that
+    is only to be evaluated may be in a directory that cannot be written.
     """
     config, path = stored.config, Path(stored.config.checkpoint)
-    with open_run(path, stored, overwrite, learner.group) as run:
+    if config.pretrained and learner.group.is_chief:
+        check_checkpoint(path)
+    if config.pretrained and not is_writable(path):
+        print(f"Note: {path} cannot be written, so nothing is stored there", file=sys.stderr)
+        run = ReadOnlyRun(path)
+    else:
+        run = open_run(path, stored, request.overwrite, learner.group)
+    with run:
         run.attach(learner)
-        if isinstance(run, RunDir):
-            if config.pretrained:
-                check_checkpoint(path)
-            run.restore()
+        if isinstance(run, RunDir) and run.restore() < config.outer_steps and request.resume:
+            # Its newest checkpoint is perhaps damaged, and training not complete any more.
+            before = read_stored(path, type(config)).config
+            check_flags(before, request, run.step, f"the run in {path}")
         adopt_chiefs(run, learner)
         yield run
+
+
+@contextlib.contextmanager
+def how_to_go_on(request: Request) -> Iterator[None]:
+    """Has the message of an evaluation that is interrupted say what is left and how to go on."""
+    try:
+        yield
+    except Interrupted as stop:
+        config = request.config
+        if config.pretrained:
+            raise Interrupted(
+                f"{stop} The same command starts again.", stop.signal_number
+            ) from stop
+        command = request.source.command.replace("DIR", shlex.quote(config.data_dir))
+        place = f"{flag_of('checkpoint', type(config))} {shlex.quote(config.checkpoint)}"
+        raise Interrupted(
+            f"{stop} The training is complete and stored; to evaluate it: "
+            f"{command} {place} --resume",
+            stop.signal_number,
+        ) from stop

@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -40,7 +41,7 @@ from supervised_reptile.events import Events
 from supervised_reptile.files import CannotWriteError, remove_unfinished, replacing, sync
 from supervised_reptile.learner import Learner
 from supervised_reptile.line_log import LineLog, checksums_of
-from supervised_reptile.locks import lock
+from supervised_reptile.locks import LOCK, lock
 from supervised_reptile.run_files import (
     ALIGNMENT,
     CHECKPOINTS,
@@ -110,6 +111,12 @@ def newest_readable(path: Path, read: Callable[[str], T]) -> T | None:
     if found:
         raise UserError(f"{path}: none of its checkpoints can be read")
     return None
+
+
+def is_writable(path: Path) -> bool:
+    """Whether this user may write the run in `path` (true where there is none)."""
+    parts = (path / name for name in ("", LOCK, *OWN))
+    return all(os.access(part, os.W_OK) for part in parts if part.exists())
 
 
 class RunDir:
@@ -290,6 +297,7 @@ class RunDir:
     def _start(self, stored: Stored) -> None:
         content = {
             "kind": stored.config.kind,
+            "command": stored.command,
             "config": dataclasses.asdict(stored.config),
             "net": dict(stored.net),
             "data": stored.data,

@@ -41,6 +41,7 @@ class Stored:
     net: Mapping[str, Any]  # the network's fields
     data: str  # the data set's checksum
     classes: Mapping[str, Sequence[str]]  # split -> names of its classes
+    command: str = ""  # what started it; older programs did not store that
 
 
 def holds_run(path: Path) -> bool:
@@ -113,15 +114,19 @@ def read_stored(path: Path, kind: type[Config] = Config) -> Stored:
     Raises:
       UserError: there is no run, it is of another kind, or its configuration cannot be read.
     """
-    if (found := kind_of(path)) != kind.kind:
-        raise UserError(f"{path}: the run in it learns {found}, not {kind.kind}")
+    check_runs([path])
     with _reading_configuration(path):
         content = read_document(path / CONFIG)
+        found, command = str(content.get("kind", Config.kind)), str(content.get("command", ""))
+    if found != kind.kind:
+        other = command or ("reptile sine" if found == "sine waves" else "another command")
+        raise UserError(f"{path}: a run of {other}: it learns {found}, not {kind.kind}")
+    with _reading_configuration(path):
         config = kind.from_json(json.dumps(content["config"]))
         net, data = dict(content["net"]), str(content["data"])
     with reading(path / CLASSES, ANEW):
         classes = read_document(path / CLASSES)
-    return Stored(config, net, data, classes)
+    return Stored(config, net, data, classes, command)
 
 
 def kind_of(path: Path) -> str:

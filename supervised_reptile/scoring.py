@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 from collections.abc import Mapping
@@ -10,7 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from supervised_reptile import alignment
-from supervised_reptile.config import ALL_SPLITS, Config, flag_of
+from supervised_reptile.command_lines import flags
+from supervised_reptile.config import ALL_SPLITS, EVALUATION, Config, fields_of, flag_of
 from supervised_reptile.data.dataset import SPLIT_NAMES, Dataset, check_pool
 from supervised_reptile.environment import describe
 from supervised_reptile.episodes import (
@@ -66,9 +68,16 @@ def check_evaluation(config: Config, dataset: Dataset) -> None:
             + ("; training has to hold some out" * (config.eval_splits == "val"))
         )
     shape = evaluation_shape(config)
-    for split, pool in dataset.pools.items():
-        check_pool(pool, split, shape.way, shape.per_class)
+    watched = () if config.pretrained else dataset.monitored
+    for split in dict.fromkeys((*watched, *final_splits(config, dataset))):
+        check_pool(dataset.pools[split], split, shape.way, shape.per_class)
     check_batch(shape, "--eval-batch")
+
+
+def final_splits(config: Config, dataset: Dataset) -> tuple[str, ...]:
+    """The splits whose accuracy is measured at the end."""
+    chosen = config.eval_splits
+    return tuple(s for s in SPLIT_NAMES if s in dataset.pools and chosen in (ALL_SPLITS, s))
 
 
 class Scorer:
@@ -77,9 +86,8 @@ class Scorer:
     def __init__(self, config: Config, dataset: Dataset, feed: ImageFeed, learner: Learner) -> None:
         self.config = config
         self.splits = {s: dataset.pools[s] for s in SPLIT_NAMES if s in dataset.pools}
-        self.monitored = ("train", dataset.monitored)
-        chosen = config.eval_splits
-        self.final_splits = tuple(self.splits) if chosen == ALL_SPLITS else (chosen,)
+        self.monitored = dataset.monitored
+        self.final_splits = final_splits(config, dataset)
         self._image_shape = dataset.image_shape
         self._feed = feed
         self._learner = learner
@@ -94,16 +102,19 @@ class Scorer:
         """
         stream, plan = Stream(self.config.seed, Purpose.MONITOR), self.looks
         shape = evaluation_shape(self.config, plan.query_sets)
+        total = len(self.monitored) * plan.episodes
         episodes = [
             self._sample(split, shape, stream, step, range(i, i + plan.episodes))
-            for i, split in zip((0, plan.episodes), self.monitored, strict=True)
+            for i, split in zip(range(0, total, plan.episodes), self.monitored, strict=True)
         ]
         both = Tasks(*(np.concatenate(arrays) for arrays in zip(*episodes, strict=True)))
         mode = transduction_modes(self.config)[0]
-        share = self.group.share(2 * plan.episodes)
+        share = self.group.share(total)
         own = Tasks(*(array[share.start : share.stop] for array in both))
-        counts = self._count(self._feed(own) if share else None, 2 * plan.episodes, (mode,))[mode]
-        rates = counts.reshape(2, -1).mean(axis=1) / (self.config.way * plan.query_sets)
+        counts = self._count(self._feed(own) if share else None, total, (mode,))[mode]
+        rates = counts.reshape(len(self.monitored), -1).mean(axis=1) / (
+            self.config.way * plan.query_sets
+        )
         return dict(zip(self.monitored, rates.tolist(), strict=True))
 
     def align(self, step: int) -> dict[str, float]:
@@ -145,7 +156,7 @@ class Scorer:
                 parts.append(self._count(fed, len(tasks), modes))
                 bar.update(len(tasks))
                 if received := self.group.maximum(stop.received):
-                    raise Interrupted("Interrupted; nothing was stored of it.", received)
+                    raise Interrupted("Interrupted in the evaluation.", received)
         return {mode: np.concatenate([part[mode] for part in parts]) for mode in modes}
 
     def _count(
@@ -249,10 +260,19 @@ def evaluate_splits(scorer: Scorer, run: AnyRun, splits: tuple[str, ...]) -> Non
     run.write_results(evaluation, correct)
 
 
+def heading(config: Config) -> str:
+    """What stands above accuracies: what is measured, and with which sizes."""
+    modes = " and ".join(mode.replace("_", "-") for mode in transduction_modes(config))
+    sizes = [name for name in fields_of(EVALUATION) if name != "shots"]
+    others = [f.name for f in dataclasses.fields(config) if f.name not in sizes]
+    words = " ".join(flags(config, omit=others, always=sizes))
+    return f"Evaluating... {config.way}-way {config.shots}-shot, {modes} ({words})"
+
+
 def measure_splits(
     scorer: Scorer, splits: tuple[str, ...]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, np.ndarray]]:
-    """Print the accuracy of each of `splits` as it comes.
+    """Print how accuracies are measured, and that of each of `splits` as it comes.
 
     Returns accuracies by transduction mode and split, and right answers per episode, int
     [episodes], by "<mode>_<split>".
@@ -261,6 +281,7 @@ def measure_splits(
     modes = transduction_modes(config)
     accuracies: dict[str, dict[str, Any]] = {mode: {} for mode in modes}
     correct = {}
+    print(heading(config), flush=True)
     for split in splits:
         counts = scorer.count(split)
         for mode in modes:
@@ -269,4 +290,7 @@ def measure_splits(
             print(f"{SPLIT_NAMES[split]} accuracy{suffix}: {result}", flush=True)
             accuracies[mode][split] = result._asdict()
             correct[f"{mode}_{split}"] = counts[mode]
+    if config.eval_splits == ALL_SPLITS and "test" not in scorer.splits:
+        missing = [split for split in SPLIT_NAMES if split not in scorer.splits]
+        print(f"Not measured: {' and '.join(missing)} accuracy, no classes are held out for it")
     return accuracies, correct

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
+
 from supervised_reptile.learner import Learner
-from supervised_reptile.run_dir import RunDir
+from supervised_reptile.run_dir import RunDir, newest_readable
 
 
 class ShadowRun:
@@ -35,6 +37,30 @@ class ShadowRun:
         """The chief logs."""
 
     log_alignment = write_results = log
+
+
+class ReadOnlyRun(ShadowRun):
+    """A run directory that cannot be written; its weights are read and nothing is stored."""
+
+    def attach(self, learner: Learner) -> None:
+        """Load the newest readable checkpoint (UserError where there is none)."""
+        step, seconds = (
+            tf.Variable(tf.constant(0, tf.int64)),
+            tf.Variable(tf.constant(0.0, tf.float64)),
+        )
+        checkpoint = tf.train.Checkpoint(
+            weights=learner.weights,
+            second_moment=learner.second_moment,
+            time=learner.time,
+            step=step,
+            seconds=seconds,
+        )
+
+        def read(prefix: str) -> None:  # also an outer optimizer's state, which is not needed
+            checkpoint.restore(prefix).assert_existing_objects_matched().expect_partial()
+
+        newest_readable(self.path, read)
+        self.step, self.training_seconds = int(step), float(seconds)
 
 
 AnyRun = RunDir | ShadowRun

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from supervised_reptile.config import DATA, PLACE, Config
+from supervised_reptile.config import DATA, EXECUTION, PLACE, Config
 from supervised_reptile.errors import UserError
 from supervised_reptile.files import reading, replacing, writing
 
@@ -44,7 +44,7 @@ class Snapshot:
         config = {
             f.name: getattr(self.config, f.name)
             for f in dataclasses.fields(Config)
-            if f.metadata["role"] not in (DATA, PLACE)
+            if f.metadata["role"] not in (DATA, EXECUTION, PLACE)
         }
         return {
             "net": dict(self.net),

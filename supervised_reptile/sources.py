@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 class Source(NamedTuple):
     """One kind of data."""
 
+    command: str  # what starts it, for messages and run directories
     network: str  # name of the function in `models` that makes its network
-    load: Callable[..., Any]  # (config, **values of its own parameters) -> data
+    load: Callable[[Any], Any]  # config -> data
+    image_shape: tuple[int, int, int] | None = None  # (height, width, channels), if always the same
     config: type[Config] = Config  # whose flags its command has
     program: str = "supervised_reptile.experiment"  # the module whose `run_experiment` runs it
 
@@ -48,5 +50,6 @@ def print_notes(store: ImageStore) -> None:
         print(f"Note: {note}", file=sys.stderr)
 
 
-OMNIGLOT = Source("omniglot_net", load_omniglot)
-MINIIMAGENET = Source("miniimagenet_net", load_miniimagenet)
+OMNIGLOT = Source("run_omniglot.py", "omniglot_net", load_omniglot, (28, 28, 1))
+MINIIMAGENET = Source("run_miniimagenet.py", "miniimagenet_net", load_miniimagenet, (84, 84, 3))
+SOURCES = (OMNIGLOT, MINIIMAGENET)  # whose images always have the same shape

@@ -15,7 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from supervised_reptile.config import EVALUATION, TRAINING, Config, differing_flags
+from supervised_reptile.config import (
+    EVALUATION,
+    IMAGES,
+    MEASURED,
+    TRAINING,
+    Config,
+    differing_flags,
+)
 from supervised_reptile.errors import UserError
 from supervised_reptile.group import Group
 from supervised_reptile.learner import Learner
@@ -23,6 +30,7 @@ from supervised_reptile.run_dir import RunDir
 from supervised_reptile.run_files import Stored
 from supervised_reptile.shadow_run import AnyRun, ShadowRun
 
+CHIEFS = (TRAINING, IMAGES, EVALUATION, MEASURED)  # roles of the fields in which they may not
 OWN = ("data_dir", "threads")  # fields in which workers may differ
 
 
@@ -48,7 +56,7 @@ def take_chiefs(own: Config, explicit: Collection[str], group: Group) -> Config:
       UserError: a flag that was given contradicts the chief's.
     """
     config = Config.from_json(group.broadcast_text(""))
-    if differing := differing_flags(config, own, explicit, (TRAINING, EVALUATION)):
+    if differing := differing_flags(config, own, explicit, CHIEFS):
         raise UserError(
             f"the flags contradict the chief's: {'; '.join(differing)}. Give all workers the same"
         )

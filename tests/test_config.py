@@ -12,14 +12,20 @@ from click.testing import CliRunner
 from supervised_reptile.cli_run import run_command
 from supervised_reptile.config import (
     DATA,
+    EVALUATED,
+    EVALUATED_BY_NAME,
     EVALUATION,
+    IMAGES,
+    MEASURED,
     PLACE,
     PRESETS,
+    RESUMED,
     TRAINING,
     Config,
     config_from_flags,
     config_options,
     differing_flags,
+    fields_of,
     fill_from,
     flag_of,
 )
@@ -73,7 +79,9 @@ PUBLISHED = (
 
 def program() -> click.Command:
     """The command line of the programs."""
-    return run_command("program.py", "Train.", Source("omniglot_net", lambda config: None))
+    return run_command(
+        "Train.", Source("program.py", "omniglot_net", lambda config: None), omit=fields_of(IMAGES)
+    )
 
 
 @click.command()
@@ -108,8 +116,8 @@ def test_defaults_of_flags_are_those_of_config() -> None:
 
 
 def test_defaults_may_be_overridden_and_flags_left_out() -> None:
-    source = Source("omniglot_net", lambda config: None)
-    command = run_command("p", "", source, omit=("sgd",), shots=3)
+    source = Source("program.py", "omniglot_net", lambda config: None)
+    command = run_command("", source, omit=("sgd",), shots=3)
     defaults = defaults_of(command)
     assert defaults["--shots"] == 3
     assert "--sgd" not in defaults
@@ -250,7 +258,8 @@ UNLIKE = Config(
     eval_episodes=12, eval_interval=13, weight_decay=0.75, transductive=True, tail_shots=2,
     sgd=True, algorithm="foml", task_order="sequential", precision="bfloat16", val_classes=14,
     eval_seed=15, look_episodes=18, both_modes=True, save_interval=16, threads=2,
-    outer_optimizer="adam", log_alignment=True, eval_splits="val",
+    outer_optimizer="adam", log_alignment=True, eval_splits="val", image_size=19, grey=False,
+    split="0.5,0,0.5", skip_broken=True,
 )  # fmt: skip
 FIELDS = [field.name for field in dataclasses.fields(Config)]
 
@@ -274,7 +283,7 @@ def test_fields_that_an_older_program_did_not_know_get_their_defaults() -> None:
 
 def test_shots_given_for_evaluation_leave_the_training_tasks_alone() -> None:
     stored = Config(shots=5, algorithm="foml", tail_shots=1)
-    filled = fill_from(stored, Config(shots=1), {"shots"})
+    filled = fill_from(stored, Config(shots=1), {"shots"}, RESUMED)
     assert (filled.shots, filled.task_shots, filled.tail_shots) == (1, 5, 1)
 
 
@@ -296,7 +305,7 @@ def test_other_json_is_refused(text: str) -> None:
 
 
 def test_differing_flags_name_the_flag_and_both_values() -> None:
-    texts = differing_flags(Config(), UNLIKE, ["way", "transductive"], (TRAINING, EVALUATION))
+    texts = differing_flags(Config(), UNLIKE, ["way", "transductive"], (TRAINING, MEASURED))
     assert texts == [
         "--classes is 5 there and 2 here",
         "--transductive is False there and True here",
@@ -314,20 +323,23 @@ def test_differing_flags_look_at_given_flags_of_these_roles_only(roles: tuple[st
 
 def test_what_may_change_between_training_and_evaluation() -> None:
     assert {name for name in FIELDS if role(name) == EVALUATION} == {
-        "shots", "eval_batch", "eval_steps", "eval_episodes", "transductive", "eval_seed",
-        "both_modes", "eval_splits",
+        "shots", "eval_batch", "eval_steps", "eval_episodes", "eval_seed",
+    }  # fmt: skip
+    assert {name for name in FIELDS if role(name) == MEASURED} == {
+        "transductive", "both_modes", "eval_splits",
     }  # fmt: skip
     assert {name for name in FIELDS if role(name) == DATA} == {"data_dir"}
     assert {name for name in FIELDS if role(name) == PLACE} == {
-        "pretrained", "checkpoint", "save_interval", "threads",
+        "pretrained", "checkpoint",
     }  # fmt: skip
 
 
-def test_flags_that_nobody_gave_come_from_the_stored_run() -> None:
+@pytest.mark.parametrize("roles", [RESUMED, EVALUATED, EVALUATED_BY_NAME])
+def test_flags_that_nobody_gave_come_from_the_stored_run(roles: tuple[str, ...]) -> None:
     given = {"shots", "eval_steps"}
-    filled = fill_from(UNLIKE, Config(shots=9, eval_steps=33), given)
+    filled = fill_from(UNLIKE, Config(shots=9, eval_steps=33), given, roles)
     for name in FIELDS:
-        from_stored = name not in given and role(name) != PLACE
+        from_stored = name not in given and role(name) in roles
         expected = UNLIKE if from_stored else Config(shots=9, eval_steps=33)
         assert getattr(filled, name) == getattr(expected, name), name
 

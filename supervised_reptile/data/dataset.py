@@ -30,7 +30,7 @@ class Dataset:
 
     images: np.ndarray | CheckedImages  # uint8 [images, height, width, channels]
     max_value: int
-    pools: Mapping[str, ClassPool]  # "train", "test" and, where held out, "val"
+    pools: Mapping[str, ClassPool]  # "train" and, where held out, "val" and "test"
     checksum: str  # identifies the images and the classes
 
     @property
@@ -45,9 +45,10 @@ class Dataset:
         return {split: pool.names for split, pool in self.pools.items()}
 
     @property
-    def monitored(self) -> str:
-        """The split that training watches: validation where there is one."""
-        return "val" if "val" in self.pools else "test"
+    def monitored(self) -> tuple[str, ...]:
+        """The splits that training watches: its own, and validation or else test where held out."""
+        held_out = [split for split in ("val", "test") if split in self.pools]
+        return ("train", *held_out[:1])
 
 
 def pool_of(store: ImageStore, classes: np.ndarray) -> ClassPool:

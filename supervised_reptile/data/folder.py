@@ -24,6 +24,8 @@ from supervised_reptile.workers import cores, map_ahead
 LARGEST_DEFAULT = 84  # pixels a side, as Mini-ImageNet; smaller images keep their size
 GREY_MODES = ("1", "L", "LA", "La", "F")
 
+SHARES = (0.64, 0.16, 0.2)  # of the classes: train, val and test
+
 Header = tuple[tuple[int, int], bool]  # ((width, height), whether it is grey)
 
 
@@ -31,7 +33,7 @@ def open_folder(
     path: Path,
     image_size: int | None = None,
     grey: bool | None = None,
-    split: Sequence[float] = (0.64, 0.16, 0.2),
+    split: Sequence[float] = SHARES,
     seed: int = 0,
     skip_broken: bool = False,
 ) -> ImageStore:
@@ -45,13 +47,18 @@ def open_folder(
       image_size: height and width of all images; None keeps a square size that all
         share, up to 84, and is 84 otherwise.
       grey: one channel instead of three; None is for grey where every image is.
-      split: shares of the classes for train, val and test; unused by ready folders.
+      split: shares of the classes for train, val and test; ready folders take SHARES alone.
 
     Raises:
       UserError: no images there, broken ones or empty classes (unless `skip_broken`),
-        too few classes, or shares that do not add up to 1.
+        too few classes, shares that do not add up to 1, or shares for ready folders.
     """
     store = open_undivided(path, image_size, grey, skip_broken)
+    if store.splits and tuple(split) != SHARES:
+        raise UserError(
+            f"{path}: its folders {', '.join(store.splits)} divide the classes already; leave "
+            f"--split {','.join(map(str, split))} out"
+        )
     if store.splits:
         return store
     return dataclasses.replace(store, splits=split_classes(path, store.names, split, seed))

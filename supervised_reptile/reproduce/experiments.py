@@ -112,7 +112,6 @@ def run_seed(plan: Plan, config: Config) -> None:
         if opened.run.step < config.outer_steps:
             experiment.train_run(opened)
         for evaluation in missing:
-            print(f"{evaluation.shots}-shot: ", end="")
             experiment.evaluate_run(opened, evaluation, SPLITS)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from supervised_reptile.command_lines import flags
-from supervised_reptile.config import EVALUATION, Config, fields_of
+from supervised_reptile.config import EVALUATION, MEASURED, Config, fields_of
 from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.locks import lock, wait_until_free
 from supervised_reptile.processes import last_lines, start_run
@@ -25,7 +25,7 @@ POLL_SECONDS = 0.5
 SPLITS = ("train", "test")  # what a run on Omniglot without validation classes is evaluated on
 # The data's default is another for `reptile omniglot` than for Config.
 DATA_FIELD = "data_dir"
-EVALUATION_FIELDS = fields_of(EVALUATION)
+EVALUATION_FIELDS = fields_of(EVALUATION, MEASURED)
 
 
 class Plan(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from supervised_reptile.cli_run import run_command
+from supervised_reptile.config import IMAGES, fields_of
 from supervised_reptile.sine.config import SineConfig
 from supervised_reptile.sine.waves import Waves
 from supervised_reptile.sources import Source
@@ -27,11 +28,16 @@ def waves_of(config: SineConfig) -> Waves:
 
 
 sine = run_command(
-    "reptile sine",
     "Learn an initial network from which a few gradient steps on 10 points fit a new sine wave "
     "(the paper's example, in the setting of its published script). Prints the loss "
     "on one wave as training goes and on new waves at the end, and draws both.",
-    Source("MLP", waves_of, SineConfig, "supervised_reptile.sine.program"),
+    Source(
+        "reptile sine",
+        "MLP",
+        waves_of,
+        config=SineConfig,
+        program="supervised_reptile.sine.program",
+    ),
     omit=(
         "data_dir",
         "way",
@@ -42,6 +48,7 @@ sine = run_command(
         "val_classes",
         "both_modes",
         "eval_splits",
+        *fields_of(IMAGES),
     ),
     epilog=EPILOG,
 )

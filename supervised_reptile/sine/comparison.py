@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from supervised_reptile.config import ALGORITHMS, DATA, EVALUATION, TAILED, TRAINING, fields_of
+from supervised_reptile.config import ALGORITHMS, RESUMED, TAILED, fields_of
 from supervised_reptile.errors import Interrupted
 from supervised_reptile.request import Request
 from supervised_reptile.run_files import has_checkpoint, holds_run
@@ -42,7 +42,7 @@ def judged_others(request: Request, main: Experiment) -> dict[str, Judged]:
         path = Path(config.checkpoint)
         if config.pretrained and not has_checkpoint(path):
             continue
-        decisive = frozenset(fields_of(TRAINING, EVALUATION, DATA, kind=type(config)))
+        decisive = frozenset(fields_of(*RESUMED, kind=type(config)))
         overwrite = request.overwrite
         resume = holds_run(path) and not (overwrite or config.pretrained)
         print(f"{NAMES[algorithm]} for comparison, in {path}", flush=True)

@@ -11,6 +11,7 @@ import click
 from supervised_reptile.config import (
     COUNT,
     EVALUATION,
+    EXECUTION,
     IN_CHECKPOINT,
     MOST_IN_EPISODE,
     PLACE,
@@ -89,7 +90,7 @@ class SineConfig(Config):
         type=COUNT,
     )
     save_interval: int = flag(
-        "--save-interval", 10_000, "Outer steps between checkpoints.", PLACE, COUNT
+        "--save-interval", 10_000, "Outer steps between checkpoints.", EXECUTION, COUNT
     )
     eval_seed: int = flag(
         "--eval-seed", 0, "The new waves depend on this alone.", EVALUATION,
@@ -115,7 +116,7 @@ class SineConfig(Config):
         True,
         "Afterwards, train with the other algorithms too, each in a run directory of its own in "
         "--out, and draw how all of them learn from gradient steps.",
-        PLACE,
+        EXECUTION,
     )
 
     def __post_init__(self) -> None:

@@ -90,7 +90,7 @@ class WaveJudge:
                 parts.append(losses(self.fitter(start, tasks), tasks))
                 bar.update(TOGETHER)
                 if stop.received:
-                    raise Interrupted("Interrupted; nothing was stored of it.", stop.received)
+                    raise Interrupted("Interrupted in the evaluation.", stop.received)
         return np.concatenate(parts)[:total]
 
     def _draw(self, stream: Stream, tasks: range) -> Tasks:

@@ -6,7 +6,8 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 
-from supervised_reptile.config import Config
+from supervised_reptile.command_lines import flags
+from supervised_reptile.config import MEASURED, Config
 from supervised_reptile.environment import of_evaluations
 from supervised_reptile.files import writing
 from supervised_reptile.plots import save
@@ -32,7 +33,6 @@ SCRIPTS = {
     "miniimagenet": "python run_miniimagenet.py",
     "train": "reptile train",
 }
-MODES = ("transductive", "both-modes")  # flags that --pretrained takes from no run
 NOTE = (
     "±: half of the 95% interval over the episodes of one training. The best of many looks a "
     "little better here than it is: these validation classes chose it."
@@ -114,11 +114,10 @@ def winning(plan: Plan, trial: Trial) -> tuple[str, str]:
     command = plan.space.command
     data = data_words(command, plan.data_dir)
     words = [*data, *plan.space.words(trial.point), "--checkpoint", f"runs/best-of-{plan.out.name}"]
-    stored = {item.metadata["flag"].partition("/")[0] for item in dataclasses.fields(Config)}
-    values = {**plan.space.fixed, **trial.point}.items()
-    said = {n: v for n, v in values if f"--{n}" not in stored or n in MODES}
-    test = ["--checkpoint", str(trial.path), "--pretrained", "--eval-splits", "test"]
-    test = [*data, *flag_words(command, said), *test]  # the data may have moved since
+    others = [f.name for f in dataclasses.fields(Config) if f.metadata["role"] != MEASURED]
+    modes = flags(dataclasses.replace(trial.config, eval_splits="test"), omit=others)
+    # The data may have moved since.
+    test = [*data, "--checkpoint", str(trial.path), "--pretrained", *modes]
     script = SCRIPTS[command]
     return f"{script} {shlex.join(words)}", f"{script} {shlex.join(test)}"
 

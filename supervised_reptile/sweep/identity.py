@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from supervised_reptile.config import PLACE, fields_of, flag_of
+from supervised_reptile.config import EXECUTION, IMAGES, PLACE, fields_of, flag_of
 from supervised_reptile.documents import read_document, write_document
 from supervised_reptile.errors import UserError
 from supervised_reptile.files import reading, writing
 from supervised_reptile.run_files import CONFIG, read_stored
 from supervised_reptile.sweep.dimensions import Choices, Range, as_toml
-from supervised_reptile.sweep.space import COMMANDS, Space, extremes, parsed
+from supervised_reptile.sweep.space import COMMANDS, Space, configuration, extremes
 from supervised_reptile.sweep.trials import SPLIT, SWEEP, Plan, holds_sweep
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def write_data(out: Path, data: Mapping[str, Any]) -> None:
 def _load(plan: Plan, **fields: Any) -> Dataset:
     """The data as trials read them; `fields` of their configuration have other values."""
     space = plan.space
-    config, own = parsed(space.command, space.words(next(extremes(space))), plan.data_dir)
-    return COMMANDS[space.command].source.load(dataclasses.replace(config, **fields), **own)
+    config = configuration(space.command, space.words(next(extremes(space))), plan.data_dir)
+    return COMMANDS[space.command].source.load(dataclasses.replace(config, **fields))
 
 
 def _check_same(plan: Plan, data: str, classes: Mapping[str, list[str]], dataset: Dataset) -> None:
@@ -86,8 +86,8 @@ def _check_same(plan: Plan, data: str, classes: Mapping[str, list[str]], dataset
 def _check_trials(plan: Plan) -> None:
     """Compare the data with those of all trials: older versions stored them nowhere else."""
     runs = sorted(path.parent for path in (plan.out / "trials").glob(f"*/{CONFIG}"))
-    own = parsed(plan.space.command, [], plan.data_dir)[1]
-    varied = [name for name in plan.space.dimensions if name.replace("-", "_") in own]
+    of_images = [flag_of(name).removeprefix("--") for name in fields_of(IMAGES)]
+    varied = [name for name in plan.space.dimensions if name in of_images]
     told = f"its {len(runs)} trials ran on these"
     if varied:  # of which each trial reads other pixels
         told = f"whether its trials ran on these cannot be told, because {varied[0]} varies"
@@ -134,7 +134,7 @@ def _settings(space: Mapping[str, Any]) -> dict[str, str]:
 
     Without flags of [fixed] that are no part of a trial's result.
     """
-    free = {flag_of(name).lstrip("-") for name in fields_of(PLACE)}
+    free = {flag_of(name).lstrip("-") for name in fields_of(PLACE, EXECUTION)}
     search = {
         **{name: space[name] for name in ("command", "method", "objective", "seed")},
         "training-images": space["training_images"],

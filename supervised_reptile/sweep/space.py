@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import click
 
@@ -101,14 +100,8 @@ def data_words(command: str, data_dir: str) -> list[str]:
 
 def configuration(command: str, words: list[str], data_dir: str = "DIR") -> Config:
     """What the command makes of flags (click.UsageError where they contradict each other)."""
-    return parsed(command, words, data_dir)[0]
-
-
-def parsed(command: str, words: list[str], data_dir: str) -> tuple[Config, dict[str, Any]]:
-    """`configuration`, and the values that only the command's data take."""
     context = COMMANDS[command].make_context(command, [*data_words(command, data_dir), *words])
-    understood = interpret(context)
-    return understood.config, understood.own
+    return interpret(context).config
 
 
 def extremes(space: Space) -> Iterator[Point]:

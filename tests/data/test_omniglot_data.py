@@ -196,7 +196,7 @@ def test_the_split_is_the_standard_librarys_shuffle(
     assert list(dataset.pools["train"].names[:train]) == names[:train]
     assert list(dataset.pools["test"].names) == names[train:]
     assert set(dataset.pools) == {"train", "test"}
-    assert dataset.monitored == "test"
+    assert dataset.monitored == ("train", "test")
 
 
 def test_only_training_characters_are_turned(tmp_path: Path, files: Files) -> None:
@@ -233,7 +233,7 @@ def test_validation_classes_are_training_characters(tmp_path: Path, files: Files
     before = whole.pools["train"].names[: left + 5]
     assert (*held_out.pools["train"].names[:left], *held_out.pools["val"].names) == before
     assert len(held_out.pools["train"].names) == 4 * left
-    assert held_out.monitored == "val"
+    assert held_out.monitored == ("train", "val")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

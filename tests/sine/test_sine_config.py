@@ -9,7 +9,7 @@ import click
 import pytest
 
 from supervised_reptile.command_lines import flags
-from supervised_reptile.config import Config, config_from_flags, fill_from, flag_of
+from supervised_reptile.config import RESUMED, Config, config_from_flags, fill_from, flag_of
 from supervised_reptile.sine.cli import sine
 from supervised_reptile.sine.config import SineConfig
 
@@ -74,8 +74,8 @@ def test_json_round_trip() -> None:
 
 
 def test_what_is_stored_fills_what_nobody_gave() -> None:
-    filled = fill_from(OTHER, SineConfig(shots=9), {"shots"})
-    assert (filled.shots, filled.activation, filled.compare) == (9, "relu", True)
+    filled = fill_from(OTHER, SineConfig(shots=9), {"shots"}, RESUMED)
+    assert (filled.shots, filled.activation, filled.compare) == (9, "relu", False)
 
 
 def test_every_field_has_a_flag_and_a_role() -> None:
