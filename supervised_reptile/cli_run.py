@@ -11,11 +11,11 @@ from click.core import ParameterSource
 
 from supervised_reptile.cluster import read_cluster
 from supervised_reptile.config import (
-    IN_CHECKPOINT,
     Config,
     config_from_flags,
     config_options,
     flag_of,
+    names_weights,
 )
 from supervised_reptile.request import Request, settle
 from supervised_reptile.runtime import start_tensorflow
@@ -119,11 +119,6 @@ def interpret(context: click.Context) -> Parsed:
     if names_weights(config):
         check_named(config, explicit)
     return Parsed(config, frozenset(explicit & fields), resume, overwrite)
-
-
-def names_weights(config: Config) -> bool:
-    """Whether it is weights with a name that are to be evaluated, not a run directory's."""
-    return config.pretrained not in (None, IN_CHECKPOINT)
 
 
 def check_named(config: Config, explicit: set[str]) -> None:

@@ -406,6 +406,11 @@ def _check_value(item: dataclasses.Field, value: Any) -> None:
         raise ValueError(f"{item.name}: {value!r} is not of the right type")
 
 
+def names_weights(config: Config) -> bool:
+    """Whether it is weights with a name that are to be evaluated, not a run directory's."""
+    return config.pretrained not in (None, IN_CHECKPOINT)
+
+
 def flag_of(name: str, kind: type[Config] = Config) -> str:
     """The command-line flag of the field `name`, without the --no- form."""
     return kind.__dataclass_fields__[name].metadata["flag"].split("/")[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +20,9 @@ from supervised_reptile.opening import (
     load_as_stored,
     same_split,
 )
-from supervised_reptile.request import Request, check_flags
+from supervised_reptile.request import Request, check_command, check_flags
 from supervised_reptile.resources import PRETRAINED
-from supervised_reptile.run_files import holds_run, read_stored
+from supervised_reptile.run_files import Stored, holds_run, read_stored
 from supervised_reptile.scoring import Scorer, check_evaluation, measure_splits
 from supervised_reptile.snapshot import Snapshot, flat
 
@@ -40,16 +39,17 @@ def run_experiment(request: Request) -> None:
     """
     name = str(request.config.pretrained)
     snapshot = open_snapshot(name)
+    stored = _stored(name, snapshot)
+    check_command(name, stored, request.source, by_name=True)
     check_flags(snapshot.config, request, snapshot.outer_steps, name)
     config = fill_from(snapshot.config, request.config, request.explicit, EVALUATED_BY_NAME)
-    classes = _classes(name)
-    config, dataset = load_as_stored(request, config, snapshot.net, classes)
+    config, dataset = load_as_stored(request, config, stored)
     check_evaluation(config, dataset)
     net = getattr(models, request.source.network)(dataset.image_shape, config.way)
     check_architecture(name, snapshot.net, net._asdict())
     if dataset.checksum != snapshot.data:
         _note(f"these are not the images that {name} was trained on")
-    if classes and not same_split(classes, dataset.class_names):
+    if stored.classes and not same_split(stored.classes, dataset.class_names):
         _note(f"the classes are not split as for {name}, which may have trained on some of these")
     learner = make_learner(config, net, dataset.max_value)
     load_snapshot(learner, snapshot)
@@ -59,10 +59,11 @@ def run_experiment(request: Request) -> None:
         measure_splits(scorer, scorer.final_splits)
 
 
-def _classes(name: str) -> Mapping[str, Sequence[str]]:
-    """The classes of each split that the weights `name` were trained with; empty if unknown."""
-    run = Path(name)
-    return read_stored(run).classes if name not in PRETRAINED and holds_run(run) else {}
+def _stored(name: str, snapshot: Snapshot) -> Stored:
+    """What is known of the run behind the weights `name`; no classes if they are in no run."""
+    if name not in PRETRAINED and holds_run(run := Path(name)):
+        return read_stored(run)
+    return Stored(snapshot.config, snapshot.net, snapshot.data, {})
 
 
 def _note(message: str) -> None:

@@ -28,22 +28,21 @@ def load_settled(request: Request) -> tuple[Config, Dataset]:
     if not (request.resume or config.pretrained):
         return config, request.source.load(config)
     stored = read_stored(Path(config.checkpoint), type(config))
-    return load_as_stored(request, config, stored.net, stored.classes)
+    return load_as_stored(request, config, stored)
 
 
-def load_as_stored(
-    request: Request, config: Config, net: Mapping[str, Any], classes: Mapping[str, Sequence[str]]
-) -> tuple[Config, Dataset]:
-    """The images under `config`, made and divided as those of the network and the classes.
+def load_as_stored(request: Request, config: Config, stored: Stored) -> tuple[Config, Dataset]:
+    """The images under `config`, made and divided as those of `stored`.
 
     What was not stored, because an older program wrote the run or the images decided it, follows
     from the network's fields and the classes. Returns the configuration that says so, too.
     """
     source, changes = request.source, {}
     dataset = source.load(config)
-    height, width, channels = net.get("image_shape", dataset.image_shape)
+    height, width, channels = stored.net.get("image_shape", dataset.image_shape)
     if dataset.image_shape != (height, width, channels) and not source.image_shape:
         changes = {"image_size": height, "grey": channels == 1}
+    classes = stored.classes
     if classes and config.split is None and not same_split(classes, dataset.class_names):
         counts = [len(classes.get(split, ())) for split in SPLITS]
         changes["split"] = ",".join(str(count / sum(counts)) for count in counts)

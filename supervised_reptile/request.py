@@ -10,7 +10,6 @@ from supervised_reptile.config import (
     EVALUATED,
     EVALUATION,
     IMAGES,
-    IN_CHECKPOINT,
     MEASURED,
     RESUMED,
     TRAINING,
@@ -18,6 +17,7 @@ from supervised_reptile.config import (
     differing_flags,
     fill_from,
     flag_of,
+    names_weights,
 )
 from supervised_reptile.errors import UserError
 from supervised_reptile.run_files import (
@@ -28,6 +28,8 @@ from supervised_reptile.run_files import (
     read_stored,
 )
 from supervised_reptile.sources import SOURCES, Source
+
+OWN = "reptile train DIR"  # whose images have no shape of their own
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def settle(request: Request) -> Config:
             )
         return config
     stored = read_stored(path, type(config))
-    _check_command(path, stored, request.source)
+    check_command(path, stored, request.source)
     done = checkpoint_step(found[0]) if (found := checkpoints(path)) else 0
     check_flags(stored.config, request, done, f"the run in {path}")
     roles = RESUMED if request.resume else EVALUATED
@@ -70,12 +72,10 @@ def check_flags(stored: Config, request: Request, steps_done: int, owner: str) -
 
     What only evaluation reads is free once training is complete, and with --pretrained.
     """
-    roles: tuple[str, ...] = (TRAINING,)
-    if request.config.pretrained in (None, IN_CHECKPOINT):
-        roles += (IMAGES,)
-    if request.resume and steps_done < stored.outer_steps:
-        roles += (EVALUATION, MEASURED)
     config = request.config
+    roles = (TRAINING,) if names_weights(config) else (TRAINING, IMAGES)
+    if request.resume and steps_done < stored.outer_steps:
+        roles = (*roles, EVALUATION, MEASURED)
     if differing := differing_flags(stored, config, request.explicit, roles):
         raise UserError(
             f"the flags contradict {owner}: {'; '.join(differing)}. "
@@ -83,18 +83,16 @@ def check_flags(stored: Config, request: Request, steps_done: int, owner: str) -
         )
 
 
-def _check_command(path: Path, stored: Stored, source: Source) -> None:
-    """Refuse to go on with the run of another command (UserError)."""
-    shape, own = stored.net.get("image_shape"), source.image_shape
-    if stored.command and stored.command != source.command:
-        other = stored.command
-    elif own and shape and tuple(shape) != own:  # an older program did not store the command
-        other = next(
-            (s.command for s in SOURCES if s.image_shape == tuple(shape)), "reptile train DIR"
+def check_command(name: Path | str, stored: Stored, source: Source, by_name: bool = False) -> None:
+    """Refuse to go on with the run of another command, or weights for images of others (UserError).
+
+    by_name: whether any images of the right shape will do.
+    """
+    shape, own = tuple(stored.net.get("image_shape", ())), source.image_shape
+    other = stored.command or next((s.command for s in SOURCES if s.image_shape == shape), OWN)
+    misshapen = bool(own and shape and shape != own)
+    if misshapen or (stored.command and other != source.command and not by_name):
+        raise UserError(
+            f"{name} was trained by {other}, not by {source.command}: continue or evaluate it with "
+            f"{other}"
         )
-    else:
-        return
-    raise UserError(
-        f"{path} holds a run of {other}, not of {source.command}: continue or evaluate it with "
-        f"{other}"
-    )

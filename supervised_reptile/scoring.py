@@ -64,8 +64,8 @@ def check_evaluation(config: Config, dataset: Dataset) -> None:
     """Refuse, before anything is written, episodes that the data cannot give (UserError)."""
     if config.eval_splits not in (ALL_SPLITS, *dataset.pools):
         raise UserError(
-            f"{flag_of('eval_splits')} {config.eval_splits}: there are no such classes"
-            + ("; training has to hold some out" * (config.eval_splits == "val"))
+            f"{flag_of('eval_splits')} {config.eval_splits}: no {config.eval_splits} classes are "
+            "held out of training"
         )
     shape = evaluation_shape(config)
     watched = () if config.pretrained else dataset.monitored
