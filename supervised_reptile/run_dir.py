@@ -23,6 +23,7 @@ import contextlib
 import dataclasses
 import itertools
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -106,10 +107,10 @@ def newest_readable(path: Path, read: Callable[[str], T]) -> T | None:
         try:
             return read(prefix)
         except BROKEN as error:
-            reason = first_line(error)
+            reason = re.sub(r"\{\{.*?\}\} | \[Op:\w+\]", "", first_line(error))
             print(f"Warning: checkpoint {prefix} cannot be read ({reason})", file=sys.stderr)
     if found:
-        raise UserError(f"{path}: none of its checkpoints can be read")
+        raise UserError(f"{path}: none of its checkpoints can be read; restore one from a copy")
     return None
 
 

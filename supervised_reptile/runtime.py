@@ -54,6 +54,8 @@ def start_tensorflow(threads: int = 0, cluster: Cluster | None = None) -> None:
     with _native_messages_held_back():
         import tensorflow as tf
 
+        # Of checkpoints that could not be restored it warns once more when it forgets them.
+        tf.get_logger().setLevel("ERROR")
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(threads or cores())
         if cluster:

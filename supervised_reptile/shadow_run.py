@@ -36,7 +36,7 @@ class ShadowRun:
     def log(self, *_: Any) -> None:
         """The chief logs."""
 
-    log_alignment = write_results = log
+    log_alignment = log_fit = write_results = log
 
 
 class ReadOnlyRun(ShadowRun):

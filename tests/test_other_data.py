@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import ROOT, Outcome, assert_refused, call, flags, script
+from command_line import ROOT, Outcome, assert_refused, call, edit_document, flags, script
 from made_pictures import picture, write_classes, write_miniimagenet
 from PIL import Image
 
@@ -85,7 +85,7 @@ def test_own_images_are_divided_once_and_kept(tmp_path):
     net = json.loads((run / "config.json").read_text())["net"]
     assert net["image_shape"] == [20, 20, 1]  # small and grey as they are
     other = train(images, "--checkpoint", run, "--resume", "--split", "0.4,0.4,0.2")
-    assert_refused(other, "not split as in the run")
+    assert_refused(other, "--split is 0.6,0.2,0.2 there and 0.4,0.4,0.2 here")
 
 
 def test_verify_does_not_blame_the_data_for_the_cache(mini, tmp_path, monkeypatch):
@@ -94,16 +94,103 @@ def test_verify_does_not_blame_the_data_for_the_cache(mini, tmp_path, monkeypatc
     assert_refused(call("data", "verify", mini, command=reptile), "REPTILE_CACHE=FOLDER")
 
 
-def test_flags_of_training_that_evaluation_takes_over_are_named(tmp_path):
-    """The original program had their defaults then."""
+def test_sizes_are_inherited_and_what_is_measured_is_not(tmp_path):
+    """The heading says with which sizes and how the accuracies below it were measured."""
     images, run = write_classes(tmp_path / "images", 10, 20, channels=1), tmp_path / "run"
-    place = (images, "--checkpoint", run, "--split", "0.6,0.2,0.2")
-    assert train(*place, *TINY, "--transductive").code == 0
-    done = train(*place, "--eval-samples", 2, "--eval-batch", 2, "--pretrained")
-    taken = "--shots 1 --eval-iters 2 --transductive"
-    assert done.err == f"Note: evaluated as in training, with {taken}\n"
-    given = ("--shots", 1, "--eval-iters", 2, "--no-transductive")
-    assert not train(*place, *given, "--eval-samples", 2, "--eval-batch", 2, "--pretrained").err
+    place = (images, "--checkpoint", run)
+    how = ("--split", "0.6,0.2,0.2", "--transductive", "--eval-splits", "val")
+    assert train(*place, *how, *TINY).code == 0
+    sizes = "(--eval-batch 2 --eval-iters 2 --eval-samples {} --eval-seed 0)"
+    for name in ((*place, "--pretrained"), (images, "--pretrained", run)):
+        done = train(*name, "--eval-samples", 3)
+        assert done.out.startswith(
+            f"Evaluating... 2-way 1-shot, non-transductive {sizes}\n".format(3)
+        )
+        splits = [line.split()[0] for line in done.accuracies]
+        assert (splits, done.err) == (["Train", "Validation", "Test"], "")
+    given = ("--both-modes", "--transductive", "--eval-splits", "test")
+    done = train(*place, "--pretrained", *given)
+    heading, *accuracies = done.out.splitlines()
+    assert "1-shot, transductive and non-transductive (" in heading
+    names = [line.partition(": ")[0] for line in accuracies]
+    assert names == ["Test accuracy", "Test accuracy, non-transductive"]
+    resumed = train(*place, "--resume")
+    heading, accuracy = resumed.out.splitlines()
+    assert heading == f"Evaluating... 2-way 1-shot, transductive {sizes}".format(6)
+    assert accuracy.startswith("Validation accuracy: ")
+
+
+def strip_stored(run: Path) -> None:
+    """Take out what older programs did not store."""
+
+    def strip(content: dict) -> None:
+        del content["command"]
+        for name in ("split", "image_size", "grey", "skip_broken"):
+            del content["config"][name]
+
+    edit_document(run / "config.json", strip)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_how_images_were_made_is_remembered(tmp_path, old):
+    """Also by an older program's run, whose network and classes tell."""
+    images, run = write_classes(tmp_path / "images", 10, 20, channels=1), tmp_path / "run"
+    (images / "images00" / "broken.png").write_bytes(b"no image")
+    how = ("--split", "0.6,0.4,0", "--image-size", "16", "--colour", "--skip-broken")
+    assert train(images, "--checkpoint", run, *how, *TINY).code == 0
+    if old:
+        strip_stored(run)
+    skip = ("--skip-broken",) * old
+    for name in (("--checkpoint", run, "--resume"), ("--checkpoint", run, "--pretrained"),
+                 ("--pretrained", run)):  # fmt: skip
+        done = train(images, *name, *skip)
+        assert done.code == 0, done.err
+        assert [line.split()[0] for line in done.accuracies] == ["Train", "Validation", "Not"]
+        assert "Note" not in done.err
+    for other in (("--image-size", "20"), ("--grey",), ("--split", "0.4,0.4,0.2")):
+        assert_refused(train(images, "--checkpoint", run, "--pretrained", *other, *skip), str(run))
+
+
+def test_training_on_all_classes(tmp_path):
+    images, run = write_classes(tmp_path / "images", 6, 20, channels=1), tmp_path / "run"
+    place = (images, "--checkpoint", run, "--split", "1,0,0", *TINY)
+    for split in ("val", "test"):
+        refused = train(*place, "--eval-splits", split)
+        assert_refused(refused, f"--eval-splits {split}: no {split} classes are held out")
+    assert not run.exists()
+    done = train(*place)
+    assert done.code == 0, done.err
+    assert done.looks[0].startswith("batch 0: train=")
+    assert "val=" not in done.out
+    measured, missing = done.accuracies
+    assert measured.startswith("Train accuracy: ")
+    assert missing.startswith("Not measured: val and test accuracy")
+    assert (run / "learning_curve.png").exists()
+
+
+def test_ready_folders_are_not_split_otherwise(mini, tmp_path):
+    done = train(mini, "--checkpoint", tmp_path / "run", "--split", "0.5,0.3,0.2", *TINY)
+    assert_refused(done, str(mini), "divide the classes already", "--split 0.5,0.3,0.2")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_that_trained_is_named(mini, tmp_path):
+    """Whatever was stored of it, and before any images are looked for."""
+    images, run = write_classes(tmp_path / "images", 6, 20, channels=1), tmp_path / "run"
+    assert miniimagenet("--data-dir", mini, "--checkpoint", run, *TINY).code == 0
+    for how in (("--checkpoint", run, "--pretrained"), ("--checkpoint", run, "--resume"),
+                ("--pretrained", run)):  # fmt: skip
+        assert_refused(call(*how), "trained by run_miniimagenet.py, not by run_omniglot.py")
+    refused = train(images, "--checkpoint", run, "--pretrained")
+    assert_refused(refused, "continue or evaluate it with run_miniimagenet.py")
+    sine = call("sine", "--out", run, "--pretrained", command=reptile)
+    assert_refused(sine, "a run of run_miniimagenet.py: it learns images, not sine waves")
+    strip_stored(run)
+    assert_refused(call("--checkpoint", run, "--resume"), "trained by run_miniimagenet.py")
+    assert_refused(miniimagenet("--pretrained", "omniglot-5way"), "with run_omniglot.py")
+    mine = tmp_path / "mine"
+    assert train(images, "--checkpoint", mine, "--split", "0.4,0.3,0.3", *TINY).code == 0
+    assert_refused(miniimagenet("--checkpoint", mine, "--resume"), "trained by reptile train DIR")
 
 
 def test_own_images_are_evaluated_as_they_were_divided(tmp_path):
@@ -112,8 +199,7 @@ def test_own_images_are_evaluated_as_they_were_divided(tmp_path):
     assert train(images, "--checkpoint", run, "--split", "0.6,0.2,0.2", *TINY).code == 0
     stored = (run / "results.json").read_bytes()
     evaluation = (images, "--checkpoint", run, "--pretrained")
-    assert_refused(train(*evaluation, "--split", "0.4,0.4,0.2"), "not split as in the run",
-                   "the same --split", f"--pretrained {run}, which evaluates")  # fmt: skip
+    assert_refused(train(*evaluation, "--split", "0.4,0.4,0.2"), "--split is 0.6,0.2,0.2 there")
     more = write_classes(tmp_path / "more", 11, 20, channels=1)
     assert_refused(train(more, *evaluation[1:]), "not those that the run in", "stores nothing")
     assert (run / "results.json").read_bytes() == stored
@@ -140,11 +226,25 @@ def test_own_images_of_mixed_formats_and_sizes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "split", ["0.5,0.5", "a,b,c", "0.5,0.4,0.3", "-0.2,0.6,0.6", "nan,nan,nan"]
+    "split",
+    [
+        "0.5,0.5",
+        "a,b,c",
+        "0.5,0.4,0.3",
+        "-0.2,0.6,0.6",
+        "nan,nan,nan",
+        "0,0,0",
+        "0,0.5,0.5",
+        "0,1,0",
+        "inf,0,0",
+        "1",
+        "",
+    ],
 )
 def test_bad_shares_are_a_usage_error(split, tmp_path):
-    done = train(tmp_path, "--split", split)
+    done = train(tmp_path, "--checkpoint", tmp_path / "run", f"--split={split}")
     assert_refused(done, "--split", code=2)
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_empty_class_is_named(tmp_path):

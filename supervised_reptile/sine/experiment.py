@@ -15,10 +15,10 @@ from supervised_reptile.feed import Fed
 from supervised_reptile.inner import InnerRule, Problem, mean_squared_error
 from supervised_reptile.learner import Learner
 from supervised_reptile.mlp import MLP, initial_mlp_weights, mlp_grouping, mlp_predictions
-from supervised_reptile.opening import check_directory, opened_run, settle
-from supervised_reptile.request import Request
-from supervised_reptile.run_dir import RunDir
+from supervised_reptile.opening import check_directory, opened_run
+from supervised_reptile.request import Request, settle
 from supervised_reptile.run_files import Stored
+from supervised_reptile.shadow_run import AnyRun
 from supervised_reptile.sine.config import SineConfig
 from supervised_reptile.sine.fit import Fitter, Start
 from supervised_reptile.sine.scoring import WaveJudge, WaveMonitor, evaluation_shape
@@ -36,7 +36,7 @@ class Experiment(NamedTuple):
     waves: Waves
     learner: Learner  # with the state of the run's newest checkpoint
     judge: WaveJudge
-    run: RunDir
+    run: AnyRun
 
 
 @contextlib.contextmanager
@@ -51,11 +51,10 @@ def opened(request: Request, fitter: Fitter | None = None) -> Iterator[Experimen
     check_batch(task_shape(config), "--inner-batch")
     check_batch(evaluation_shape(config), "--eval-batch")
     net = network(config)
-    stored = Stored(config, net._asdict(), "", {})
+    stored = Stored(config, net._asdict(), "", {}, request.source.command)
     check_directory(request, stored)
     learner = make_learner(config, net)
-    with opened_run(stored, learner, request.overwrite) as run:
-        assert isinstance(run, RunDir)  # no workers share the training on waves
+    with opened_run(request, stored, learner) as run:
         yield Experiment(config, waves, learner, WaveJudge(config, waves, learner, fitter), run)
 
 

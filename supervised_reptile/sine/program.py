@@ -10,9 +10,11 @@ import numpy as np
 from supervised_reptile import environment
 from supervised_reptile.command_lines import flags
 from supervised_reptile.files import writing
+from supervised_reptile.opening import how_to_go_on
 from supervised_reptile.reproduce.study import STUDY, Figure, Study, write_study
 from supervised_reptile.request import Request
 from supervised_reptile.run_files import read_fits
+from supervised_reptile.shadow_run import ReadOnlyRun
 from supervised_reptile.sine.comparison import NAMES, Judged, judged_others
 from supervised_reptile.sine.config import SineConfig
 from supervised_reptile.sine.experiment import (
@@ -49,8 +51,11 @@ def run_experiment(request: Request) -> None:
             with writing(run.path):
                 (run.path / STUDY).unlink(missing_ok=True)  # of other weights than are coming
             train_run(experiment)
-        judged = {config.algorithm: Judged(evaluate_run(experiment), run.training_seconds)}
+        with how_to_go_on(request):
+            judged = {config.algorithm: Judged(evaluate_run(experiment), run.training_seconds)}
         print_losses(experiment, judged[config.algorithm].losses)
+        if isinstance(run, ReadOnlyRun):
+            return
         with writing(run.path):
             draw_training(experiment)
         if config.compare:

@@ -11,8 +11,8 @@ from supervised_reptile.episodes import Purpose, Stream, Tasks, TaskShape
 from supervised_reptile.errors import Interrupted
 from supervised_reptile.learner import Learner
 from supervised_reptile.progress import Bar
-from supervised_reptile.run_dir import RunDir
 from supervised_reptile.scoring import Monitor
+from supervised_reptile.shadow_run import AnyRun
 from supervised_reptile.signals import StopSignals
 from supervised_reptile.sine.config import SineConfig
 from supervised_reptile.sine.figures import Plotted
@@ -100,9 +100,7 @@ class WaveJudge:
 class WaveMonitor(Monitor):
     """Looks at the plotted wave: its loss now and then, its predictions more often."""
 
-    _run: RunDir
-
-    def __init__(self, judge: WaveJudge, run: RunDir, quiet: bool = False) -> None:
+    def __init__(self, judge: WaveJudge, run: AnyRun, quiet: bool = False) -> None:
         super().__init__(judge, run)
         self._judge = judge
         self._quiet = quiet
