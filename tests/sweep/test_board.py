@@ -108,6 +108,10 @@ def test_the_winning_command_line_is_ready_to_paste(
         "--data-dir", plan.data_dir, "--checkpoint", str(standings[3].trial.path), "--pretrained",
         "--eval-splits", "test",
     ]  # fmt: skip
+    trial = standings[3].trial
+    measured = dataclasses.replace(trial.config, transductive=True, both_modes=True)
+    _, test = winning(plan, trial._replace(config=measured))
+    assert test.endswith(" --pretrained --transductive --both-modes --eval-splits test")
 
 
 def test_other_evaluations_of_a_trial_are_not_its_own(plan: Plan) -> None:
