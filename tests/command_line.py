@@ -260,6 +260,22 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@contextlib.contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """A folder in which nothing can be written; skips the test where that is not permitted."""
+    mount, place = shutil.which("mount"), str(folder)
+    if (
+        mount is None
+        or subprocess.run([mount, "--bind", place, place], capture_output=True).returncode
+    ):
+        pytest.skip("a folder cannot be mounted read-only here; that takes root")
+    try:
+        subprocess.run([mount, "-o", "remount,bind,ro", place], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+
 def fill(disk: Path) -> None:
     """Leave no room for another byte on a `small_disk`."""
     with (disk / "other").open("wb", buffering=0) as file, contextlib.suppress(OSError):

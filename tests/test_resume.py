@@ -200,6 +200,52 @@ def test_ctrl_c_in_the_last_moment_of_training_is_heard(
     assert saved_steps(run) == [1]
 
 
+def test_ctrl_c_after_training_names_the_command_that_evaluates(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    data, run = drawn_alphabets(tmp_path_factory), tmp_path / "a run"
+    once = flags(data_dir=data, checkpoint=run, meta_iters=1, eval_samples=100_000)
+    outcome = execute(*TINY, *once, cue=Cue("Evaluating", 1, signal.SIGINT))
+    assert outcome.code == 130
+    message = outcome.err.strip().splitlines()[-1]
+    assert "The training is complete and stored" in message
+    program, *words = shlex.split(message.partition("to evaluate it: ")[2])
+    assert program == "run_omniglot.py"
+    outcome = call(*words, "--eval-samples", "5")
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.startswith("Evaluating... 3-way 1-shot, transductive (")
+    assert len(outcome.accuracies) == 2
+
+
+def test_the_save_interval_stays_unless_another_is_given(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    data, run = drawn_alphabets(tmp_path_factory), tmp_path / "run"
+    short = flags(data_dir=data, checkpoint=run, meta_iters=12, save_interval=4, eval_samples=1)
+    assert call(*TINY, *short).code == 0
+    for given, saved in (((), [4, 8, 12]), (flags(save_interval=5), [5, 10, 12])):
+        shutil.rmtree(run / "checkpoints")
+        assert call(*resume(data, run), *given).code == 0
+        assert saved_steps(run) == saved
+
+
+def test_damaged_checkpoints_are_told_in_our_words_alone(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    """TensorFlow would add four lines of its own when the program ends."""
+    run = shutil.copytree(reference(tmp_path_factory)[0], tmp_path / "run")
+    with next((run / "checkpoints").glob("*.data-*")).open("r+b") as file:
+        file.seek(100)
+        file.write(b"damaged")
+    outcome = execute(*resume(drawn_alphabets(tmp_path_factory), run))
+    assert outcome.code == 1
+    warning, error = outcome.err.splitlines()
+    assert warning.startswith("Warning: checkpoint ")
+    assert "Checksum does not match" in warning
+    assert "{{" not in warning
+    assert error.startswith(f"Error: {run}: none of its checkpoints can be read")
+
+
 def test_ctrl_c_during_the_evaluation_is_no_traceback(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
@@ -209,5 +255,6 @@ def test_ctrl_c_during_the_evaluation_is_no_traceback(
     place = flags(data_dir=data, checkpoint=run, pretrained=True, eval_samples=1000)
     outcome = execute(*place, cue=Cue("Evaluating", 1, signal.SIGINT))
     assert outcome.code == 130
+    assert outcome.err.endswith("The same command starts again.\n")
     assert "Traceback" not in outcome.err
     assert (run / "results.json").read_bytes() == before

@@ -21,6 +21,7 @@ from command_line import (
     call,
     fill,
     flags,
+    read_only,
     saved_steps,
     small_disk,
     tree,
@@ -385,12 +386,34 @@ def test_contradicting_flags_are_named(data: Path, finished: Path, case: str, ho
 
 
 def test_a_continued_run_is_evaluated_as_it_was_going_to_be(data: Path, finished: Path) -> None:
-    before = tree(finished)
+    """Until its training is complete."""
     place = flags(data_dir=data, checkpoint=finished)
+    done = call(*place, *flags(resume=True, eval_samples=5), "--no-transductive")
+    assert done.code == 0, done.err
+    assert "Training..." not in done.out
+    assert done.out.startswith("Evaluating... 3-way 5-shot, non-transductive (")
+    assert "--eval-samples 5 " in done.out
+    newest = finished / "checkpoints" / "ckpt-400.index"
+    for copy in ("ckpt-400.index", "ckpt-400.data-00000-of-00001"):
+        (newest.parent / copy).rename(newest.parent / copy.replace("400", "300"))
+    before = tree(finished)
     assert_refused(call(*place, *flags(resume=True, shots=1)), "--shots is 5 there and 1 here")
     words = ["--no-transductive", "--resume"]
     assert_refused(call(*place, *words), "--transductive is True there and False here")
     assert tree(finished) == before
+
+
+def test_a_run_that_cannot_be_written_is_evaluated(data: Path, finished: Path) -> None:
+    before = tree(finished)
+    place = flags(data_dir=data, checkpoint=finished)
+    as_trained = ["--pretrained", "--transductive"]
+    with read_only(finished):
+        outcome = call(*place, *as_trained)
+        assert_refused(call(*place, "--resume"), str(finished), "Read-only")
+    assert outcome.code == 0, outcome.err
+    assert outcome.err == f"Note: {finished} cannot be written, so nothing is stored there\n"
+    assert tree(finished) == before
+    assert outcome.accuracies == call(*place, *as_trained).accuracies
 
 
 @pytest.mark.parametrize("how", ["--resume", "--pretrained"])

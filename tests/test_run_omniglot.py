@@ -64,7 +64,7 @@ def test_the_output_is_the_originals(trained: tuple[Path, str]) -> None:
     assert lines[0] == "Training..."
     assert [line.split(":")[0] for line in looks] == [f"batch {i}" for i in range(0, 400, 5)]
     assert all(re.fullmatch(rf"batch \d+: train={NUMBER} test={NUMBER}", look) for look in looks)
-    assert lines[-3] == "Evaluating..."
+    assert lines[-3].startswith("Evaluating... 3-way 5-shot, transductive (--eval-batch ")
     assert re.fullmatch(rf"Train accuracy: {INTERVAL}", lines[-2])
     assert re.fullmatch(rf"Test accuracy: {INTERVAL}", lines[-1])
 
