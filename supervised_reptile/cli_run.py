@@ -144,8 +144,8 @@ def execute(parsed: Parsed, source: Source) -> None:
             "several workers share the training on images, and nothing else: unset TF_CONFIG"
         )
     request = Request(config, parsed.explicit, source, parsed.resume, parsed.overwrite, cluster)
-    if not named and (cluster is None or cluster.rank == 0):
-        config = settle(request)  # refuses at once what a stored run contradicts
+    if not named and not cluster:  # workers meet before anything is refused
+        config = settle(request)
     start_tensorflow(config.threads, cluster)
     program = importlib.import_module(NAMED_WEIGHTS if named else source.program)
     program.run_experiment(request)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from supervised_reptile.config import TRAINING, Config, fields_of, flag_of
+from supervised_reptile.config import IMAGES, TRAINING, Config, fields_of, flag_of
 from supervised_reptile.errors import UserError
 from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
 from supervised_reptile.run_files import (
@@ -166,7 +166,7 @@ def ranked(runs: Sequence[Run], setting: Setting) -> list[Run]:
 def training_values(run: Run) -> dict[str, Any]:
     """Flag -> value, of every flag that decides the trained weights, and the data's checksum."""
     config = run.stored.config
-    values = {flag_of(name): getattr(config, name) for name in fields_of(TRAINING)}
+    values = {flag_of(name): getattr(config, name) for name in fields_of(TRAINING, IMAGES)}
     values[flag_of("train_shots")] = config.task_shots  # 0 would stand for --shots of then
     return {**values, "data": run.stored.data}
 

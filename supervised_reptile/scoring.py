@@ -156,7 +156,9 @@ class Scorer:
                 parts.append(self._count(fed, len(tasks), modes))
                 bar.update(len(tasks))
                 if received := self.group.maximum(stop.received):
-                    raise Interrupted("Interrupted in the evaluation.", received)
+                    raise Interrupted(
+                        "Interrupted in the evaluation; nothing of it was stored.", received
+                    )
         return {mode: np.concatenate([part[mode] for part in parts]) for mode in modes}
 
     def _count(
@@ -263,10 +265,15 @@ def evaluate_splits(scorer: Scorer, run: AnyRun, splits: tuple[str, ...]) -> Non
 def heading(config: Config) -> str:
     """What stands above accuracies: what is measured, and with which sizes."""
     modes = " and ".join(mode.replace("_", "-") for mode in transduction_modes(config))
-    sizes = [name for name in fields_of(EVALUATION) if name != "shots"]
+    sizes = evaluation_flags(config, ("shots",))
+    return f"Evaluating... {config.way}-way {config.shots}-shot, {modes} ({sizes})"
+
+
+def evaluation_flags(config: Config, omit: tuple[str, ...] = ()) -> str:
+    """The flags of all sizes of an evaluation but `omit`."""
+    sizes = set(fields_of(EVALUATION, kind=type(config))) - set(omit)
     others = [f.name for f in dataclasses.fields(config) if f.name not in sizes]
-    words = " ".join(flags(config, omit=others, always=sizes))
-    return f"Evaluating... {config.way}-way {config.shots}-shot, {modes} ({words})"
+    return " ".join(flags(config, omit=others, always=sizes))
 
 
 def measure_splits(

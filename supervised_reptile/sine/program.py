@@ -14,6 +14,7 @@ from supervised_reptile.opening import how_to_go_on
 from supervised_reptile.reproduce.study import STUDY, Figure, Study, write_study
 from supervised_reptile.request import Request
 from supervised_reptile.run_files import read_fits
+from supervised_reptile.scoring import evaluation_flags
 from supervised_reptile.shadow_run import ReadOnlyRun
 from supervised_reptile.sine.comparison import NAMES, Judged, judged_others
 from supervised_reptile.sine.config import SineConfig
@@ -51,6 +52,7 @@ def run_experiment(request: Request) -> None:
             with writing(run.path):
                 (run.path / STUDY).unlink(missing_ok=True)  # of other weights than are coming
             train_run(experiment)
+        print(f"Evaluating... {evaluation_flags(config)}", flush=True)
         with how_to_go_on(request):
             judged = {config.algorithm: Judged(evaluate_run(experiment), run.training_seconds)}
         print_losses(experiment, judged[config.algorithm].losses)

@@ -90,7 +90,9 @@ class WaveJudge:
                 parts.append(losses(self.fitter(start, tasks), tasks))
                 bar.update(TOGETHER)
                 if stop.received:
-                    raise Interrupted("Interrupted in the evaluation.", stop.received)
+                    raise Interrupted(
+                        "Interrupted in the evaluation; nothing of it was stored.", stop.received
+                    )
         return np.concatenate(parts)[:total]
 
     def _draw(self, stream: Stream, tasks: range) -> Tasks:
