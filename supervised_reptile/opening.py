@@ -38,16 +38,14 @@ def load_as_stored(request: Request, config: Config, stored: Stored) -> tuple[Co
     from the network's fields and the classes. Returns the configuration that says so, too.
     """
     source, changes = request.source, {}
-    dataset = source.load(config)
-    height, width, channels = stored.net.get("image_shape", dataset.image_shape)
-    if dataset.image_shape != (height, width, channels) and not source.image_shape:
-        changes = {"image_size": height, "grey": channels == 1}
-    classes = stored.classes
-    if classes and config.split is None and not same_split(classes, dataset.class_names):
-        counts = [len(classes.get(split, ())) for split in SPLITS]
+    dataset, shape = source.load(config), stored.image_shape
+    if not source.image_shape and shape and shape != dataset.image_shape:
+        changes = {"image_size": shape[0], "grey": shape[2] == 1}
+    counts = [len(stored.classes.get(split, ())) for split in SPLITS]
+    if config.split is None and not same_split(stored.classes, dataset.class_names) and any(counts):
         changes["split"] = ",".join(str(count / sum(counts)) for count in counts)
     changes = {name: changes[name] for name in changes.keys() - request.explicit}
-    if not changes:
+    if source.image_shape or not changes:
         return config, dataset
     config = dataclasses.replace(config, **changes)
     return config, source.load(config)

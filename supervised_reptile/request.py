@@ -88,7 +88,7 @@ def check_command(name: Path | str, stored: Stored, source: Source, by_name: boo
 
     by_name: whether any images of the right shape will do.
     """
-    shape, own = tuple(stored.net.get("image_shape", ())), source.image_shape
+    shape, own = stored.image_shape, source.image_shape
     other = stored.command or next((s.command for s in SOURCES if s.image_shape == shape), OWN)
     misshapen = bool(own and shape and shape != own)
     if misshapen or (stored.command and other != source.command and not by_name):

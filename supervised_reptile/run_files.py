@@ -43,6 +43,12 @@ class Stored:
     classes: Mapping[str, Sequence[str]]  # split -> names of its classes
     command: str = ""  # what started it; older programs did not store that
 
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(height, width, channels) of the network's images; empty if it is of something else."""
+        shape = self.net.get("image_shape")
+        return tuple(shape) if isinstance(shape, list | tuple) and len(shape) == 3 else ()
+
 
 def holds_run(path: Path) -> bool:
     """Whether a run was started in `path`."""

@@ -38,6 +38,7 @@ from supervised_reptile.statistics import accuracy
 EPISODES_PER_CALL = 8, 64  # at least and at most
 # Pixels that one compiled call adapts to: seconds of work, so that Ctrl-C is heard soon.
 PIXELS_PER_CALL = 20_000_000
+NOTHING_STORED = "Interrupted in the evaluation; nothing of it was stored."
 RUNNING_LOOKS = 50  # looks that the accuracies on the progress bar are a mean of, about
 
 
@@ -156,9 +157,7 @@ class Scorer:
                 parts.append(self._count(fed, len(tasks), modes))
                 bar.update(len(tasks))
                 if received := self.group.maximum(stop.received):
-                    raise Interrupted(
-                        "Interrupted in the evaluation; nothing of it was stored.", received
-                    )
+                    raise Interrupted(NOTHING_STORED, received)
         return {mode: np.concatenate([part[mode] for part in parts]) for mode in modes}
 
     def _count(

@@ -11,7 +11,7 @@ from supervised_reptile.episodes import Purpose, Stream, Tasks, TaskShape
 from supervised_reptile.errors import Interrupted
 from supervised_reptile.learner import Learner
 from supervised_reptile.progress import Bar
-from supervised_reptile.scoring import Monitor
+from supervised_reptile.scoring import NOTHING_STORED, Monitor
 from supervised_reptile.shadow_run import AnyRun
 from supervised_reptile.signals import StopSignals
 from supervised_reptile.sine.config import SineConfig
@@ -90,9 +90,7 @@ class WaveJudge:
                 parts.append(losses(self.fitter(start, tasks), tasks))
                 bar.update(TOGETHER)
                 if stop.received:
-                    raise Interrupted(
-                        "Interrupted in the evaluation; nothing of it was stored.", stop.received
-                    )
+                    raise Interrupted(NOTHING_STORED, stop.received)
         return np.concatenate(parts)[:total]
 
     def _draw(self, stream: Stream, tasks: range) -> Tasks:
