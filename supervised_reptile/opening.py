@@ -41,14 +41,19 @@ def load_as_stored(request: Request, config: Config, stored: Stored) -> tuple[Co
     dataset, shape = source.load(config), stored.image_shape
     if not source.image_shape and shape and shape != dataset.image_shape:
         changes = {"image_size": shape[0], "grey": shape[2] == 1}
-    counts = [len(stored.classes.get(split, ())) for split in SPLITS]
-    if config.split is None and not same_split(stored.classes, dataset.class_names) and any(counts):
+    before, now = stored.classes, dataset.class_names
+    if config.split is None and not same_split(before, now) and _all(before) == _all(now):
+        counts = [len(before.get(split, ())) for split in SPLITS]
         changes["split"] = ",".join(str(count / sum(counts)) for count in counts)
     changes = {name: changes[name] for name in changes.keys() - request.explicit}
     if source.image_shape or not changes:
         return config, dataset
     config = dataclasses.replace(config, **changes)
     return config, source.load(config)
+
+
+def _all(classes: Mapping[str, Sequence[str]]) -> list[str]:
+    return sorted(name for names in classes.values() for name in names)
 
 
 def check_directory(request: Request, stored: Stored) -> None:
