@@ -13,7 +13,12 @@ import click
 
 from supervised_reptile.errors import Interrupted, UserError, one_line
 from supervised_reptile.lazy import LazyGroup, Subcommands
-from supervised_reptile.shortage import memory_limit, shortage
+from supervised_reptile.shortage import (
+    discard_failing_output,
+    memory_limit,
+    open_closed_streams,
+    shortage,
+)
 
 SUBCOMMANDS: Subcommands = {
     "omniglot": (
@@ -98,6 +103,7 @@ reptile = LazyGroup(
 
 def run(command: click.Command, arguments: list[str] | None = None) -> None:
     """Run a click command as a program: exit 0, 2 for usage, 1 for failure, 128 + a signal."""
+    open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # File names may be of bytes that are no text, and terminals may lack letters.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -105,16 +111,20 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
         status = command.main(args=arguments, standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:  # usage errors exit with 2
-        _show(error)
+        with contextlib.suppress(OSError):
+            _show(error)
         sys.exit(error.exit_code)
     except UserError as error:
         _fail(str(error))
     except Interrupted as stop:
-        click.echo(f"{stop}", err=True)
+        _say(f"{stop}")
         sys.exit(128 + stop.signal_number)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted.", err=True)
+        _say("Interrupted.")
         sys.exit(130)
+    except BrokenPipeError:  # nobody reads the output any more, as in `| head -1`
+        discard_failing_output()
+        sys.exit(1)
     except Exception as error:
         message = shortage(error)
         if not message and isinstance(error, OSError) and error.filename is not None:
@@ -128,8 +138,14 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
 
 
 def _fail(message: str, leave: Callable[[int], NoReturn] = sys.exit) -> NoReturn:
-    click.echo(f"Error: {one_line(message)}", err=True)
+    _say(f"Error: {one_line(message)}")
     leave(1)
+
+
+def _say(text: str) -> None:
+    """On standard error; where that cannot be written, the exit status has to do."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
 
 
 def _leave_at_once(status: int) -> NoReturn:

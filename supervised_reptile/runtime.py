@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from supervised_reptile.cluster import Cluster
 from supervised_reptile.errors import UserError
 from supervised_reptile.meeting import meet
-from supervised_reptile.shortage import check_memory_limit, shortage
+from supervised_reptile.shortage import check_memory_limit, open_closed_streams, shortage
 from supervised_reptile.workers import cores
 
 FORKED = (
@@ -109,6 +109,7 @@ def _native_messages_held_back() -> Iterator[None]:
     TensorFlow's libraries report absent GPUs and their build options there before any log
     level is read: half a screen before every run, of no use to anyone.
     """
+    open_closed_streams()
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as held:

@@ -221,8 +221,8 @@ class Monitor:
         self.show(step, accuracies)
 
     def show(self, step: int, accuracies: Mapping[str, float]) -> None:
-        """Print a line where that is no terminal, and running means on the progress bar."""
-        if not sys.stdout.isatty():
+        """Print a line unless a terminal shows the progress bar, which has running means."""
+        if self._bar.disable or not sys.stdout.isatty():
             texts = " ".join(f"{split}={value:f}" for split, value in accuracies.items())
             print(f"batch {step}: {texts}", flush=True)
         self._looks += 1

@@ -1,4 +1,4 @@
-"""What to say where memory, or the disk that takes a program's output, was too small."""
+"""Memory, or what takes a program's output, that is too small, closed or gone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ except ImportError:  # a system without limits
 from supervised_reptile.errors import UserError
 from supervised_reptile.files import reason
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# The last: open, but not for writing.
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF)
 # Words of Python, the system and oneDNN for it, in exceptions of whatever type: no stack for a
 # thread, no room for a library, no pages, no primitive.
 OF_MEMORY = (
@@ -33,8 +34,8 @@ def shortage(error: Exception) -> str | None:
     """One sentence, with what to do, if `error` says that something ran out; else None."""
     words = str(error).partition("\n")[0].removeprefix(OF_ANYTHING)
     # Files are written under `files.writing`; what is left is what was printed.
-    if isinstance(error, OSError) and error.errno in FULL and not error.filename:
-        _discard_output()
+    if isinstance(error, OSError) and error.errno in UNWRITABLE and not error.filename:
+        discard_failing_output()
         return f"standard output: cannot write there ({reason(error)})"
     if _is_of_memory(error):
         return (
@@ -72,7 +73,21 @@ def check_memory_limit() -> None:
     )
 
 
-def _discard_output() -> None:
+def open_closed_streams() -> None:
+    """Have standard streams that are closed (`>&-`, daemons, pythonw) take, or give, nothing.
+
+    Else the next files that are opened would get their descriptors, and native code's messages.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nothing = open(os.devnull, mode, encoding="utf8")  # noqa: SIM115 - for good
+            setattr(sys, name, nothing)
+
+
+def discard_failing_output() -> None:
     """Have what is left of it go nowhere: Python tries once more at its end, and would complain."""
     try:
         sys.stdout.flush()

@@ -55,18 +55,61 @@ def test_examples_are_commands(name: str) -> None:
         assert outcome.code == 0, (line, outcome.err)
 
 
-@pytest.mark.parametrize("words", [["compare"], ["report"], ["compare", "--csv"]])
-def test_nobody_reads_the_output(tmp_path: Path, words: list[str]) -> None:
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return write_result(write_run(tmp_path / "run"), {"transductive_test": some_answers(1)})
+
+
+def redirected(words: list[object], redirection: str = "", **pipes: object) -> tuple[int, str, str]:
+    """Exit status, output and errors of `reptile WORDS...` with the shell's redirection."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **pipes}
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-m", "supervised_reptile",
+         *map(str, words)],
+        text=True, timeout=PATIENCE, env={**os.environ, "PYTHONPATH": str(ROOT)}, **pipes,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("words", [["compare"], ["report", "--out", "page"], ["compare", "--csv"]])
+def test_nobody_reads_the_output(run: Path, words: list[str]) -> None:
     """As in `reptile compare runs/* | head -1`: no traceback, and no wrong reason."""
-    answers = {"transductive_test": some_answers(1)}
-    run = write_result(write_run(tmp_path / "run"), answers)
     read, write = os.pipe()
     os.close(read)
     with open(write, "wb") as pipe:
-        done = subprocess.run(
-            [sys.executable, "-m", "supervised_reptile", *words, str(run)],
-            stdout=pipe, stderr=subprocess.PIPE, text=True, cwd=tmp_path, timeout=PATIENCE,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-    assert done.returncode == 1
-    assert done.stderr == ""
+        code, _, errors = redirected([*words, run], stdout=pipe, cwd=run.parent)
+    assert (code, errors) == (1, "")
+
+
+CLOSED = {
+    ("--help",): 0,
+    ("compare", "--help"): 0,
+    ("compare", "run"): 0,
+    ("compare", "nowhere"): 1,
+    ("report", "run"): 0,
+    ("nonsense",): 2,
+}
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("words", CLOSED)
+def test_closed_streams(run: Path, words: tuple[str, ...], closed: str) -> None:
+    """What would be printed is lost; all else is as usual."""
+    usual = redirected(list(words), cwd=run.parent)
+    code, out, errors = redirected(list(words), closed, cwd=run.parent)
+    assert code == usual[0] == CLOSED[words]
+    assert out == ("" if ">&-" in closed.split() else usual[1])
+    assert errors == ("" if "2>&-" in closed.split() else usual[2])
+    assert (run.parent / "report" / "report.md").exists() == (words[0] == "report")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("how", [">/dev/full", "1</dev/null"])
+def test_output_that_cannot_be_written(run: Path, how: str) -> None:
+    code, _, errors = redirected(["compare", run], how)
+    assert code == 1
+    assert errors.startswith("Error: standard output: cannot write there (")
+    assert errors.count("\n") == 1
+    # Standard error is for people: without it the status says all.
+    assert redirected(["compare", "nowhere"], "2>/dev/full")[0] == 1
+    assert redirected(["nonsense"], "2>/dev/full")[0] == 2

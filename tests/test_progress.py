@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+import io
 import sys
 
 import pytest
 from tqdm import tqdm
 
-from supervised_reptile.progress import Bar
+from supervised_reptile.progress import Bar, terminal_size
 
 
 def test_where_nobody_looks_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -16,6 +17,17 @@ def test_where_nobody_looks_nothing_is_said(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr() == ("", "")
     list(Bar(range(3), "Reading", disable=False))
     assert "Reading: 100%" in capsys.readouterr().err
+
+
+def test_a_closed_standard_error_gets_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert list(Bar(range(3), "Reading")) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("columns", ["0", "1"])
+def test_sizes_that_no_terminal_has(monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert terminal_size(io.StringIO()).columns >= 80
 
 
 def test_a_bar_that_was_interrupted_half_made_says_nothing(

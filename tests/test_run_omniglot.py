@@ -17,11 +17,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import (
+    EXACT,
+    PATIENCE,
     SCRIPT,
     TINY,
     call,
     execute,
     flags,
+    judged,
     real_omniglot,
     reference,
     saved_state,
@@ -234,10 +237,10 @@ def test_with_validation_classes_training_never_reads_the_test_classes(
     assert (tmp_path / data.name / "tensorboard" / "val").is_dir()
 
 
-def in_terminal(*arguments: object) -> tuple[int, str]:
-    """Exit code and everything that `run_omniglot.py` shows in a terminal 120 columns wide."""
+def in_terminal(*arguments: object, size: tuple[int, int] = (24, 120)) -> tuple[int, str]:
+    """Exit code and everything that `run_omniglot.py` shows in a terminal of lines and columns."""
     master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, 120, 0, 0))
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", *size, 0, 0))
     words = [sys.executable, str(SCRIPT), *map(str, arguments)]
     with subprocess.Popen(words, stdin=slave, stdout=slave, stderr=slave) as process:
         os.close(slave)
@@ -251,14 +254,27 @@ def in_terminal(*arguments: object) -> tuple[int, str]:
     return process.returncode, shown.decode(errors="replace")
 
 
-def test_a_terminal_shows_progress_instead_of_lines(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [(24, 120), (0, 0)])
+def test_a_terminal_shows_progress_instead_of_lines(
+    data: Path, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    """Also one that says it has no size, as `script`, containers and CI give it."""
     place = flags(data_dir=data, checkpoint=tmp_path / "run", meta_iters=200)
-    code, shown = in_terminal(*TINY, *place)
+    code, shown = in_terminal(*TINY, *place, size=size)
     assert code == 0, shown
     assert "batch " not in shown
     assert re.search(r"\d+/200 \[\d\d:\d\d<\d\d:\d\d, .*step/s, train=0\.\d+, test=0\.\d+\]", shown)
     assert re.search(rf"Test accuracy: {INTERVAL}", shown)
     assert len(metrics(tmp_path / "run")) == 40
+
+
+def test_closed_streams_change_nothing(trained: tuple[Path, str], data: Path, tmp_path: Path):
+    """A daemon's: neither output nor messages get into the files that are opened instead."""
+    words = [*EXACT, *flags(data_dir=data, checkpoint=tmp_path / "run")]
+    command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, str(SCRIPT), *words]
+    assert subprocess.run([*map(str, command)], timeout=PATIENCE).returncode == 0
+    assert metrics(tmp_path / "run") == metrics(trained[0])
+    assert judged(tmp_path / "run") == judged(trained[0])
 
 
 PAPER = flags(

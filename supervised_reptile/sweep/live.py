@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from supervised_reptile.progress import terminal_size
 from supervised_reptile.sweep.standing import (
     ENDED,
     FAILED,
@@ -34,7 +35,8 @@ class LiveTable:
         self.standings: dict[int, Standing] = {}
         self._names = tuple(names)
         self._total = total
-        self._screen = screen if screen.isatty() else None
+        movable = screen.isatty() and os.environ.get("TERM") != "dumb"  # its cursor
+        self._screen = screen if movable else None
         self._height = 0
         self._began = self._drawn = time.monotonic()
         self._done_before = 0
@@ -63,7 +65,7 @@ class LiveTable:
             return
         self.erase()
         self._drawn = now
-        width, height = shutil.get_terminal_size()
+        width, height = terminal_size(self._screen)
         lines = [line[: width - 1] for line in self._text(now, width).splitlines()][: height - 1]
         self._screen.write("\n".join(lines) + "\n")
         self._screen.flush()

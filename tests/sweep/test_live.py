@@ -23,6 +23,11 @@ SPACE = Space(
 ERASE = re.compile(r"\x1b\[(\d+)A\x1b\[J")
 
 
+@pytest.fixture(autouse=True)
+def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+
+
 class Terminal(io.StringIO):
     """A screen that understands what the table writes."""
 
@@ -77,6 +82,13 @@ def test_every_end_is_a_line(capsys: pytest.CaptureFixture) -> None:
     assert lines[0].startswith("trial 000 stopped early after 20 outer steps: 20.00 (")
     assert "/sweep/trials/001.log" in lines[1]
     assert [line.strip() for line in lines[2:]] == ["first line", "last line"]
+
+
+def test_a_terminal_whose_cursor_cannot_move_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    screen = Terminal()
+    LiveTable(list(SPACE.dimensions), 4, screen).draw(force=True)
+    assert not screen.getvalue()
 
 
 def test_no_line_is_wider_or_higher_than_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
