@@ -644,6 +644,10 @@ check_settings() {
   [[ $RETRY_DELAY =~ ^[0-9]*[.]?[0-9]+$ ]] ||
     usage_error "FETCH_RETRY_DELAY='$RETRY_DELAY' is not a number of seconds"
   DATA_DIR=${DATA_DIR%/}
+  case $DATA_DIR in # quoted, or from a file: no shell has expanded it
+    "~" | "~/"*) DATA_DIR=$HOME${DATA_DIR#"~"} ;;
+    "~"*) usage_error "FETCH_DATA_DIR='$DATA_DIR': write the home directory out, or ./~..." ;;
+  esac
   case $DATA_DIR in -*) DATA_DIR=./$DATA_DIR ;; esac # not an option of mkdir or rm
 }
 

@@ -175,7 +175,7 @@ def _image(item: Any, name: str) -> Source | np.ndarray:
     """One image as it was given: a file, a Pillow image or an array of numbers."""
     _refuse_foreign(item, name)
     if isinstance(item, str | os.PathLike):
-        return Path(os.fsdecode(item))
+        return Path(home_expanded(os.fsdecode(item)))
     if isinstance(item, bytes):
         return _of_bytes(item)
     if isinstance(item, Image.Image):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import click
 
+from supervised_reptile.place import Place
 from supervised_reptile.resources import PRETRAINED
 
 checkpoint_option = click.option(
     "--checkpoint",
     metavar="RUN",
+    type=Place(),
     help="A run directory, weights exported as npz, or "
     f"{' or '.join(PRETRAINED)}, the name of those that come along; these by default.",
 )

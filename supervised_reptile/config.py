@@ -121,6 +121,7 @@ class Config:
         "Do not train: evaluate the weights in the --checkpoint directory or, with a NAME, those "
         f"of another run, an .npz or {' or '.join(PRETRAINED)}, which come along.",
         PLACE,
+        type=Place(),
         is_flag=False,
         flag_value=IN_CHECKPOINT,
         metavar="[NAME]",

@@ -20,7 +20,7 @@ import numpy as np
 
 from supervised_reptile.documents import document, read_document
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import reading, sync, writing
+from supervised_reptile.files import home_expanded, reading, sync, writing
 from supervised_reptile.resources import PRETRAINED, pretrained_weights
 from supervised_reptile.run_files import holds_run
 from supervised_reptile.snapshot import Snapshot, flat, read_npz, write_npz
@@ -50,7 +50,7 @@ def open_snapshot(place: Path | str | None) -> Snapshot:
                 "give --checkpoint RUN"
             )
         return read_npz(shipped)
-    path = Path(place)
+    path = Path(home_expanded(place))
     if not path.exists():
         raise UserError(
             f"{path}: no such run directory or .npz of weights; {' or '.join(PRETRAINED)} is the "

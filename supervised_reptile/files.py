@@ -98,6 +98,24 @@ def _fault(error: Exception, path: Path) -> str:
     return first_line(error)
 
 
+def home_expanded(path: str | os.PathLike[str]) -> str:
+    """`path` with ~ or ~user at its start as the home directory; a folder "~" is ./~.
+
+    Shells do not expand it in --flag=~/runs, quotes and most variables.
+
+    Raises:
+      UserError: there is no such user, and no file or folder of that name.
+    """
+    text = os.fspath(path)
+    expanded = os.path.expanduser(text)
+    first = expanded.partition(os.sep)[0]
+    if first.startswith("~") and not os.path.lexists(first):
+        raise UserError(
+            f"{text}: no home directory is known for {first}; a folder of that name is ./{first}"
+        )
+    return expanded
+
+
 def checksum(content: bytes) -> str:
     """The CRC-32 of a file's content, as documents write it: eight hexadecimal digits."""
     return f"{zlib.crc32(content):08x}"

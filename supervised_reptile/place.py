@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import click
 
+from supervised_reptile.errors import UserError
+from supervised_reptile.files import home_expanded
+
 
 class Place(click.Path):
-    """click's, but nothing is no place: for Python, and click, an empty path is the current folder.
+    """click.Path with ~ as the home directory, and without the empty path.
 
-    It comes from a shell's variable that is not set, and with --overwrite would cost what is there.
+    For Python, and click, an empty path is the current folder. It comes from a shell's variable
+    that is not set, and with --overwrite would cost what is there.
     """
 
     def __init__(self, known_as: str | None = None, **how: Any) -> None:
@@ -25,8 +30,13 @@ class Place(click.Path):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> str | bytes | os.PathLike[str]:
-        """`value` as click converts it; a usage error if it is empty."""
+        """`value` as click converts it; a usage error if it is empty or of an unknown user."""
         if value == "":
             message = "is empty; name a file or folder (. is the current one)"
             raise click.BadParameter(message, ctx, param, self._hint)
-        return super().convert(value, param, ctx)
+        try:
+            path = super().convert(home_expanded(value), param, ctx)
+        except UserError as error:
+            raise click.BadParameter(str(error), ctx, param, self._hint) from error
+        # A Path of "./~" has lost its "./".
+        return path.absolute() if isinstance(path, Path) and str(path).startswith("~") else path

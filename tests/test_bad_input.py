@@ -24,9 +24,13 @@ from command_line import (
     saved_steps,
     tree,
 )
+from stored_runs import write_run
 from strange_lines import programs
 
+from supervised_reptile import FewShotClassifier
 from supervised_reptile.cli import reptile
+from supervised_reptile.data.store import cache_folder
+from supervised_reptile.errors import UserError
 from supervised_reptile.place import Place
 
 
@@ -49,6 +53,8 @@ EMPTY_PLACES = {
     "reproduce theory --out ''": "'--out'",
     "plot ''": "'RUN...'",
     "sine --out=": "'--out'",
+    "demo --checkpoint=": "'--checkpoint'",
+    "omniglot --pretrained=": "'--pretrained'",
 }
 
 
@@ -61,6 +67,63 @@ def test_nothing_is_no_place(line: str, tmp_path: Path, monkeypatch: pytest.Monk
     assert outcome.code == 2
     assert f"{EMPTY_PLACES[line]}: is empty; name a file or folder" in outcome.err
     assert os.listdir(tmp_path) == ["thesis.tex"]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home directory; the current folder is another one, and empty."""
+    for name in ("home", "work"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "home"
+
+
+def test_a_tilde_is_the_home_directory(
+    data: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No shell expands --flag=~/folder, what is quoted, or most variables."""
+    (home / "data").symlink_to(data)
+    monkeypatch.setenv("REPTILE_CACHE", "~/cache")
+    short = flags(meta_iters=1, eval_samples=1)
+    lines = [
+        (None, *TINY, "--data-dir=~/data", "--checkpoint=~/run", *short),
+        (None, *TINY, "--data-dir=~/data", "--pretrained=~/run", *short),
+        (reptile, "export", "--checkpoint=~/run", "--format=npz", "--out=~/exported"),
+        (reptile, "compare", "~/run"),
+        (reptile, "plot", "~/run", "--out", "~/curves.png"),
+    ]
+    for command, *words in lines:
+        outcome = call(*words, command=command)
+        assert outcome.code == 0, outcome.err
+    assert not os.listdir(".")
+    found = {path.name for path in home.iterdir()}
+    assert found == {"data", "cache", "run", "exported", "curves.png"}
+    monkeypatch.delenv("REPTILE_CACHE")
+    assert cache_folder() == home / ".cache" / "supervised-reptile"
+    monkeypatch.setenv("XDG_CACHE_HOME", "~/kept")
+    assert cache_folder() == home / "kept" / "supervised-reptile"
+    for weights in ("~/run", Path("~/exported"), "~/exported/weights.npz"):
+        assert FewShotClassifier.load(weights).most_classes == 3
+    picture = str(next(data.rglob("*.png"))).replace(str(data), "~/data")
+    clf = FewShotClassifier("~/run").fit([picture, Path(picture)], [0, 1])
+    assert len(clf.predict([picture])) == 1
+
+
+def test_a_folder_called_tilde(home: Path) -> None:
+    command = ["data", "glyphs", *flags(alphabets=1, characters=1, drawings=1)]
+    assert call(*command, "--out=./~", command=reptile).code == 0
+    assert (Path("~") / "glyphs.json").exists()
+    assert not os.listdir(home)
+
+
+def test_a_tilde_of_nobody(home: Path) -> None:
+    words = "~nobody-here", "./~nobody-here"
+    assert_refused(call("compare", "~nobody-here/run", command=reptile), *words, code=2)
+    write_run(Path("~nobody-here") / "run")  # there is one: editors and office programs make such
+    assert call("compare", "~nobody-here/run", command=reptile).code == 0
+    with pytest.raises(UserError, match="~nobody-else"):
+        FewShotClassifier.load("~nobody-else/run")
 
 
 def test_every_parameter_that_is_a_place_refuses_nothing() -> None:

@@ -801,6 +801,16 @@ def test_no_room(fetch: Fetcher, server: Server) -> None:
     assert server.requests[1].range == "bytes=65536-"
 
 
+def test_a_tilde_that_no_shell_expanded(fetch: Fetcher, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    result = fetch("omniglot", FETCH_DATA_DIR="~/data", HOME=str(tmp_path / "home"))
+    assert (tmp_path / "home" / "data" / "omniglot").is_dir(), result.stderr
+    assert not (fetch.script.parent / "~").exists()
+    result = fetch("omniglot", FETCH_DATA_DIR="~someone/data")
+    assert result.returncode == 2
+    assert "FETCH_DATA_DIR='~someone/data'" in result.stderr
+
+
 def test_progress_bars_on_a_terminal_only(fetch: Fetcher) -> None:
     assert fetch("miniimagenet").stderr == ""
     shutil.rmtree(fetch.miniimagenet)

@@ -32,7 +32,7 @@ import numpy as np
 from supervised_reptile.data.checked_images import CheckedImages, image_checksums, unchecked
 from supervised_reptile.documents import document, read_document
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import CannotWriteError, checksum, reading, writing
+from supervised_reptile.files import CannotWriteError, checksum, home_expanded, reading, writing
 from supervised_reptile.whole_folders import appearing_whole
 
 FORMAT = "supervised-reptile image store 1"
@@ -230,9 +230,9 @@ def cached_store(key: str, build: Callable[[Path], None]) -> ImageStore:
 def cache_folder() -> Path:
     """Where decoded copies of data sets are kept from one run to the next."""
     if own := os.environ.get("REPTILE_CACHE"):
-        return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "supervised-reptile"
+        return Path(home_expanded(own))
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(home_expanded(base)) / "supervised-reptile"
 
 
 def files_fingerprint(paths: list[Path], root: Path) -> str:

@@ -39,6 +39,7 @@ class SineConfig(Config):
         None,
         "Do not train: evaluate the weights in the --out directory.",
         PLACE,
+        type=Place(),
         is_flag=False,
         flag_value=IN_CHECKPOINT,
         metavar="",  # names of weights are refused: there are none of sine waves
