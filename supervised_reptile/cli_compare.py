@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from supervised_reptile.compare import MODES, SPLITS, pairs_of, ranked, read_runs, settings_of
+from supervised_reptile.compare import (
+    MODES,
+    SPLITS,
+    Run,
+    Setting,
+    Wanted,
+    evaluated_otherwise,
+    pairs_of,
+    ranked,
+    read_runs,
+    settings_of,
+)
 from supervised_reptile.config import COUNT
-from supervised_reptile.errors import UserError
+from supervised_reptile.errors import UserError, counted, first_few, one_line
 from supervised_reptile.leaderboard import (
     board,
     leaderboard_csv,
@@ -62,6 +74,9 @@ def compare(
 ) -> None:
     """Rank runs by accuracy, and say which differences are more than chance.
 
+    RUN is a run directory or a folder with runs below it. What is no run, or damaged, is skipped
+    with a note.
+
     The first table has the flags in which the runs differ, and a column for each way in which
     they were evaluated: shots, mode, classes, episodes. It is sorted by the first of these, in
     which any two runs that saw the same episodes (same images, classes and settings) are then
@@ -82,12 +97,9 @@ def compare(
       accuracy, half_width    0 to 1, and half of its 95% interval over episodes
     """
     found = read_runs(runs)
-    chosen = settings_of(found, shots, [mode.replace("-", "_") for mode in modes], splits)
-    if not chosen and (others := settings_of(found)):
-        known = "; ".join(" ".join(setting.words()[:4]) for setting in others)
-        raise UserError(
-            f"--shots, --mode, --split: none of the runs was evaluated like that, but in: {known}"
-        )
+    wanted = Wanted(shots, [mode.replace("-", "_") for mode in modes], splits)
+    chosen = settings_of(found, wanted)
+    _tell_of_others(found, wanted, chosen)
     if as_csv:
         click.echo(leaderboard_csv(found, chosen), nl=False)
         return
@@ -98,3 +110,25 @@ def compare(
         tables += [pairs_table(pairs, chosen[0])] if pairs else []
         tables += [table for table in [seeds_table(order, chosen[0])] if table]
     click.echo("\n\n\n".join(table.text() for table in tables))
+
+
+def _tell_of_others(runs: Sequence[Run], wanted: Wanted, chosen: Sequence[Setting]) -> None:
+    """Say of runs that were evaluated, but in none of the chosen settings, what shows them.
+
+    Raises:
+      UserError: these are all that were evaluated.
+    """
+    evaluated = [run for run in runs if run.results]
+    others = [run for run in evaluated if not any(setting in run.results for setting in chosen)]
+    if not others:
+        return
+    known = evaluated_otherwise(others, wanted)
+    if not chosen:
+        asked = " ".join(
+            f"{name} {str(value).replace('_', '-')}"
+            for name, values in zip(("--shots", "--mode", "--split"), wanted, strict=True)
+            for value in values
+        )
+        raise UserError(f"no accuracy for {asked} in {counted(len(runs), 'run')}: {known}")
+    names = first_few([run.name for run in others])
+    click.echo(f"Note: evaluated otherwise: {one_line(names)}: {known}", err=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from supervised_reptile.files import writing
-from supervised_reptile.learning_curves import HELD_OUT, SPLITS, plot_runs
+from supervised_reptile.learning_curves import HELD_OUT, SPLITS, plot_runs, read_curves
 from supervised_reptile.place import Place
-from supervised_reptile.run_files import check_runs
+from supervised_reptile.run_files import read_runs_in
 
 EPILOG = """\b
 Examples:
@@ -47,13 +47,14 @@ def plot(runs: tuple[Path, ...], out: Path, splits: tuple[str, ...]) -> None:
 
     Training looks at the accuracy on a few episodes every so often. Each look is a faint dot, the
     running mean over the nearest tenth of a run's looks a line with the run's name at its end.
-    A run may still be at work.
+    A run may still be at work. RUN is a run directory or a folder with runs below it; what is no
+    run, or damaged, is skipped with a note.
     """
     if out.suffix.lower() not in FORMATS:
         raise click.BadParameter(f"{out} does not end in {', '.join(FORMATS)}", param_hint="--out")
-    found = check_runs(runs)
+    curves = read_runs_in(runs, lambda run: read_curves(run, splits))
     with writing(out):
-        empty = plot_runs(found, splits, out)
+        empty = plot_runs(curves, out)
     for name in empty:
         click.echo(f"left out, no accuracies yet: {name}", err=True)
     click.echo(f"wrote {out}")

@@ -40,7 +40,8 @@ def report(folders: tuple[Path, ...], out: Path, name: str, title: str) -> None:
 
     Every study that `reptile reproduce` left in DIR or below is shown with its tables and figures,
     the commands that repeat it, and the machine, versions and time they took; the runs that
-    belong to no study in a table of their accuracies.
+    belong to no study in a table of their accuracies. What holds neither, and damaged runs, are
+    skipped with a note.
 
     The HTML page is one file that needs nothing else: the figures are inside, and it fetches
     nothing. The Markdown page links to the figures where they lie. The same results give the same

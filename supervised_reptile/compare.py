@@ -11,14 +11,16 @@ import numpy as np
 
 from supervised_reptile.config import IMAGES, TRAINING, Config, fields_of, flag_of
 from supervised_reptile.errors import UserError
+from supervised_reptile.files import reading
 from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
 from supervised_reptile.run_files import (
     EPISODES,
+    OF_RESULTS,
     RESULTS,
     Stored,
-    check_runs,
     read_episodes,
     read_evaluations,
+    read_runs_in,
     read_stored,
     short_names,
 )
@@ -85,17 +87,17 @@ class Pair(NamedTuple):
     obstacle: str = ""
 
 
-def read_runs(paths: Sequence[Path]) -> list[Run]:
-    """The runs in the directories, each once.
+def read_runs(paths: Sequence[Path], may_be_none: bool = False) -> list[Run]:
+    """The runs on images in the directories and below: see `read_runs_in`, also for errors."""
 
-    Raises:
-      UserError: a directory holds no run, or it cannot be read.
-    """
-    paths = check_runs(paths)
-    stored = [read_stored(path) for path in paths]
+    def read(path: Path) -> tuple[Stored, dict[Setting, Result]]:
+        stored = read_stored(path)
+        return stored, _results(path, stored.config.way)
+
+    found = read_runs_in(paths, read, may_be_none)
     return [
-        Run(path, name, s, _results(path, s.config.way))
-        for path, name, s in zip(paths, short_names(paths), stored, strict=True)
+        Run(path, name, *content)
+        for (path, content), name in zip(found.items(), short_names(list(found)), strict=True)
     ]
 
 
@@ -105,18 +107,15 @@ def _results(path: Path, way: int) -> dict[Setting, Result]:
     evaluations = read_evaluations(path)
     if not evaluations and any((path / EPISODES).glob("*.npz")):
         raise UserError(
-            f"{path / RESULTS}: missing, though {path / EPISODES} is there; restore it from a "
-            "copy, or evaluate again with --pretrained"
+            f"{path / RESULTS}: missing, though {path / EPISODES} is there; {OF_RESULTS}"
         )
-    try:
+    with reading(path / RESULTS, OF_RESULTS):
         for evaluation in evaluations:
             for mode, splits in evaluation["accuracy"].items():
                 for split, values in splits.items():
                     setting = _setting(way, mode, split, evaluation["settings"])
                     found = Accuracy(**values), evaluation["outer_steps"], evaluation
                     results[setting] = Result(*found)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path / RESULTS}: not readable ({error!r})") from error
     return results
 
 
@@ -128,30 +127,44 @@ def _setting(way: int, mode: str, split: str, stored: Mapping[str, Any]) -> Sett
     return Setting(way, stored["shots"], mode, split, *(stored[name] for name in names))
 
 
-def settings_of(
-    runs: Sequence[Run],
-    shots: Collection[int] = (),
-    modes: Collection[str] = (),
-    splits: Collection[str] = (),
-) -> list[Setting]:
-    """The settings that any of the runs was evaluated in, those that most share first.
+class Wanted(NamedTuple):
+    """Which settings are asked for; all where empty."""
 
-    Args:
-      shots, modes, splits: only such ones; all where empty.
-    """
+    shots: Collection[int] = ()
+    modes: Collection[str] = ()
+    splits: Collection[str] = ()
+
+    def flags_for(self, setting: Setting) -> str:
+        """The flags that would show a setting and are not among these; empty if it is shown."""
+        own = (("--shots", setting.shots), ("--mode", setting.mode), ("--split", setting.split))
+        missing = [
+            f"{name} {str(value).replace('_', '-')}"
+            for (name, value), wanted in zip(own, self, strict=True)
+            if wanted and value not in wanted
+        ]
+        return " ".join(missing)
+
+
+EVERY = Wanted()
+
+
+def settings_of(runs: Sequence[Run], wanted: Wanted = EVERY) -> list[Setting]:
+    """The wanted settings that any of the runs was evaluated in, those that most share first."""
     found = [setting for run in runs for setting in run.results]
 
     def place(setting: Setting) -> tuple[Any, ...]:
         mode, split = MODES.index(setting.mode), SPLITS.index(setting.split)
         return -found.count(setting), *setting._replace(mode=mode, split=split)
 
-    return [
-        setting
-        for setting in sorted(set(found), key=place)
-        if (not shots or setting.shots in shots)
-        and (not modes or setting.mode in modes)
-        and (not splits or setting.split in splits)
-    ]
+    return [s for s in sorted(set(found), key=place) if not wanted.flags_for(s)]
+
+
+def evaluated_otherwise(runs: Sequence[Run], wanted: Wanted, most: int = 4) -> str:
+    """The flags that show what runs were evaluated in and is not wanted."""
+    hidden = [s for s in settings_of(runs) if wanted.flags_for(s)]
+    known = {" ".join(s.words()[:4]): wanted.flags_for(s) for s in hidden}
+    shown = [f"{flags} shows {words}" for words, flags in list(known.items())[:most]]
+    return ", ".join(shown)
 
 
 def ranked(runs: Sequence[Run], setting: Setting) -> list[Run]:

@@ -1,5 +1,9 @@
 """The exceptions that reach people as a sentence instead of a traceback."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 
 class UserError(Exception):
     """Something the user can mend: the message names the file or flag, and what to do.
@@ -18,6 +22,18 @@ class Interrupted(Exception):  # noqa: N818 - an event, not an error
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.signal_number = signal_number
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things: 1 class, 2 classes, 1,000 outer steps."""
+    ending = "" if number == 1 else "es" if thing.endswith(("s", "x", "ch", "sh")) else "s"
+    return f"{number:,} {thing}{ending}"
+
+
+def first_few(names: Sequence[object], most: int = 3) -> str:
+    """Names with commas between them; of more than `most`, how many are left out."""
+    shown = ", ".join(map(str, names[:most]))
+    return shown + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def first_line(error: Exception) -> str:

@@ -24,6 +24,9 @@ OF_ONE_TRAINING = (
     "±: half of the 95% interval over the episodes of one training; "
     "how much another --seed would change is not in it."
 )
+OF_OTHER_IMAGES = (
+    "These runs read different images: higher here is no better, where the images are others."
+)
 OF_PAIRS = (
     "The first minus the second in percentage points, ± half of its 95% interval. "
     "p: two-sided paired t-test over the episodes"
@@ -54,6 +57,8 @@ def leaderboard(runs: Sequence[Run], settings: Sequence[Setting], with_flags: bo
     flags = differing_values(runs) if with_flags else {}
     headings, common = _headings(settings)
     rows, notes = [], [OF_ONE_TRAINING] if settings else []
+    if any(_read_other_images(runs, setting) for setting in settings):
+        notes.append(OF_OTHER_IMAGES)
     for i, run in enumerate(runs):
         cells = [_accuracy(run, setting) for setting in settings] or ["-"]
         rows.append((run.name, *(values[i] for values in flags.values()), *cells))
@@ -62,6 +67,10 @@ def leaderboard(runs: Sequence[Run], settings: Sequence[Setting], with_flags: bo
     title = ", ".join(("Accuracy in %", *common))
     columns = ("run", *flags, *(headings or ["accuracy"]))
     return Table(title, columns, tuple(rows), "\n".join(notes))
+
+
+def _read_other_images(runs: Sequence[Run], setting: Setting) -> bool:
+    return len({run.stored.data for run in runs if setting in run.results}) > 1
 
 
 def _headings(settings: Sequence[Setting]) -> tuple[list[str], list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -60,32 +60,40 @@ def plot_learning_curve(run: Path) -> Path | None:
     return path
 
 
-def plot_runs(runs: Sequence[Path], splits: Sequence[str], out: Path) -> list[str]:
-    """Draw the curves of all `runs` on `splits` (HELD_OUT is one, too) into the file `out`.
+Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]  # split -> outer steps, accuracies
+
+
+def read_curves(run: Path, splits: Sequence[str]) -> Curves:
+    """A run's accuracies on `splits` (HELD_OUT is one, too); none if it has none yet.
+
+    Raises:
+      UserError: they cannot be read, or training watched other splits.
+    """
+    metrics = read_metrics(run)
+    columns = dict.fromkeys(_column(run, metrics, split) for split in splits) if metrics else ()
+    return {column: (metrics["step"], metrics[column]) for column in columns}
+
+
+def plot_runs(runs: Mapping[Path, Curves], out: Path) -> list[str]:
+    """Draw the curves of all runs into the file `out`.
 
     Returns the names of the runs that could not be drawn, because they have no accuracies yet.
 
     Raises:
-      UserError: none of the runs has any, or one has no accuracies on one of the splits.
+      UserError: none of the runs has any.
     """
-    columns: dict[Path, list[str]] = {}  # of the runs that have accuracies
-    metrics = {run: read_metrics(run) for run in runs}
-    for run in runs:
-        if metrics[run]:
-            columns[run] = list(dict.fromkeys(_column(run, metrics[run], s) for s in splits))
-    if not columns:
-        raise UserError(f"{runs[0]}: no accuracies yet; training looks at them as it goes")
-    names = dict(zip(runs, short_names(runs), strict=True))
-    drawn = sorted({c for found in columns.values() for c in found}, key=SPLITS.index)
+    if not any(runs.values()):
+        raise UserError(f"{next(iter(runs))}: no accuracies yet; training looks at them as it goes")
+    names = dict(zip(runs, short_names(list(runs)), strict=True))
+    drawn = sorted({split for curves in runs.values() for split in curves}, key=SPLITS.index)
     series = []
-    for i, run in enumerate(columns):
-        for dash, column in zip(DASHES, columns[run], strict=False):
-            label = _shortened(names[run]) + (f", {column}" if len(drawn) > 1 else "")
-            values = metrics[run]["step"], metrics[run][column]
+    for i, run in enumerate(run for run in runs if runs[run]):
+        for dash, (split, values) in zip(DASHES, runs[run].items(), strict=False):
+            label = _shortened(names[run]) + (f", {split}" if len(drawn) > 1 else "")
             series.append(Series(label, *values, *look_of(i), dash))
     out.parent.mkdir(parents=True, exist_ok=True)
     save(draw(series, f"Accuracy during training on {' and '.join(drawn)} classes"), out)
-    return [names[run] for run in runs if run not in columns]
+    return [names[run] for run in runs if not runs[run]]
 
 
 def draw(series: Sequence[Series], title: str) -> Figure:

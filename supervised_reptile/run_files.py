@@ -8,18 +8,20 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from supervised_reptile.config import Config
 from supervised_reptile.documents import read_document
-from supervised_reptile.errors import UserError
+from supervised_reptile.errors import UserError, first_few, one_line
 from supervised_reptile.files import reading
 from supervised_reptile.line_log import read_lines
 from supervised_reptile.modes import transduction_modes
+
+T = TypeVar("T")
 
 CONFIG = "config.json"
 CLASSES = "classes.json"
@@ -30,6 +32,7 @@ RESULTS = "results.json"
 CHECKPOINTS = "checkpoints"
 EPISODES = "episodes"
 
+OF_RESULTS = "restore it from a copy, or evaluate again with --pretrained"
 ANEW = "restore it from a copy, or start anew with --overwrite"
 
 
@@ -55,16 +58,79 @@ def holds_run(path: Path) -> bool:
     return (path / CONFIG).exists()
 
 
-def check_runs(paths: Sequence[Path]) -> list[Path]:
-    """The run directories that were given, each once.
+def is_run(path: Path) -> bool:
+    """Whether `path` is a run directory, of which one file may be lost: its reader will name it."""
+    return sum((path / name).exists() for name in (CONFIG, CLASSES, METRICS)) > 1
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in `folder` by name, without hidden ones and links (UserError: unreadable)."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder) if os.path.isdir(entry.path))
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({error.strerror})") from error
+    below = (folder / name for name in names if not name.startswith("."))
+    return [path for path in below if not path.is_symlink()]
+
+
+def read_runs_in(
+    paths: Sequence[Path], read: Callable[[Path], T], may_be_none: bool = False
+) -> dict[Path, T]:
+    """What `read` gives of each run directory in `paths`, or in folders below them.
+
+    Standard error has a note on what is no run, and on runs that cannot be read.
 
     Raises:
-      UserError: one of them holds no run.
+      UserError: a path does not exist, or no run can be read (unless there `may_be_none`).
     """
+    runs: dict[Path, Path] = {}  # resolved -> as it was given
+    found: dict[Path, T] = {}
+    others, faults = [], []
     for path in paths:
-        if not holds_run(path):
-            raise UserError(f"{path}: no run in it ({CONFIG} is missing)")
-    return list({path.resolve(): path for path in paths}.values())
+        check_exists(path)
+        below = list(_runs_below(path, faults))
+        others += [path] * (not below)
+        for run in below:
+            runs.setdefault(run.resolve(), run)
+    for run in runs.values():
+        try:
+            found[run] = read(run)
+        except UserError as error:
+            faults.append(str(error))
+    if not found and not may_be_none:
+        if faults:
+            raise UserError(first_few(faults, 1))
+        raise UserError(f"{first_few(others)}: no run in it (a run directory has {CONFIG})")
+    note_skipped(others, "no run")
+    for fault in faults:
+        print(f"Note: skipped {one_line(fault)}", file=sys.stderr)
+    return found
+
+
+def check_exists(path: Path) -> None:
+    """Refuse a path with nothing there (UserError): a word was mistyped."""
+    if not os.path.lexists(path):
+        raise UserError(f"{path}: no such folder")
+
+
+def note_skipped(paths: Sequence[Path], what: str) -> None:
+    """Say on standard error that there is `what`, which is nothing of use, in `paths`."""
+    if paths:
+        print(f"Note: skipped, {what} in it: {one_line(first_few(paths))}", file=sys.stderr)
+
+
+def _runs_below(path: Path, faults: list[str]) -> Iterator[Path]:
+    """The run directories `path` or below it, not those in a run; adds to `faults`."""
+    if is_run(path):
+        yield path
+    elif path.is_dir():
+        try:
+            folders = subfolders(path)
+        except UserError as error:
+            faults.append(str(error))
+            return
+        for folder in folders:
+            yield from _runs_below(folder, faults)
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
@@ -141,7 +207,8 @@ def kind_of(path: Path) -> str:
     Raises:
       UserError: there is no run, or its configuration cannot be read.
     """
-    check_runs([path])
+    if not holds_run(path):
+        raise UserError(f"{path}: no run in it ({CONFIG} is missing)")
     with _reading_configuration(path):
         return str(read_document(path / CONFIG).get("kind", Config.kind))
 
@@ -199,7 +266,7 @@ def read_evaluations(path: Path) -> list[dict[str, Any]]:
     """
     if not (path / RESULTS).exists():
         return []
-    with reading(path / RESULTS, "restore it from a copy, or evaluate again with --pretrained"):
+    with reading(path / RESULTS, OF_RESULTS):
         return list(read_document(path / RESULTS)["evaluations"])
 
 
@@ -240,6 +307,5 @@ def read_episodes(path: Path, evaluation: Mapping[str, Any]) -> dict[str, np.nda
       UserError: they cannot be read.
     """
     file = path / evaluation["episodes"]
-    remedy = "restore it from a copy, or evaluate again with --pretrained"
-    with reading(file, remedy), np.load(file, allow_pickle=False) as arrays:
+    with reading(file, OF_RESULTS), np.load(file, allow_pickle=False) as arrays:
         return dict(arrays)

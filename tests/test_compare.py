@@ -18,6 +18,7 @@ from stored_runs import CLASSES, some_answers, write_result, write_run
 from supervised_reptile.cli import reptile
 from supervised_reptile.compare import (
     Setting,
+    Wanted,
     differing_values,
     pairs_of,
     ranked,
@@ -166,7 +167,7 @@ def test_settings_that_most_runs_share_come_first(tmp_path: Path) -> None:
         (1, "non_transductive", "test"),
         (5, "transductive", "train"),
     ]
-    assert {s.shots for s in settings_of(read_runs([one, two]), shots=[1])} == {1}
+    assert {s.shots for s in settings_of(read_runs([one, two]), Wanted(shots=[1]))} == {1}
 
 
 def test_a_run_evaluated_anew_counts_with_the_newest(tmp_path: Path) -> None:
@@ -357,16 +358,100 @@ def test_the_interval_says_what_it_is_about(tmp_path: Path) -> None:
     assert "another --seed" in table.note
 
 
+# ---- what is evaluated otherwise
+
+
+def test_what_was_evaluated_otherwise_is_shown_by_flags(tmp_path: Path) -> None:
+    one, two, three = (write_run(tmp_path / name) for name in ("one", "two", "three"))
+    write_result(one, {"transductive_val": some_answers(0)})
+    assert_refused(
+        compare(one), "--split test in 1 run: --split val shows 5-way 5-shot transductive val"
+    )
+    assert compare(one, "--split", "val").code == 0
+    write_result(two, {"non_transductive_test": some_answers(0)}, shots=1)
+    outcome = compare(one, two, "--shots", 7, "--mode", "transductive")
+    assert_refused(
+        outcome,
+        "no accuracy for --shots 7 --mode transductive --split test in 2 runs",
+        "--shots 5 --split val shows",
+        "--shots 1 --mode non-transductive shows 5-way 1-shot non-transductive test",
+    )
+    for more in ([], ["--csv"]):
+        outcome = compare(one, two, three, *more)
+        assert outcome.code == 0
+        shown = "--split val shows 5-way 5-shot transductive val"
+        assert outcome.err == f"Note: evaluated otherwise: one: {shown}\n"
+
+
+def test_different_images_in_one_table_are_said(tmp_path: Path) -> None:
+    one, same = evaluated(tmp_path / "one", 0), evaluated(tmp_path / "same", 1, sgd=True)
+    other = evaluated(tmp_path / "other", 2, data="others", data_dir="elsewhere")
+    assert "different images" not in compare(one, same).out
+    assert "These runs read different images" in compare(one, same, other).out
+
+
+# ---- where runs are
+
+
+def test_runs_are_found_below_folders(tmp_path: Path) -> None:
+    paths = [
+        evaluated(tmp_path / "runs" / name, i, seed=i)
+        for i, name in enumerate(("alone", "sweep/trials/000", "sweep/trials/001"))
+    ]
+    (tmp_path / "runs" / "again").symlink_to(paths[0])
+    evaluated(paths[0] / "inner", 7)  # a run's own, as `reptile sine` has them
+    evaluated(tmp_path / "runs" / ".hidden", 8)
+    outcome = compare(tmp_path / "runs")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out == compare(*paths).out == compare(tmp_path / "runs", *paths).out
+
+
+def test_what_is_no_run_is_skipped(tmp_path: Path) -> None:
+    """As in `reptile compare runs/*`."""
+    run = evaluated(tmp_path / "run", 0)
+    others = [tmp_path / name for name in ("a.txt", "b", "c", "d\n", "dangling")]
+    others[0].touch()
+    for folder in others[1:-1]:
+        folder.mkdir()
+    others[-1].symlink_to("nothing")
+    (others[1] / "config.json").write_text("{}")  # as many programs have one
+    outcome = compare(*others, run)
+    assert outcome.out == compare(run).out
+    named = ", ".join(map(str, others[:3]))
+    assert outcome.err == f"Note: skipped, no run in it: {named} and 2 more\n"
+    assert_refused(compare(*others), named, "no run in it")
+
+
+def test_a_damaged_run_among_others_is_skipped(tmp_path: Path) -> None:
+    runs = [evaluated(tmp_path / "runs" / name, i) for i, name in enumerate("ab")]
+    whole = compare(runs[0]).out
+    for name in ("config.json", "classes.json", "results.json"):
+        content = (runs[1] / name).read_text()
+        for damage in (lambda path: path.write_text(""), Path.unlink):
+            damage(runs[1] / name)
+            for paths in ([tmp_path / "runs"], runs):
+                outcome = compare(*paths)
+                assert (outcome.code, outcome.out) == (0, whole)
+                assert outcome.err.startswith(f"Note: skipped {runs[1]}")
+                assert outcome.err.count("\n") == 1
+            assert_refused(compare(runs[1]), str(runs[1]))
+            (runs[1] / name).write_text(content)
+    file = runs[1] / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "kind": "sine waves"}))
+    assert "learns sine waves" in compare(*runs).err
+    assert_refused(compare(runs[1]), "learns sine waves")
+    (runs[0] / "config.json").write_text("")
+    assert_refused(compare(*runs), str(runs[0] / "config.json"), "and 1 more")
+
+
 # ---- refusals
 
 
 def test_what_cannot_be_compared_is_named(tmp_path: Path) -> None:
     run = evaluated(tmp_path / "run", 0)
     (tmp_path / "photos").mkdir()
-    for path in (tmp_path / "photos", tmp_path / "nowhere"):
-        assert_refused(compare(run, path), str(path), "no run in it")
-    assert_refused(compare(run, "--shots", "7"), "5-way 5-shot transductive test")
-    assert_refused(compare(run, "--split", "val"), "none of the runs", "test")
+    assert_refused(compare(tmp_path / "photos"), str(tmp_path / "photos"), "no run in it")
+    assert_refused(compare(run, tmp_path / "nowhere"), str(tmp_path / "nowhere"), "no such folder")
     assert_refused(compare(), "RUN", code=2)
     assert_refused(compare(run, "--mode", "both"), "--mode", code=2)
     known = (run / "results.json").read_text()

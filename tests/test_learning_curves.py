@@ -201,8 +201,11 @@ def test_runs_without_accuracies_are_left_out(tmp_path: Path, drawn: list) -> No
 def test_what_cannot_be_plotted_is_named(tmp_path: Path) -> None:
     run, out = plotted_run(tmp_path / "run", 5), tmp_path / "x.png"
     (tmp_path / "photos").mkdir()
-    for path in (tmp_path / "photos", tmp_path / "nowhere"):
-        assert_refused(plot(run, path, "--out", out), str(path), "no run in it")
+    assert_refused(
+        plot(tmp_path / "photos", "--out", out), str(tmp_path / "photos"), "no run in it"
+    )
+    nowhere = tmp_path / "nowhere"
+    assert_refused(plot(run, nowhere, "--out", out), str(nowhere), "no such folder")
     assert_refused(plot(run, "--split", "val", "--out", out), str(run), "train and test", "not val")
     assert_refused(plot(run, "--out", tmp_path / "x.gif"), "--out", ".png, .svg, .pdf", code=2)
     assert_refused(plot(), "RUN", code=2)
@@ -210,6 +213,21 @@ def test_what_cannot_be_plotted_is_named(tmp_path: Path) -> None:
     (run / "metrics.jsonl").write_text("no JSON\n")
     assert_refused(plot(run, "--out", out), str(run / "metrics.jsonl"))
     assert not out.exists()
+
+
+def test_what_is_no_run_on_images_is_skipped(tmp_path: Path) -> None:
+    """As in `reptile plot runs/*`."""
+    for name in ("a", "damaged", "waves", "trials/0"):
+        plotted_run(tmp_path / "runs" / name, 5)
+    (tmp_path / "runs" / "notes.txt").touch()
+    (tmp_path / "runs" / "damaged" / "metrics.jsonl").write_text("no JSON\n")
+    (tmp_path / "runs" / "waves" / "metrics.jsonl").write_text('{"step": 0, "loss": 1.0}\n')
+    outcome = plot(*sorted((tmp_path / "runs").iterdir()), "--out", tmp_path / "x.png")
+    assert (outcome.code, outcome.out) == (0, f"wrote {tmp_path / 'x.png'}\n")
+    notes = outcome.err.splitlines()
+    for note, word in zip(notes, ("notes.txt", "damaged", "watched loss"), strict=True):
+        assert note.startswith("Note: skipped")
+        assert word in note
 
 
 def test_a_trained_run_is_plotted(finished: Path, tmp_path: Path) -> None:

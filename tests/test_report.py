@@ -348,6 +348,26 @@ def test_a_link_to_itself_is_no_results(results: Path, tmp_path: Path) -> None:
     assert report(results, "--out", tmp_path / "new").code == 0
 
 
+def test_what_holds_nothing_is_skipped(results: Path, tmp_path: Path) -> None:
+    """As in `reptile report runs/*`."""
+    (results / "notes.txt").touch()
+    (results / "empty").mkdir()
+    (results / "unfinished" / "config.json").write_text("")
+    out = tmp_path / "out"
+    outcome = report(*sorted(results.iterdir()), "--out", out)
+    assert outcome.code == 0
+    damaged, nothing = outcome.err.splitlines()
+    assert damaged.startswith(f"Note: skipped {results / 'unfinished' / 'config.json'}: not a")
+    assert nothing == (
+        f"Note: skipped, no study and no run in it: {results / 'empty'}, {results / 'notes.txt'}"
+    )
+    page = (out / "report.md").read_text()
+    assert "| one |" in page
+    assert "| unfinished |" not in page
+    assert report(results / "gradients", results / "unfinished", "--out", out).code == 0
+    assert_refused(report(results / "unfinished", "--out", out), "not a readable configuration")
+
+
 def test_what_cannot_be_reported_is_named(results: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     (tmp_path / "empty").mkdir()
@@ -355,7 +375,8 @@ def test_what_cannot_be_reported_is_named(results: Path, tmp_path: Path) -> None
     assert_refused(report(tmp_path / "no", "--out", out), str(tmp_path / "no"), "no such folder")
     assert_refused(report(), "DIR", code=2)
     (results / "one" / "config.json").rename(tmp_path / "config.json")
-    assert_refused(report(results, "--out", out), str(results / "one"), "config.json is missing")
+    outcome = report(results / "one", "--out", out)
+    assert_refused(outcome, str(results / "one"), "config.json is missing")
     (tmp_path / "config.json").rename(results / "one" / "config.json")
     picture = results / "gradients" / "the curves.png"
     whole = picture.read_bytes()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from supervised_reptile.compare import Run, read_runs, settings_of
+from supervised_reptile.compare import Run, Wanted, read_runs, settings_of
 from supervised_reptile.config import Config
-from supervised_reptile.errors import UserError
+from supervised_reptile.errors import UserError, first_few
 from supervised_reptile.files import checksum
 from supervised_reptile.leaderboard import leaderboard
 from supervised_reptile.reproduce.study import (
@@ -21,7 +20,13 @@ from supervised_reptile.reproduce.study import (
     Table,
     read_study,
 )
-from supervised_reptile.run_files import CLASSES, CONFIG, METRICS, kind_of
+from supervised_reptile.run_files import (
+    check_exists,
+    is_run,
+    kind_of,
+    note_skipped,
+    subfolders,
+)
 
 RUNS = "other-runs"  # the anchor of the section on runs that belong to no study
 
@@ -69,41 +74,49 @@ def gather(folders: Sequence[Path], title: str) -> Page:
     A run on sine waves is in its own study as soon as it is done.
 
     Raises:
-      UserError: a folder is missing, there is nothing in any of them, or something in them
+      UserError: a folder is missing, there is nothing in any of them, or a study, or all runs,
         cannot be read.
     """
-    found = [item for folder in folders for item in _walk(folder)]
+    found: list[tuple[str, Path]] = []
+    others = []
+    for folder in folders:
+        check_exists(folder)
+        items = list(_walk(folder)) if folder.is_dir() else []
+        found += items
+        others += [folder] * (not items)
     kinds: dict[str, dict[Path, Path]] = {"study": {}, "run": {}}  # resolved -> as it was given
     for kind, path in found:
         kinds[kind].setdefault(path.resolve(), path)
     studies = list(kinds["study"].values())
-    runs = [path for path in kinds["run"].values() if kind_of(path) == Config.kind]
-    if not studies and not runs:
-        raise UserError(f"{', '.join(map(str, folders))}: no study and no run on images in there")
+    paths = [path for path in kinds["run"].values() if _may_be_of_images(path)]
+    if not studies and not paths:
+        raise UserError(f"{first_few(folders)}: no study and no run on images in there")
     anchors: set[str] = {RUNS}
     entries = tuple(_entry(folder, anchors) for folder in studies)
-    return Page(title, entries, tuple(_run_tables(read_runs(runs))) if runs else ())
+    runs = read_runs(paths, may_be_none=bool(studies))
+    note_skipped(others, "no study and no run")
+    return Page(title, entries, tuple(_run_tables(runs)))
+
+
+def _may_be_of_images(run: Path) -> bool:
+    """Whether a run is on images, or cannot be read, which its reader will say."""
+    try:
+        return kind_of(run) == Config.kind
+    except UserError:
+        return True
 
 
 def _walk(folder: Path, in_study: bool = False) -> Iterator[tuple[str, Path]]:
     """("study" or "run", its folder) in `folder` and below, in the order of the names."""
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
     if (folder / STUDY).is_file():
         in_study = True
         yield "study", folder
-    elif sum((folder / name).exists() for name in (CONFIG, CLASSES, METRICS)) > 1:
-        # With one of them lost it still is a run, whose reader will name what is missing.
+    elif is_run(folder):
         if not in_study:
             yield "run", folder
         return
-    try:
-        below = sorted(entry.name for entry in os.scandir(folder) if os.path.isdir(entry.path))
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be read ({error.strerror})") from error
-    for name in below:
-        if not name.startswith(".") and not (folder / name).is_symlink():
-            yield from _walk(folder / name, in_study)
+    for below in subfolders(folder):
+        yield from _walk(below, in_study)
 
 
 def _entry(folder: Path, taken: set[str]) -> Entry:
@@ -139,7 +152,7 @@ def _run_tables(runs: Sequence[Run]) -> Iterator[Table]:
     for run in runs:
         groups[run.stored.data, run.stored.config.way].append(run)
     for group in groups.values():
-        settings = settings_of(group, splits=["test"]) or settings_of(group)
+        settings = settings_of(group, Wanted(splits=["test"])) or settings_of(group)
         table = leaderboard(group, settings)
         # The last part of the path: where it lay is nobody's business.
         images = Path(group[0].stored.config.data_dir).name
