@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from supervised_reptile.config import COUNT, MOST_PIXELS, Count
-from supervised_reptile.errors import UserError, one_line
+from supervised_reptile.errors import UserError, counted, one_line
 from supervised_reptile.files import CannotWriteError
 from supervised_reptile.place import Place
 
@@ -28,7 +28,7 @@ def data() -> None:
 )
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**64 - 1),
+    type=Count(0, 2**64 - 1),
     default=0,
     show_default=True,
     help="Another seed invents other alphabets.",
@@ -56,7 +56,8 @@ def draw_glyphs(
     from supervised_reptile.data.glyphs import GlyphSet, write_glyphs
 
     write_glyphs(out, GlyphSet(seed, alphabets, characters, drawings), overwrite)
-    click.echo(f"{out}: {alphabets * characters:,} characters, {drawings} drawings of each")
+    drawn = counted(alphabets * characters, "character"), counted(drawings, "drawing")
+    click.echo(f"{out}: {drawn[0]}, {drawn[1]} of each")
 
 
 @data.command("import")

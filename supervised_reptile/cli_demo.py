@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from supervised_reptile.cli_weights import checkpoint_option
+from supervised_reptile.errors import counted
 
 if TYPE_CHECKING:
     from supervised_reptile.snapshot import Snapshot
@@ -52,7 +53,8 @@ def check_drawable(snapshot: Snapshot) -> None:
         height, width, channels = net["image_shape"]
         raise UserError(
             "the page draws as in Omniglot, 28x28 in black and white; these weights are for "
-            f"{height}x{width} images of {channels} channels: give a --checkpoint of Omniglot"
+            f"{height}x{width} images of {counted(channels, 'channel')}: "
+            "give a --checkpoint of Omniglot"
         )
     if not snapshot.drawings:
         raise UserError(

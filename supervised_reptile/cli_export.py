@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from supervised_reptile.cli_weights import checkpoint_option
+from supervised_reptile.errors import counted
 from supervised_reptile.place import Place
 
 FORMS = ("npz", "savedmodel", "web")
@@ -39,4 +40,4 @@ def export(checkpoint: str | None, form: str, out: Path, overwrite: bool) -> Non
 
     snapshot = open_snapshot(checkpoint)
     write_export(out, snapshot, form, overwrite)
-    click.echo(f"{out}: {form}, weights after {snapshot.outer_steps:,} outer steps")
+    click.echo(f"{out}: {form}, weights after {counted(snapshot.outer_steps, 'outer step')}")

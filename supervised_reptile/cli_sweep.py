@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from supervised_reptile.config import COUNT, MOST_THREADS, Count, Rate
-from supervised_reptile.errors import UserError
+from supervised_reptile.errors import UserError, counted
 from supervised_reptile.place import Place
 from supervised_reptile.workers import cores
 
@@ -111,7 +111,9 @@ def sweep(
     if size is None and trials is None:
         raise click.UsageError(f"--trials is missing: {described.method} search has no end")
     if size is not None and trials not in (None, size):
-        raise click.UsageError(f"--trials {trials}: the grid has {size} points; leave it out")
+        raise click.UsageError(
+            f"--trials {trials}: the grid has {counted(size, 'point')}; leave it out"
+        )
     if not address:
         jobs = min(jobs or cores(), size or trials or 1)
         threads = threads or max(1, cores() // jobs)

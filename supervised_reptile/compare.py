@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from supervised_reptile.config import IMAGES, TRAINING, Config, fields_of, flag_of
-from supervised_reptile.errors import UserError
+from supervised_reptile.errors import UserError, counted
 from supervised_reptile.files import reading
 from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
 from supervised_reptile.run_files import (
@@ -49,7 +49,7 @@ class Setting(NamedTuple):
             f"{self.shots}-shot",
             self.mode.replace("_", "-"),
             self.split,
-            f"{self.episodes:,} episodes",
+            counted(self.episodes, "episode"),
             f"{flag_of('eval_batch')} {self.eval_batch}",
             f"{flag_of('eval_steps')} {self.eval_steps}",
             f"{flag_of('eval_seed')} {self.eval_seed}",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 
+from supervised_reptile.errors import counted
 from supervised_reptile.place import Place
 from supervised_reptile.resources import PRETRAINED
 
@@ -78,8 +79,8 @@ class Count(click.IntRange):
 COUNT = Count()
 
 
-class Rate(click.FloatRange):
-    """A finite number; click's own range lets nan and inf pass."""
+class Finite(click.types.FloatParamType):
+    """A finite number; click's own lets nan and inf pass."""
 
     def convert(self, value, param, ctx):
         number = super().convert(value, param, ctx)
@@ -88,6 +89,11 @@ class Rate(click.FloatRange):
         return number
 
 
+class Rate(Finite, click.FloatRange):
+    """A finite number within limits."""
+
+
+SEED = Count(0, 2**63 - 1)
 RATE = Rate(min=0)
 
 
@@ -127,9 +133,8 @@ class Config:
         metavar="[NAME]",
     )
     seed: int = flag(
-        "--seed", 0, "Seed of the class split, the initial weights and the tasks.",
-        type=click.IntRange(0, 2**63 - 1),
-    )  # fmt: skip
+        "--seed", 0, "Seed of the class split, the initial weights and the tasks.", type=SEED
+    )
     checkpoint: str = flag(
         "--checkpoint",
         "model_checkpoint",
@@ -260,7 +265,7 @@ class Config:
         0,
         "Evaluation episodes depend on this alone: two runs are compared on the same ones.",
         EVALUATION,
-        click.IntRange(0, 2**63 - 1),
+        SEED,
     )
     both_modes: bool = flag(
         "--both-modes",
@@ -332,8 +337,9 @@ class Config:
             ),
             (
                 self.tail_shots is not None and self.tail_shots >= self.task_shots,
-                f"--foml-tail {self.tail_shots} leaves nothing of the {self.task_shots} examples "
-                "per class for the inner batches before it: give fewer, or more --train-shots",
+                f"--foml-tail {self.tail_shots} leaves nothing of the "
+                f"{counted(self.task_shots, 'example')} per class for the inner batches before "
+                "it: give fewer, or more --train-shots",
             ),
         ):
             if broken:

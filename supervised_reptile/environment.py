@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from supervised_reptile.errors import counted
 from supervised_reptile.workers import cores
 
 PACKAGES = ("supervised-reptile", "tensorflow", "numpy", "pillow")
@@ -24,7 +25,7 @@ def describe() -> dict[str, str]:
             versions[name] = "not installed as a package"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
-        "processor": f"{_processor()}, {cores()} cores used",
+        "processor": f"{_processor()}, {counted(cores(), 'core')} used",
         "memory": f"{memory:.0f} GiB",
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

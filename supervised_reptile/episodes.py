@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from supervised_reptile.data.dataset import SPLIT_NAMES, ClassPool
-from supervised_reptile.errors import UserError
+from supervised_reptile.errors import UserError, counted
 
 
 class Purpose(IntEnum):
@@ -91,8 +91,9 @@ def check_batch(shape: TaskShape, flag: str) -> None:
     """Refuse a batch without replacement that is larger than its task; `flag` set its size."""
     if shape.replacement and shape.batch > shape.way * shape.shots:
         raise UserError(
-            f"{flag} {shape.batch} with --replacement: a task has only {shape.way * shape.shots} "
-            f"examples ({shape.way} classes x {shape.shots}) and a batch never repeats one"
+            f"{flag} {shape.batch} with --replacement: a task has only "
+            f"{counted(shape.way * shape.shots, 'example')} "
+            f"({counted(shape.way, 'class')} x {shape.shots}) and a batch never repeats one"
         )
 
 

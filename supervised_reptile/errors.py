@@ -24,10 +24,14 @@ class Interrupted(Exception):  # noqa: N818 - an event, not an error
         self.signal_number = signal_number
 
 
+def plural(number: int, thing: str) -> str:
+    """What to call so many things: 1 class, 2 classes."""
+    return thing if number == 1 else thing + ("es" if thing.endswith("s") else "s")
+
+
 def counted(number: int, thing: str) -> str:
-    """A number of things: 1 class, 2 classes, 1,000 outer steps."""
-    ending = "" if number == 1 else "es" if thing.endswith(("s", "x", "ch", "sh")) else "s"
-    return f"{number:,} {thing}{ending}"
+    """A number of things: 1 class, 1,000 outer steps."""
+    return f"{number:,} {plural(number, thing)}"
 
 
 def first_few(names: Sequence[object], most: int = 3) -> str:

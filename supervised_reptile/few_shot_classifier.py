@@ -21,7 +21,7 @@ from supervised_reptile.classifier_inputs import (
     numbered,
     sources_or_array,
 )
-from supervised_reptile.errors import UserError
+from supervised_reptile.errors import UserError, counted
 from supervised_reptile.export import open_snapshot
 from supervised_reptile.pictures import Reader, blank_pictures, read_pictures
 from supervised_reptile.runtime import start_tensorflow
@@ -148,12 +148,14 @@ class FewShotClassifier:
         reader, most = Reader.of(snapshot), snapshot.net["way"]
         given = sources_or_array(images, reader.shape)
         if len(given) != len(numbers):
-            raise ValueError(f"{len(given)} images and {len(numbers)} labels were given")
+            raise ValueError(
+                f"{counted(len(given), 'image')} and {counted(len(numbers), 'label')} were given"
+            )
         if not len(given):
             raise ValueError("no images were given: each class needs one at least")
         if len(classes) > most:
             raise ValueError(
-                f"{len(classes)} classes, but these weights were trained to tell {most} apart"
+                f"{counted(len(classes), 'class')}, but these weights were trained to tell {most} apart"
             )
         form = ArrayForm(reader, _white(given))
         support = _pixels(given, form)
@@ -209,8 +211,8 @@ class FewShotClassifier:
         predicted, truth = self.predict(images), label_array(labels)
         if len(truth) != len(predicted):
             raise ValueError(
-                f"{len(truth)} labels were given: one for each of the {len(predicted)} images is "
-                "needed"
+                f"{counted(len(truth), 'label')} given, but {counted(len(predicted), 'image')}: "
+                "one for each is needed"
             )
         if not len(truth):
             raise ValueError("no images were given: there is no accuracy of none")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from supervised_reptile.errors import counted
 from supervised_reptile.evaluate import Episodes, query_scores
 from supervised_reptile.inner import (
     Examples,
@@ -146,7 +147,9 @@ class FewShotModel(tf.Module):
             ),
             check.assert_positive(tf.size(labels), "support images are needed"),
             check.assert_non_negative(labels, "support labels are 0, 1, 2, ..."),
-            check.assert_less(labels, way, f"these weights tell at most {way} classes apart"),
+            check.assert_less(
+                labels, way, f"these weights tell at most {counted(way, 'class')} apart"
+            ),
             check.assert_non_negative(steps, "steps is a number of inner steps"),
             *_in_range(images, "support"),
         ]

@@ -16,6 +16,7 @@ from supervised_reptile.compare import (
     training_values,
 )
 from supervised_reptile.config import flag_of
+from supervised_reptile.errors import counted
 from supervised_reptile.statistics import Spread, holm, over_seeds
 from supervised_reptile.tables import Table
 
@@ -99,7 +100,7 @@ def _evaluated_early(run: Run, settings: Sequence[Setting]) -> str:
     if not steps:
         return ""
     done = " and ".join(f"{step:,}" for step in steps)
-    return f"after {done} of {run.stored.config.outer_steps:,} outer steps"
+    return f"after {done} of {counted(run.stored.config.outer_steps, 'outer step')}"
 
 
 def pairs_table(pairs: Sequence[Pair], setting: Setting) -> Table:

@@ -18,6 +18,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from supervised_reptile.errors import counted
 from supervised_reptile.files import reading
 
 SUFFIX = ".crc"
@@ -70,7 +71,7 @@ def intact_lines(path: Path) -> tuple[list[bytes], str]:
             source = checksums_of(path).name
             return lines[:number], f"line {number + 1} does not fit its checksum in {source}"
     if len(lines) < len(known):
-        return lines, f"{len(known) - len(lines)} of its {len(known)} lines are gone"
+        return lines, f"it has {len(lines):,} of {counted(len(known), 'line')}"
     return lines, ""
 
 

@@ -26,7 +26,7 @@ from supervised_reptile.data.decode import (
 )
 from supervised_reptile.data.items import BrokenImage
 from supervised_reptile.drawings import read_drawing
-from supervised_reptile.errors import UserError
+from supervised_reptile.errors import UserError, counted
 from supervised_reptile.progress import Bar
 from supervised_reptile.snapshot import Snapshot
 
@@ -104,7 +104,7 @@ def notes(changes: Iterable[Sequence[str]], total: int, reader: Reader) -> list[
     counts = Counter(change for some in changes for change in some)
     height, width, _ = reader.shape
     return [
-        f"{count} of {total} pictures {'was' if count == 1 else 'were'} "
+        f"{count} of {counted(total, 'picture')} {'was' if count == 1 else 'were'} "
         + change.format(height=height, width=width)
         for change, count in sorted(counts.items())
     ]

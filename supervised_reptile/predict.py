@@ -13,7 +13,7 @@ import numpy as np
 
 from supervised_reptile.data.decode import is_image_name
 from supervised_reptile.data.folders import files_in, folders_in
-from supervised_reptile.errors import UserError
+from supervised_reptile.errors import UserError, counted
 from supervised_reptile.few_shot_classifier import FewShotClassifier
 from supervised_reptile.pictures import blank_pictures, read_pictures
 from supervised_reptile.progress import Bar
@@ -84,7 +84,7 @@ def find_support(folder: Path) -> tuple[Examples, list[str]]:
             raise UserError(f"{class_folder}: no pictures in it; add some, or remove the folder")
         files += pictures
         labels += [class_folder.name] * len(pictures)
-    note = f"left out {len(ignored)} pictures in {folder} that are in no class folder"
+    note = f"left out {counted(len(ignored), 'picture')} in {folder}, in no class folder"
     return Examples(tuple(files), tuple(labels)), [note] * bool(ignored)
 
 
@@ -122,8 +122,8 @@ def predict(
     classes, most = support.classes, classifier.most_classes
     if len(classes) > most:
         raise UserError(
-            f"{len(classes)} classes, but these weights were trained to tell {most} apart: leave "
-            f"some out, or train with --classes {len(classes)}"
+            f"{counted(len(classes), 'class')}, but these weights were trained to tell {most} "
+            f"apart: leave some out, or train with --classes {len(classes)}"
         )
     pixels, notes = read_pictures([*support.files, *queries], classifier.reader)
     support_pixels, query_pixels = np.split(pixels, [len(support.files)])

@@ -20,6 +20,7 @@ from supervised_reptile.data.contact_sheet import (
     spread,
     thumbnail,
 )
+from supervised_reptile.errors import counted
 from supervised_reptile.files import replacing, writing
 from supervised_reptile.plots import COLORS
 from supervised_reptile.predict import NOTHING, Prediction
@@ -50,7 +51,7 @@ def prediction_sheet(prediction: Prediction) -> Image.Image:
     step = CELL + beside + 2 * GAP
     width = max(left + IMAGES * (CELL + GAP), QUERY_COLUMNS * step) + 2 * GAP
     sheet = Image.new("RGB", (width, height), "white")
-    _head(sheet, f"Examples, {len(classes)} classes", 0)
+    _head(sheet, f"Examples, {counted(len(classes), 'class')}", 0)
     top = HEADING
     for name in classes:
         draw_label(sheet, name, left, top)

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from supervised_reptile.errors import plural
+
 LEVEL = 0.95  # of all intervals
 FEWEST = 6  # values between whose ends the median is at that level: 1 - 2 / 2^5 is less
 _NORMAL = 1.96  # standard errors on either side of a mean over many episodes, at that level
@@ -22,7 +24,8 @@ class Accuracy(NamedTuple):
 
     def __str__(self) -> str:
         spread = "?" if self.half_width is None else f"{self.half_width:.5f}"
-        return f"{self.mean:.5f} +- {spread} (95% interval over {self.episodes} episodes)"
+        over = f"{self.episodes} {plural(self.episodes, 'episode')}"
+        return f"{self.mean:.5f} +- {spread} (95% interval over {over})"
 
 
 class Paired(NamedTuple):

@@ -175,8 +175,8 @@ def plan_chunks(
 
 def diverged(step: int, run: Run) -> UserError:
     """The error of a run whose weights, or Adam's second moments, are not finite after `step`."""
-    kept = f"the last good checkpoint is kept in {run.path}. " if run.step else ""
+    kept = f"; the last good checkpoint is kept in {run.path}" if run.step else ""
     return UserError(
         f"the loss diverged: weights or second moments are not finite after outer step {step}; "
-        f"{kept}Try a smaller --learning-rate or --meta-step"
+        f"try a smaller --learning-rate or --meta-step{kept}"
     )

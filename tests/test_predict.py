@@ -199,7 +199,7 @@ def test_pictures_outside_of_class_folders_are_noted(pictures: Path, weights: Pa
     (pictures / "support/ant/notes.txt").write_text("about these")
     outcome = predict(pictures, weights)
     assert outcome.code == 0
-    assert outcome.err.startswith("Note: left out 1 pictures in ")
+    assert outcome.err.startswith("Note: left out 1 picture in ")
 
 
 def test_the_contact_sheet_shows_everything(pictures: Path, weights: Path) -> None:

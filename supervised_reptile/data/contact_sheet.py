@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from supervised_reptile.data.official import readable_name
 from supervised_reptile.data.store import ImageStore
 from supervised_reptile.data.summary import parts_of
-from supervised_reptile.errors import one_line
+from supervised_reptile.errors import counted, one_line
 from supervised_reptile.files import writing
 
 CLASSES = 6  # of each split, evenly spaced
@@ -47,7 +47,9 @@ def contact_sheet(store: ImageStore) -> Image.Image:
     draw = ImageDraw.Draw(sheet)
     top = 0
     for name, (ids, labels) in parts.items():
-        heading = f"{name}: {len(ids):,} classes, {store.counts[ids].sum():,} images"
+        heading = (
+            f"{name}: {counted(len(ids), 'class')}, {counted(store.counts[ids].sum(), 'image')}"
+        )
         draw.text((GAP * 2, top + 9), heading, "black", sheet_font(17))
         top += HEADING
         for label in labels.tolist():

@@ -10,7 +10,7 @@ import numpy as np
 
 from supervised_reptile.data.checked_images import CheckedImages
 from supervised_reptile.data.store import ImageStore
-from supervised_reptile.errors import UserError
+from supervised_reptile.errors import UserError, counted
 
 # As people are told; evaluation draws other episodes of each, by its place here.
 SPLIT_NAMES = {"train": "Train", "val": "Validation", "test": "Test"}
@@ -74,12 +74,13 @@ def check_pool(pool: ClassPool, split: str, way: int, per_class: int) -> None:
     """
     if len(pool.starts) < way:
         raise UserError(
-            f"--classes {way}: the {split} split has only {len(pool.starts)} classes; "
+            f"--classes {way}: the {split} split has only {counted(len(pool.starts), 'class')}; "
             "give fewer, or more data (own images: or other shares by --split)"
         )
     short = int(np.argmin(pool.counts))
     if pool.counts[short] < per_class:
         raise UserError(
-            f"class {pool.names[short]} of the {split} split has {pool.counts[short]} images, "
-            f"a task needs {per_class}: ask for fewer --shots or --train-shots, or add images"
+            f"class {pool.names[short]} of the {split} split has "
+            f"{counted(pool.counts[short], 'image')}, a task needs {per_class}: "
+            "ask for fewer --shots or --train-shots, or add images"
         )

@@ -18,7 +18,7 @@ from supervised_reptile.data.items import SPLITS, Listing
 from supervised_reptile.data.layouts import ready_split_in
 from supervised_reptile.data.split_layouts import ClassFolders
 from supervised_reptile.data.store import ImageStore
-from supervised_reptile.errors import UserError
+from supervised_reptile.errors import UserError, counted
 from supervised_reptile.workers import cores, map_ahead
 
 LARGEST_DEFAULT = 84  # pixels a side, as Mini-ImageNet; smaller images keep their size
@@ -117,7 +117,9 @@ def split_classes(
     needed = sum(share > 0 for share in shares)
     if len(names) < needed:
         raise UserError(
-            f"{path}: {len(names)} classes cannot be divided among {needed} splits; add classes"
+            f"{path}: {counted(len(names), 'class')} cannot be divided among "
+            f"{counted(needed, 'split')}; "
+            "add classes"
         )
     order = list(range(len(names)))
     random.Random(seed).shuffle(order)

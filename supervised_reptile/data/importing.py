@@ -21,7 +21,7 @@ from supervised_reptile.data.store import (
     files_fingerprint,
     write_store,
 )
-from supervised_reptile.errors import UserError
+from supervised_reptile.errors import UserError, counted
 
 NAMED = 20  # as many broken files an error names; `reptile data verify` names them all
 ABSENT = "it is listed but not there"
@@ -184,7 +184,8 @@ def _by_key(reasons: Mapping[Item, str]) -> dict[str, str]:
 def _broken_error(layout: Layout, reasons: Mapping[str, str], total: int) -> UserError:
     named = _some([f"{key} ({reason})" for key, reason in reasons.items()])
     return UserError(
-        f"{layout.root}: {len(reasons):,} of {total:,} images are broken: {named}; "
+        f"{layout.root}: {len(reasons):,} of {counted(total, 'image')} "
+        f"{'is' if len(reasons) == 1 else 'are'} broken: {named}; "
         "get these files again, or leave them out with --skip-broken"
     )
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from supervised_reptile.data.items import SPLITS
 from supervised_reptile.data.store import ImageStore
+from supervised_reptile.errors import counted
 from supervised_reptile.resources import read_metadata
 
 MINIIMAGENET, ALPHABETS, OWN = "Mini-ImageNet", "alphabets of characters", "own images"
@@ -78,7 +79,8 @@ def _wrong_alphabets(store: ImageStore) -> Iterator[Difference]:
     alphabets = {name.split("/")[0] for name in store.names}
     if (len(store.names), len(alphabets)) != (OMNIGLOT_CHARACTERS, OMNIGLOT_ALPHABETS):
         yield Difference(
-            f"{len(store.names):,} characters in {len(alphabets)} alphabets, where Omniglot "
+            f"{counted(len(store.names), 'character')} in "
+            f"{counted(len(alphabets), 'alphabet')}, where Omniglot "
             f"has {OMNIGLOT_CHARACTERS:,} in {OMNIGLOT_ALPHABETS}"
         )
 

@@ -11,6 +11,7 @@ from supervised_reptile.data.checked_images import unchecked
 from supervised_reptile.data.decode import nothing_note, shows_nothing
 from supervised_reptile.data.official import kind_of
 from supervised_reptile.data.store import ImageStore, image_blocks
+from supervised_reptile.errors import counted
 
 
 class SplitSummary(NamedTuple):
@@ -42,7 +43,7 @@ def split_summaries(store: ImageStore) -> list[SplitSummary]:
 def summary_lines(store: ImageStore) -> Iterator[str]:
     """The summary for people."""
     height, width, channels = store.image_shape
-    yield f"{kind_of(store)}: {len(store.images):,} images of {height}x{width}x{channels}"
+    yield f"{kind_of(store)}: {counted(len(store.images), 'image')} of {height}x{width}x{channels}"
     yield "split  classes  images  per class (min/median/max)"
     for name, classes, images, *spread in split_summaries(store):
         yield f"{name:5}  {classes:7,}  {images:6,}  " + "/".join(f"{n:g}" for n in spread)
@@ -50,7 +51,7 @@ def summary_lines(store: ImageStore) -> Iterator[str]:
         yield f"imported from {layout}; resizing: {store.provenance['resize']}"
     if ignored := store.provenance.get("ignored"):
         first = store.provenance["ignored_files"][0]
-        yield f"ignored {ignored:,} files that are no images by their names, {first} the first"
+        yield f"ignored {counted(ignored, 'file')} with names of no images, {first} the first"
     if note := blank_note(store):
         yield note
 

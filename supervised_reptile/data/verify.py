@@ -15,6 +15,7 @@ from supervised_reptile.data.items import SPLITS
 from supervised_reptile.data.official import Difference, differences
 from supervised_reptile.data.store import ImageStore, is_store, pixel_checksum
 from supervised_reptile.data.summary import summary_lines
+from supervised_reptile.errors import counted
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Report:
         if self.differences:
             return f"usable: {self.differences[0].summary}"
         classes, images = len(self.store.names), int(self.store.counts[0])
-        return f"complete: {classes:,} classes of {images} images, as published"
+        return f"complete: {counted(classes, 'class')} of {counted(images, 'image')}, as published"
 
     @property
     def is_broken(self) -> bool:

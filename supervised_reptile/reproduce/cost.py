@@ -16,7 +16,7 @@ import numpy as np
 from supervised_reptile import environment
 from supervised_reptile.config import Count
 from supervised_reptile.documents import read_document, write_document
-from supervised_reptile.errors import Interrupted, UserError
+from supervised_reptile.errors import Interrupted, UserError, counted
 from supervised_reptile.files import reading, writing
 from supervised_reptile.progress import Bar
 from supervised_reptile.reproduce.cost_report import NAMES, Cost, Costs, Quartiles, write_report
@@ -40,7 +40,7 @@ class Case(NamedTuple):
     round: int
 
     def __str__(self) -> str:
-        return f"{self.algorithm}, {self.inner_steps} inner steps, round {self.round}"
+        return f"{self.algorithm}, {counted(self.inner_steps, 'inner step')}, round {self.round}"
 
 
 class Plan(NamedTuple):

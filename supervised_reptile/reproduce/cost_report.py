@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from supervised_reptile.errors import counted
 from supervised_reptile.files import writing
 from supervised_reptile.plots import COLORS, Label, label_ends, save
 from supervised_reptile.reproduce.study import Figure, Study, Table, write_csv, write_study
@@ -114,8 +115,8 @@ def _table(costs: Costs) -> Table:
         memory = [_cell(cost.memory, 1) for cost in of]
         rows.append((str(steps), *memory, *(_cell(cost.seconds, 1000) for cost in of)))
     note = (
-        f"Medians over {costs.rounds} rounds, quartiles in brackets. Memory: peak above the "
-        f"{costs.base:.0f} MiB that are resident before the first outer step."
+        f"Medians over {counted(costs.rounds, 'round')}, quartiles in brackets. Memory: peak "
+        f"above the {costs.base:.0f} MiB that are resident before the first outer step."
     )
     return Table("An outer step: peak memory and time", columns, tuple(rows), note)
 
@@ -132,8 +133,9 @@ def _text(costs: Costs) -> str:
         "side), SGD as the inner optimizer. All three compute one gradient for each inner step; "
         "MAML keeps what every one of them computed, in order to differentiate through it, and "
         "Reptile and FOML keep nothing.\n\n"
-        f"Memory for each further inner step: {growth}. With {costs.inner_steps[-1]} inner steps "
-        f"MAML's outer step takes {costs.slower():.1f} times as long as Reptile's.\n\n"
+        f"Memory for each further inner step: {growth}. With "
+        f"{counted(costs.inner_steps[-1], 'inner step')} MAML's outer step takes "
+        f"{costs.slower():.1f} times as long as Reptile's.\n\n"
         "Every measurement is a process of its own, rounds interleaved. Memory is the most that "
         "was resident during the outer steps, the compiled graph included, less what was resident "
         "before the first one (program, images, weights). MAML's graph is the larger by its "
@@ -143,7 +145,7 @@ def _text(costs: Costs) -> str:
 
 
 def _caption(costs: Costs) -> str:
-    return f"Medians over {costs.rounds} rounds; bars reach from quartile to quartile."
+    return f"Medians over {counted(costs.rounds, 'round')}; bars reach from quartile to quartile."
 
 
 def _draw(path: Path, costs: Costs) -> None:

@@ -10,6 +10,7 @@ import click
 
 from supervised_reptile.config import Count
 from supervised_reptile.errors import UserError
+from supervised_reptile.place import Place
 from supervised_reptile.reproduce.options import fraction_option, jobs_option, out_option
 
 # In the order in which they run: what is seen early tells most of what is to come.
@@ -20,12 +21,17 @@ ALL = ("theory", "cost", *TABLES[:1], "gradients", "overlap", *TABLES[1:])
 @click.command("all")
 @out_option
 @click.option(
-    "--omniglot", default="data/omniglot", show_default=True, help="Where Omniglot's images are."
+    "--omniglot",
+    default="data/omniglot",
+    show_default=True,
+    type=Place(),
+    help="Where Omniglot's images are.",
 )
 @click.option(
     "--miniimagenet",
     default="data/miniimagenet",
     show_default=True,
+    type=Place(),
     help="Where Mini-ImageNet's images are.",
 )
 @fraction_option

@@ -12,6 +12,7 @@ import numpy as np
 from supervised_reptile import environment
 from supervised_reptile.command_lines import command_line
 from supervised_reptile.config import Config
+from supervised_reptile.errors import counted
 from supervised_reptile.plots import COLORS, Label, label_ends, save, smoothed
 from supervised_reptile.reproduce.jobs import Job, Plan, run_jobs
 from supervised_reptile.reproduce.options import (
@@ -188,14 +189,14 @@ def _study(results: Sequence[Result], plan: Plan) -> Study:
         ("--fraction", f"{plan.outer_steps / PAPER_STEPS:g}", "1"),
         ("--eval-samples", plan.episodes, EPISODES),
     )
-    short = f"{plan.outer_steps:,} outer steps instead of the paper's {PAPER_STEPS:,}"
+    short = f"{counted(plan.outer_steps, 'outer step')} instead of the paper's {PAPER_STEPS:,}"
     return Study(
         name="gradients",
         title="Combinations of inner gradients",
         text=(
-            f"5-way 5-shot Omniglot, inner SGD, {plan.outer_steps:,} outer steps of one task, "
-            "seed 0. Every inner step has a batch of examples of its own; the outer update is made "
-            "of all their gradients or of the last one. Curves: running mean over "
+            f"5-way 5-shot Omniglot, inner SGD, {counted(plan.outer_steps, 'outer step')} of one "
+            "task, seed 0. Every inner step has a batch of examples of its own; the outer update "
+            "is made of all their gradients or of the last one. Curves: running mean over "
             f"{LOOK_EPISODES} episodes of test classes with eight query sets every {LOOK_INTERVAL} "
             "outer steps, non-transductive. g1 is joint training."
         ),

@@ -29,7 +29,7 @@ threads_option = click.option(
 def data_option(default: str) -> Callable[[Callable], Callable]:
     """--data-dir."""
     return click.option(
-        "--data-dir", default=default, show_default=True, help="Where the images are."
+        "--data-dir", default=default, show_default=True, type=Place(), help="Where the images are."
     )
 
 

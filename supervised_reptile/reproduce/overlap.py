@@ -11,6 +11,7 @@ import click
 from supervised_reptile import environment
 from supervised_reptile.command_lines import command_line
 from supervised_reptile.config import COUNT, Config
+from supervised_reptile.errors import counted
 from supervised_reptile.plots import COLORS, Label, label_ends, save
 from supervised_reptile.reproduce.jobs import Job, Plan, run_jobs
 from supervised_reptile.reproduce.options import (
@@ -182,7 +183,7 @@ def _study(results: Results, plan: Plan) -> Study:
         ("--outer-steps", plan.outer_steps, OUTER_STEPS),
         ("--eval-samples", plan.episodes, EPISODES),
     )
-    short = f"{plan.outer_steps:,} outer steps in each run instead of {OUTER_STEPS:,}"
+    short = f"{counted(plan.outer_steps, 'outer step')} in each run instead of {OUTER_STEPS:,}"
     example = command_line("run_omniglot.py", results[0][0].job.config, omit)
     return Study(
         name="overlap",

@@ -13,6 +13,7 @@ import numpy as np
 from supervised_reptile import environment
 from supervised_reptile.command_lines import command_line
 from supervised_reptile.config import PRESETS, Config
+from supervised_reptile.errors import counted
 from supervised_reptile.plots import COLORS, save
 from supervised_reptile.reproduce.experiments import (
     EXPERIMENTS,
@@ -147,10 +148,10 @@ def draw_cells(path: Path, cells: Sequence[Cell], title: str) -> None:
 
 def _text(config: Config, seconds: float) -> str:
     return (
-        f"{config.outer_steps:,} outer steps, {seconds / 60:.0f} minutes of training for a run; "
-        f"{config.eval_episodes:,} episodes for each accuracy. The four cells share one training "
-        "run. The re-runs' band spans independent runs of the original program; a cell passes "
-        "inside it or above, or where its interval reaches it."
+        f"{counted(config.outer_steps, 'outer step')}, {seconds / 60:.0f} minutes of training for "
+        f"a run; {counted(config.eval_episodes, 'episode')} for each accuracy. The four cells "
+        "share one training run. The re-runs' band spans independent runs of the original "
+        "program; a cell passes inside it or above, or where its interval reaches it."
     )
 
 
@@ -170,9 +171,12 @@ def _caveat(plan: Plan, config: Config) -> str:
     full, short = PRESETS[plan.experiment]["outer_steps"], []
     if config.outer_steps != full:
         short.append(
-            f"trained for {config.outer_steps:,} outer steps, {100 * config.outer_steps / full:.3g}"
-            f"% of the paper's {full:,}: the verdicts compare with the whole training"
+            f"trained for {counted(config.outer_steps, 'outer step')}, "
+            f"{100 * config.outer_steps / full:.3g}% of the paper's {full:,}: "
+            "the verdicts compare with the whole training"
         )
     if plan.episodes != PAPER_EPISODES:
-        short.append(f"evaluated on {plan.episodes:,} episodes instead of {PAPER_EPISODES:,}")
+        short.append(
+            f"evaluated on {counted(plan.episodes, 'episode')} instead of {PAPER_EPISODES:,}"
+        )
     return "; ".join(short)

@@ -15,6 +15,7 @@ from supervised_reptile.alignment_curves import FIGURE, NAMES, plot_alignment
 from supervised_reptile.command_lines import command_line
 from supervised_reptile.config import COUNT, PRESETS, Config
 from supervised_reptile.environment import of_evaluations
+from supervised_reptile.errors import counted
 from supervised_reptile.files import writing
 from supervised_reptile.plots import pooled
 from supervised_reptile.reproduce.jobs import Job, run_jobs
@@ -80,7 +81,7 @@ def with_alignment(study: Study, plan: Plan) -> Study:
         ("--outer-steps", plan.outer_steps, OUTER_STEPS),
     )
     omit = ("threads", "checkpoint", "data_dir")
-    short = f"{plan.outer_steps:,} outer steps on Omniglot instead of {OUTER_STEPS:,}"
+    short = f"{counted(plan.outer_steps, 'outer step')} on Omniglot instead of {OUTER_STEPS:,}"
     return dataclasses.replace(
         study,
         text=f"{study.text}\n\n{_alignment_text(plan, evaluation['accuracy'])}",
@@ -120,10 +121,10 @@ def _alignment_text(plan: Plan, accuracy: Mapping[str, Mapping[str, Mapping[str,
         "AvgGradInner is half the gradient of E[g1 . g2], the inner product of the gradients of "
         "two mini-batches of a task: if moving along it is what matters, they come to agree during "
         "training. Watched on Omniglot: Reptile at the paper's 5-way setting, "
-        f"{plan.outer_steps:,} outer steps, which reached {reached:.1f}% on test classes (5-shot, "
-        "transductive). At every look gradients were taken at the current initialization, of "
-        "mini-batches of the same task and of different tasks, drawn from training classes as in "
-        "training."
+        f"{counted(plan.outer_steps, 'outer step')}, which reached {reached:.1f}% on test classes "
+        "(5-shot, transductive). At every look gradients were taken at the current initialization, "
+        "of mini-batches of the same task and of different tasks, drawn from training classes as "
+        "in training."
     )
 
 

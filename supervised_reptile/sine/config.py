@@ -16,14 +16,16 @@ from supervised_reptile.config import (
     MOST_IN_EPISODE,
     PLACE,
     RATE,
+    SEED,
     Config,
     Count,
-    Rate,
+    Finite,
     flag,
 )
+from supervised_reptile.errors import counted
 from supervised_reptile.place import Place
 
-NUMBER = Rate()
+NUMBER = Finite()
 MOST_WEIGHTS = 10**7
 
 
@@ -44,9 +46,7 @@ class SineConfig(Config):
         flag_value=IN_CHECKPOINT,
         metavar="",  # names of weights are refused: there are none of sine waves
     )
-    seed: int = flag(
-        "--seed", 0, "Seed of the initial weights and the tasks.", type=click.IntRange(0, 2**63 - 1)
-    )
+    seed: int = flag("--seed", 0, "Seed of the initial weights and the tasks.", type=SEED)
     checkpoint: str = flag(
         "--out",
         "runs/sine",
@@ -93,10 +93,7 @@ class SineConfig(Config):
     save_interval: int = flag(
         "--save-interval", 10_000, "Outer steps between checkpoints.", EXECUTION, COUNT
     )
-    eval_seed: int = flag(
-        "--eval-seed", 0, "The new waves depend on this alone.", EVALUATION,
-        click.IntRange(0, 2**63 - 1),
-    )  # fmt: skip
+    eval_seed: int = flag("--eval-seed", 0, "The new waves depend on this alone.", EVALUATION, SEED)
     activation: str = flag(
         "--activation",
         "tanh",
@@ -125,8 +122,8 @@ class SineConfig(Config):
         for broken, message in (
             (
                 self.shots > self.train_shots,
-                f"--shots {self.shots}: a curve has only {self.train_shots} points; give fewer, "
-                "or more --points",
+                f"--shots {self.shots}: a curve has only {counted(self.train_shots, 'point')}; "
+                "give fewer, or more --points",
             ),
             (
                 self.amplitude_min > self.amplitude_max,

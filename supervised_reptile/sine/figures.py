@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from supervised_reptile.errors import counted
 from supervised_reptile.files import replacing
 from supervised_reptile.plots import COLORS, LABEL_SIZE, Label, head, label_ends, save
 from supervised_reptile.statistics import mean_of
@@ -53,10 +54,12 @@ def _draw_fit(axes: Axes, wave: Plotted, predictions: np.ndarray) -> list[Line2D
     """One fit; returns the lines of the predictions."""
     axes.plot(wave.x, wave.truth, "--", color="black", linewidth=1.2, label="truth", zorder=2)
     axes.plot(wave.x[wave.rows], wave.truth[wave.rows], "o", color="black", markersize=5,
-              label=f"the {len(wave.rows)} points", zorder=5)  # fmt: skip
+              label=f"the {counted(len(wave.rows), 'point')}", zorder=5)  # fmt: skip
     lines = []
     for color, steps, values in zip(_grades(len(wave.steps)), wave.steps, predictions, strict=True):
-        lines += axes.plot(wave.x, values, color=color, linewidth=1.8, label=f"after {steps} steps")
+        lines += axes.plot(
+            wave.x, values, color=color, linewidth=1.8, label=f"after {counted(steps, 'step')}"
+        )
     height = max(HEIGHT, float(np.abs(wave.truth).max()))
     axes.set(xlabel="x", ylabel="y", ylim=(-height, height), xlim=(wave.x[0], wave.x[-1]))
     axes.grid(alpha=0.3)
@@ -116,7 +119,7 @@ def _frames(wave: Plotted, outer_steps: Sequence[int], fits: np.ndarray) -> Iter
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", frameon=False,
                   fontsize=LABEL_SIZE)  # fmt: skip
     for step, fit in zip(outer_steps, fits, strict=True):
-        title.set_text(f"after {step:,} outer steps")
+        title.set_text(f"after {counted(step, 'outer step')}")
         for line, values in zip(lines, fit, strict=True):
             line.set_ydata(values)
         canvas.draw()
@@ -142,14 +145,14 @@ def draw_losses(losses: Mapping[str, np.ndarray], points: int, path: Path) -> No
                           linewidth=0)  # fmt: skip
         axes.plot(steps, mean, color=color, linewidth=1.6)
         labels.append(Label(name, float(steps[-1]), float(mean[-1]), color))
-    axes.set(xlabel=f"gradient steps on {points} points", ylabel="mean squared error",
+    axes.set(xlabel=f"gradient steps on {counted(points, 'point')}", ylabel="mean squared error",
              yscale="log", xlim=(0, steps[-1]))  # fmt: skip
     for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "125" else "")
     head(
         axes,
         "Learning a new wave from each initialization",
-        f"means over the same {len(values):,} waves, with their 95% intervals",
+        f"means over the same {counted(len(values), 'wave')}, with their 95% intervals",
     )
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

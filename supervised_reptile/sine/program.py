@@ -9,6 +9,7 @@ import numpy as np
 
 from supervised_reptile import environment
 from supervised_reptile.command_lines import flags
+from supervised_reptile.errors import counted, plural
 from supervised_reptile.files import writing
 from supervised_reptile.opening import how_to_go_on
 from supervised_reptile.reproduce.study import STUDY, Figure, Study, write_study
@@ -75,16 +76,21 @@ def print_losses(experiment: Experiment, losses: np.ndarray) -> None:
     """The losses after training, on the plotted wave and those on new ones."""
     step, inner_steps = experiment.run.step, losses.shape[1] - 1
     plotted = experiment.judge.look(step)["loss"]
-    print(f"Loss on the plotted wave after {step} outer steps: {plotted:.4f}")
+    print(f"Loss on the plotted wave after {step} {plural(step, 'outer step')}: {plotted:.4f}")
+    steps = plural(inner_steps, "inner step")
+    waves = f"{len(losses)} {plural(len(losses), 'new wave')}"
     for when, values in (("before", losses[:, 0]), (f"after {inner_steps}", losses[:, -1])):
-        print(f"Loss on {len(losses)} new waves {when} inner steps: {loss(values)}", flush=True)
+        print(f"Loss on {waves} {when} {steps}: {loss(values)}", flush=True)
 
 
 def draw_training(experiment: Experiment) -> None:
     """The plotted wave's fits before and after meta-training, and after training the way there."""
     config, judge, run = experiment.config, experiment.judge, experiment.run
     before, after = judge.fit_plotted(initial_state(config)), judge.fit_plotted()
-    titles = "from a random initialization", f"after {run.step:,} outer steps of {name_of(config)}"
+    titles = (
+        "from a random initialization",
+        f"after {counted(run.step, 'outer step')} of {name_of(config)}",
+    )
     draw_fits(judge.plotted, dict(zip(titles, (before, after), strict=True)), run.path / FIT)
     if not config.pretrained:  # else inner steps may be others than those of the logged fits
         fits = read_fits(run.path)
@@ -109,9 +115,9 @@ def study_of(experiment: Experiment, losses: Mapping[str, np.ndarray], seconds: 
         name="sine",
         title="Few-shot regression of sine waves",
         text=(
-            f"{name_of(config)}, {run.step:,} outer steps, seed {config.seed}: "
+            f"{name_of(config)}, {counted(run.step, 'outer step')}, seed {config.seed}: "
             f"{run.training_seconds:.1f} s of training. Losses are mean squared errors over all "
-            f"{config.train_shots} points of a wave; fitted to {config.shots} of them."
+            f"{counted(config.train_shots, 'point')} of a wave; fitted to {config.shots} of them."
         ),
         commands=(shlex.join(["reptile", "sine", *flags(config)]),),
         seconds=seconds,
@@ -124,8 +130,8 @@ def study_of(experiment: Experiment, losses: Mapping[str, np.ndarray], seconds: 
 def table(config: SineConfig, losses: Mapping[str, np.ndarray]) -> Table:
     """Losses before and after inner steps from each initialization."""
     columns = (
-        "initialization", "before", "1 step", f"{config.eval_steps} steps, mean", "95% interval",
-        "median", "95% interval",
+        "initialization", "before", "1 step", f"{counted(config.eval_steps, 'step')}, mean",
+        "95% interval", "median", "95% interval",
     )  # fmt: skip
     rows = []
     for name, values in losses.items():
@@ -136,4 +142,4 @@ def table(config: SineConfig, losses: Mapping[str, np.ndarray]) -> Table:
             (name, *numbers, f"{after.mean:.4f}", spread, f"{after.median:.4f}",
              after.median_spread)
         )  # fmt: skip
-    return Table(f"Loss on {config.eval_episodes:,} new waves", columns, tuple(rows), "")
+    return Table(f"Loss on {counted(config.eval_episodes, 'new wave')}", columns, tuple(rows), "")

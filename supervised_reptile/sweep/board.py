@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from supervised_reptile.command_lines import flags
 from supervised_reptile.config import MEASURED, Config
 from supervised_reptile.environment import of_evaluations
+from supervised_reptile.errors import counted
 from supervised_reptile.files import writing
 from supervised_reptile.plots import save
 from supervised_reptile.reproduce.study import Figure, Study, write_csv, write_study
@@ -131,11 +132,11 @@ def _study(
     fixed = shlex.join(flag_words(space.command, space.fixed))
     stopping = ", stopped early by ASHA" * bool(space.early_stopping)
     text = (
-        f"{len(ranked)} trials of `reptile {space.command}`, chosen by {space.method} search"
-        f"{stopping}:\n\n{varied}\n\nAll of them have `{fixed}`."
+        f"{counted(len(ranked), 'trial')} of `reptile {space.command}`, chosen by "
+        f"{space.method} search{stopping}:\n\n{varied}\n\nAll of them have `{fixed}`."
     )
     if space.training_images:
-        text += f" Each trains on {space.training_images:,} images: equal cost."
+        text += f" Each trains on {counted(space.training_images, 'image')}: equal cost."
     finished = [s for s in ranked if s.status == FINISHED]
     if len(finished) < len(ranked):
         text += f" The time is that of the {len(finished)} that finished."

@@ -10,6 +10,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from supervised_reptile.errors import counted
 from supervised_reptile.progress import terminal_size
 from supervised_reptile.sweep.standing import (
     ENDED,
@@ -115,5 +116,5 @@ def sentence(standing: Standing) -> str:
     if standing.status == FAILED:
         lines = "".join(f"\n    {line}" for line in standing.failure.splitlines())
         return f"{start} ({flags}); all it said is in {trial.log}, the end:{lines}"
-    at = "" if standing.status == FINISHED else f" after {standing.steps:,} outer steps"
+    at = "" if standing.status == FINISHED else f" after {counted(standing.steps, 'outer step')}"
     return f"{start}{at}: {shown_accuracy(standing)} ({flags})"

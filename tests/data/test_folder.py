@@ -148,7 +148,7 @@ def test_an_empty_class_is_named(tmp_path: Path) -> None:
 def test_broken_images_are_named_or_skipped(tmp_path: Path) -> None:
     own(tmp_path)
     (tmp_path / "class 2" / "cut.png").write_bytes(encoded(picture(0), "PNG")[:200])
-    with pytest.raises(UserError, match=r"1 of 19 images are broken: class 2/cut\.png"):
+    with pytest.raises(UserError, match=r"1 of 19 images is broken: class 2/cut\.png"):
         open_folder(tmp_path)
     store = open_folder(tmp_path, skip_broken=True)
     assert store.provenance["skipped_per_class"] == {"class 2": 1}
