@@ -95,14 +95,8 @@ def _fault(error: Exception, path: Path) -> str:
     if isinstance(error, OSError) and error.strerror:
         file = Path(error.filename or path)
         return error.strerror if file == path else f"{file.name}: {error.strerror}"
-    return _in_plain_words(first_line(error))
-
-
-def _in_plain_words(words: str) -> str:
-    """Without numpy's advice to load a file that may run code."""
-    return (
-        "it does not hold numbers" if "allow_pickle" in words or "pickle.load" in words else words
-    )
+    words = first_line(error)  # numpy's may advise to load a file that runs code
+    return "it does not hold numbers" if "allow_pickle" in words else words
 
 
 def home_expanded(path: str | os.PathLike[str]) -> str:

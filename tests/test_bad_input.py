@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import shlex
 import shutil
@@ -30,7 +31,7 @@ from strange_lines import programs
 from supervised_reptile import FewShotClassifier
 from supervised_reptile.cli import reptile
 from supervised_reptile.data.store import cache_folder
-from supervised_reptile.errors import UserError
+from supervised_reptile.errors import UserError, counted
 from supervised_reptile.place import Place
 
 
@@ -134,6 +135,45 @@ def test_every_parameter_that_is_a_place_refuses_nothing() -> None:
         if isinstance(parameter.type, click.Path) and not isinstance(parameter.type, Place)
     ]
     assert not paths
+    texts = {
+        parameter.name
+        for program in programs().values()
+        for parameter in program.target.params
+        if parameter.type is click.STRING
+    }
+    assert texts == {"form", "name", "title", "address"}
+
+
+# ---- words
+
+
+def test_one_of_a_thing(data: Path, tmp_path: Path) -> None:
+    glyphs = ["data", "glyphs", *flags(alphabets=1, characters=1, drawings=1), "--out"]
+    assert call(*glyphs, tmp_path / "g", command=reptile).out.endswith(
+        ": 1 character, 1 drawing of each\n"
+    )
+    outcome = attempt(tmp_path, data, *flags(val_classes=1))
+    assert_refused(outcome, "the val split has only 1 class;")
+    place = flags(data_dir=data, checkpoint=tmp_path / "run")
+    outcome = call(*TINY, *place, *flags(meta_iters=1, eval_samples=1))
+    assert all("over 1 episode)" in line for line in outcome.accuracies), outcome
+    exported = call(
+        "export", "--checkpoint", tmp_path / "run", "--format=npz", "--out", tmp_path / "npz",
+        command=reptile,
+    )  # fmt: skip
+    assert exported.out.endswith("weights after 1 outer step\n")
+    counts = [counted(n, "class") for n in (0, 1, 2, 1000)]
+    assert counts == ["0 classes", "1 class", "2 classes", "1,000 classes"]
+
+
+def test_numpys_advice_to_trust_a_file_is_not_passed_on(tmp_path: Path) -> None:
+    path = tmp_path / "weights.npz"
+    for content in (b"no array of numbers at all", pickle.dumps([1])):
+        path.write_bytes(content)
+        outcome = call(
+            "export", "--checkpoint", path, "--format=npz", "--out", tmp_path / "x", command=reptile
+        )
+        assert_refused(outcome, str(path), "not readable weights (it does not hold numbers)")
 
 
 # ---- data
@@ -406,7 +446,7 @@ def test_a_run_directory_that_cannot_be_made(data: Path, tmp_path: Path, place: 
 def test_divergence_stops_with_the_outer_step(data: Path, tmp_path: Path) -> None:
     place = flags(data_dir=data, checkpoint=tmp_path / "run")
     outcome = call(*TINY, *place, *flags(sgd=True, learning_rate=1e30))
-    assert_refused(outcome, "diverged", "outer step 0", "--learning-rate")
+    assert_refused(outcome, "diverged", "outer step 0; try a smaller --learning-rate")
     assert "accuracy" not in outcome.out
     assert not saved_steps(tmp_path / "run")
 

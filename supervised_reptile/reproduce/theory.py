@@ -17,6 +17,7 @@ from supervised_reptile.config import COUNT, PRESETS, Config
 from supervised_reptile.environment import of_evaluations
 from supervised_reptile.errors import counted
 from supervised_reptile.files import writing
+from supervised_reptile.place import Place
 from supervised_reptile.plots import pooled
 from supervised_reptile.reproduce.jobs import Job, run_jobs
 from supervised_reptile.reproduce.options import out_option, threads_option
@@ -132,6 +133,7 @@ def _alignment_text(plan: Plan, accuracy: Mapping[str, Mapping[str, Mapping[str,
 @out_option
 @click.option(
     "--data-dir",
+    type=Place(),
     help="Omniglot; also train on it, and watch how well gradients of mini-batches agree. "
     "Without it, only the small problem (seconds).",
 )
