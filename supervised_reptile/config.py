@@ -79,18 +79,24 @@ class Count(click.IntRange):
 COUNT = Count()
 
 
-class Finite(click.types.FloatParamType):
-    """A finite number; click's own lets nan and inf pass."""
+class Rate(click.FloatRange):
+    """A finite number within limits; click's own types let nan and inf pass."""
 
     def convert(self, value, param, ctx):
-        number = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value} is not a finite number", param, ctx)
-        return number
+        return _finite(self, super().convert(value, param, ctx), param, ctx)
 
 
-class Rate(Finite, click.FloatRange):
-    """A finite number within limits."""
+class Finite(click.types.FloatParamType):
+    """Any finite number."""
+
+    def convert(self, value, param, ctx):
+        return _finite(self, super().convert(value, param, ctx), param, ctx)
+
+
+def _finite(kind: click.ParamType, number: float, param: Any, ctx: Any) -> float:
+    if not math.isfinite(number):
+        kind.fail(f"{number} is not a finite number", param, ctx)
+    return number
 
 
 SEED = Count(0, 2**63 - 1)

@@ -78,7 +78,8 @@ def legible(image: Image.Image) -> Image.Image:
 def _full_contrast(grey: Image.Image, levels: tuple[int, int]) -> Image.Image:
     """With its two usual shades as black and white."""
     dark, light = sorted(levels)
-    return grey.point(lambda level: max(0, min(255, 255 * (level - dark) / (light - dark))))
+    table = np.clip(255 * (np.arange(256) - dark) / (light - dark), 0, 255).astype(np.uint8)
+    return grey.point(table.tolist())
 
 
 def _ink_and_paper(grey: np.ndarray) -> tuple[int, int] | None:

@@ -155,7 +155,8 @@ class FewShotClassifier:
             raise ValueError("no images were given: each class needs one at least")
         if len(classes) > most:
             raise ValueError(
-                f"{counted(len(classes), 'class')}, but these weights were trained to tell {most} apart"
+                f"{counted(len(classes), 'class')}, but these weights were trained to tell {most} "
+                "apart"
             )
         form = ArrayForm(reader, _white(given))
         support = _pixels(given, form)

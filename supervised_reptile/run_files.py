@@ -186,7 +186,8 @@ def read_stored(path: Path, kind: type[Config] = Config) -> Stored:
     Raises:
       UserError: there is no run, it is of another kind, or its configuration cannot be read.
     """
-    check_runs([path])
+    if not holds_run(path):
+        raise UserError(f"{path}: no run in it ({CONFIG} is missing)")
     with _reading_configuration(path):
         content = read_document(path / CONFIG)
         found, command = str(content.get("kind", Config.kind)), str(content.get("command", ""))

@@ -77,7 +77,7 @@ def _places(axes: Axes, name: str, dimension: Dimension, ranked: Sequence[Standi
     """Where values are on the x axis: listed ones side by side, others to scale."""
     if not isinstance(dimension, Choices):
         # The whole range, also where the trials are in a part of it, or a first point outside.
-        values = [*dimension.ends, *(s.trial.point[name] for s in ranked)]
+        values = [float(v) for v in (*dimension.ends, *(s.trial.point[name] for s in ranked))]
         if dimension.log:
             _label_powers(axes, min(values), max(values))
         elif dimension.integer:

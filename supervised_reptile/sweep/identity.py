@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,14 +69,17 @@ def _load(plan: Plan, **fields: Any) -> Dataset:
     return COMMANDS[space.command].source.load(dataclasses.replace(config, **fields))
 
 
-def _check_same(plan: Plan, data: str, classes: Mapping[str, list[str]], dataset: Dataset) -> None:
+def _check_same(
+    plan: Plan, data: str, classes: Mapping[str, Sequence[str]], dataset: Dataset
+) -> None:
     remedy = "name those by --data-dir, or give another --out"
     if data != dataset.checksum:
         raise UserError(
             f"{plan.data_dir}: the images are not those that the sweep in {plan.out} was started "
             f"with: {remedy}"
         )
-    if classes != {split: list(names) for split, names in dataset.class_names.items()}:
+    as_lists = [{s: list(n) for s, n in c.items()} for c in (classes, dataset.class_names)]
+    if as_lists[0] != as_lists[1]:
         raise UserError(
             f"{plan.data_dir}: the classes are not split as when the sweep in {plan.out} was "
             f"started: {remedy}"
