@@ -41,7 +41,7 @@ def make_cases(
     dataset, tasks = first_episodes(config, data_dir, episodes)
     drawings = sorted_drawings(data_dir)
     scores = query_scores_of(snapshot, config, dataset.images, tasks)
-    packed = {row: _packed(drawings[row].read()) for row in np.unique(used_rows(tasks)).tolist()}
+    packed = {row: _packed(drawings[row]) for row in np.unique(used_rows(tasks)).tolist()}
     return [_case(config, tasks, i, scores[i], packed) for i in range(episodes)]
 
 

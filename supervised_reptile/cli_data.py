@@ -75,17 +75,15 @@ def import_data(path: Path, out: Path, image_size: int, skip_broken: bool) -> No
       train/, val/ and test/ with a folder of images for each class
       the same in one zip or tar, or in train.zip, val.zip and test.zip
       mini-imagenet-cache-train.pkl, -val.pkl (or -validation.pkl), -test.pkl
+      miniImageNet_category_split_train_phase_train.pickle, _val.pickle, _test.pickle
       train.csv, val.csv and test.csv beside images/
       the same CSVs beside ILSVRC2012_img_train.tar
     """
-    from supervised_reptile.data.importing import skipped_per_class
     from supervised_reptile.data.miniimagenet import import_miniimagenet
     from supervised_reptile.data.summary import summary_lines
 
     store = import_miniimagenet(path, out, image_size, skip_broken)
     click.echo("\n".join(summary_lines(store)))
-    for label, count in skipped_per_class(store).items():
-        click.echo(f"skipped {count:,} broken images of {label}")
     click.echo(f"wrote {out}")
 
 

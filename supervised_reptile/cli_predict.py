@@ -91,7 +91,7 @@ def predict(
     from supervised_reptile.resources import PRETRAINED
 
     found, notes = work.find_support(support)
-    files = work.find_queries([*queries, *more])
+    files, more_notes = work.find_queries([*queries, *more])
     classifier = FewShotClassifier.load(checkpoint or PRETRAINED[0], steps=steps,
                                         transductive=transductive)  # fmt: skip
     prediction = work.predict(classifier, found, files)
@@ -99,7 +99,7 @@ def predict(
         from supervised_reptile.prediction_sheet import write_prediction_sheet
 
         write_prediction_sheet(prediction, contact_sheet)
-    for note in (*notes, *prediction.notes):
+    for note in (*notes, *more_notes, *prediction.notes):
         click.echo(f"Note: {note}", err=True)
     forms = {"json": work.as_json, "csv": work.as_csv, None: work.as_table}
     click.echo(forms[form](prediction).rstrip("\n"))

@@ -40,7 +40,7 @@ def load(config: Config) -> Dataset:
 
 train = run_command(
     "Train and evaluate on your own images: DIR holds a folder for each class, or train/, val/ "
-    "and test/ with such folders.",
+    "and test/ with such folders; or it is an archive of these.",
     Source("reptile train DIR", "own_images_net", load),
     parameters=(click.argument("data_dir", metavar="DIR", type=Place()),),
     omit=("data_dir", "val_classes"),

@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from supervised_reptile.data.decode import is_image_name
-from supervised_reptile.data.folders import files_in, folders_in
-from supervised_reptile.errors import UserError, counted
+from supervised_reptile.data.folders import DiskFolder
+from supervised_reptile.data.items import counted, left_out_note, passed_over
+from supervised_reptile.data.split_layouts import ClassFolders, images_below
+from supervised_reptile.errors import UserError
 from supervised_reptile.few_shot_classifier import FewShotClassifier
 from supervised_reptile.pictures import blank_pictures, read_pictures
 from supervised_reptile.progress import Bar
@@ -67,45 +68,56 @@ def find_support(folder: Path) -> tuple[Examples, list[str]]:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name one that holds a folder for each class")
-    if not (folders := folders_in(folder)):
+    layout = ClassFolders(folder, {"": DiskFolder(folder)})
+    listing = layout.listing()
+    if not listing.items and not listing.empty:
         raise UserError(
-            f"{folder}: no class folders in it; put the pictures of each class into a folder"
+            f"{folder}: no class folders in it{passed_over(listing.left_out)}; "
+            "put the pictures of each class into a folder"
         )
-    if len(folders) == 1:
+    if listing.empty:
         raise UserError(
-            f"{folder}: only one class, {folders[0].name}; two are needed to tell apart"
+            f"{folder / listing.empty[0]}: no pictures in it{passed_over(listing.left_out)}; "
+            "add some, or remove the folder"
         )
-    files: list[Path] = []
-    labels: list[str] = []
-    ignored = [path for path in files_in(folder) if is_image_name(path.name)]
-    for class_folder in folders:
-        pictures = [path for path in files_in(class_folder) if is_image_name(path.name)]
-        if not pictures:
-            raise UserError(f"{class_folder}: no pictures in it; add some, or remove the folder")
-        files += pictures
-        labels += [class_folder.name] * len(pictures)
-    note = f"left out {counted(len(ignored), 'picture')} in {folder}, in no class folder"
-    return Examples(tuple(files), tuple(labels)), [note] * bool(ignored)
+    found = Examples(
+        tuple(folder / item.key for item in listing.items),
+        tuple(item.label for item in listing.items),
+    )
+    if len(found.classes) == 1:
+        raise UserError(
+            f"{folder}: only one class, {found.classes[0]}; two are needed to tell apart"
+        )
+    return found, _notes(folder, listing.left_out)
 
 
-def find_queries(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """The files that were named, and the pictures in named folders, each once.
+def find_queries(paths: Sequence[Path]) -> tuple[tuple[Path, ...], list[str]]:
+    """The files that were named, and the pictures in and below named folders, each once.
+
+    Also what to say of files that were left out.
 
     Raises:
       UserError: one does not exist, or is a folder without pictures.
     """
     found: list[Path] = []
+    notes: list[str] = []
     for path in paths:
         if path.is_dir():
-            pictures = [file for file in files_in(path) if is_image_name(file.name)]
+            pictures, left_out = images_below(path)
             if not pictures:
-                raise UserError(f"{path}: no pictures in it")
+                raise UserError(f"{path}: no pictures in it{passed_over(left_out)}")
             found += pictures
+            notes += _notes(path, left_out)
         elif path.exists():
             found.append(path)
         else:
             raise UserError(f"{path}: no such file")
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(found)), notes
+
+
+def _notes(folder: Path, left_out: Mapping[str, Sequence[str]]) -> list[str]:
+    words = left_out_note(counted(left_out))
+    return [f"{folder}: left out {words}"] if words else []
 
 
 def predict(

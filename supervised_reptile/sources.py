@@ -29,8 +29,9 @@ def load_omniglot(config: Config) -> Dataset:
     """Omniglot, or anything in its layout, split by the seed."""
     from supervised_reptile.data import omniglot
 
-    print_notes(omniglot.open_omniglot_store(Path(config.data_dir)))
-    return omniglot.load_omniglot(Path(config.data_dir), config.seed, config.val_classes)
+    store = omniglot.open_omniglot_store(Path(config.data_dir))
+    print_notes(store)
+    return omniglot.split_omniglot(store, config.seed, config.val_classes)
 
 
 def load_miniimagenet(config: Config) -> Dataset:
@@ -43,11 +44,13 @@ def load_miniimagenet(config: Config) -> Dataset:
 
 
 def print_notes(store: ImageStore) -> None:
-    """Say on standard error how many images show nothing."""
+    """Say what was left out of a data set, which split it lacks and which images are blank."""
+    from supervised_reptile.data.importing import notes_on
     from supervised_reptile.data.summary import blank_note
 
-    if note := blank_note(store):
-        print(f"Note: {note}", file=sys.stderr)
+    for note in (*notes_on(store), blank_note(store)):
+        if note:
+            print(f"Note: {note}", file=sys.stderr)
 
 
 OMNIGLOT = Source("run_omniglot.py", "omniglot_net", load_omniglot, (28, 28, 1))

@@ -195,8 +195,7 @@ def test_a_dark_photograph_stays_dark() -> None:
 
 
 def test_omniglots_own_drawings_stay_as_they_are() -> None:
-    for drawing in sorted_drawings(real_omniglot())[::300]:
-        data = drawing.read()
+    for data in sorted_drawings(real_omniglot())[::300]:
         picture = read_picture(Image.open(io.BytesIO(data)), DRAWINGS)
         np.testing.assert_array_equal(picture.pixels, decode_drawing(data))
         assert picture.changes == ("brought to {height}x{width} pixels",)

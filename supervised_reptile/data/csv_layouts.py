@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from supervised_reptile.data.archives import class_tars, open_archive
-from supervised_reptile.data.folders import files_in
-from supervised_reptile.data.items import SPLITS, BrokenImage, Content, Item, Listing
+from supervised_reptile.data.folders import DiskFolder, files_in, is_never_data, walk
+from supervised_reptile.data.items import SPLITS, BrokenImage, Content, Item, Listing, by_split
 from supervised_reptile.errors import UserError
 
 RANKED_NAME = re.compile(r"(?P<label>n\d{8})(?P<rank>\d{8})\.\w+")
@@ -27,37 +27,38 @@ IMAGENET_NAME = re.compile(r"(?P<label>n\d{8})_(?P<number>\d+)\.\w+")
 
 @dataclass(frozen=True)
 class CsvImages:
-    """The three CSVs beside a flat folder or archive of images."""
+    """The CSVs beside a folder or archive of images, in folders of classes or not."""
 
     root: Path
+    csvs: Mapping[str, Path]  # split -> CSV
     images: Path  # `images/`, or an archive of it
     kind = "CSVs beside images"
+    listed_quickly = True
 
     def files(self) -> list[Path]:
         """The CSVs and the images, or their archive."""
-        return [*_csv_files(self.root), *(self._flat() or [self.images])]
+        paths = [self.images / name for name in self._names()]
+        return [*self.csvs.values(), *(paths or [self.images])]
 
     def listing(self) -> Listing:
         """From the CSVs alone; UserError where one has a malformed row."""
-        return Listing(tuple(_rows(self.root)))
+        return Listing(tuple(_rows(self.csvs)))
 
     def contents(self, keys: Collection[str]) -> Iterator[tuple[str, Content]]:
         """In the CSVs' order from a folder, in the archive's order from an archive."""
         if self.images.is_dir():
-            paths = {path.name: path for path in self._flat()}
-            for name, wanted in _names_of_keys(paths, keys).items():
-                yield from ((key, paths[name]) for key in wanted)
+            for name, wanted in _names_of_keys(self._names(), keys).items():
+                yield from ((key, self.images / name) for key in wanted)
             return
         with open_archive(self.images) as members:
-            names = {PurePosixPath(member).name: member for member in members}
-            keys_of = _names_of_keys(names, keys)
-            for name, member in names.items():
+            keys_of = _names_of_keys(filter(_may_be_listed, members), keys)
+            for name, read in members.items():
                 if name in keys_of:
-                    content = members[member]()
+                    content = read()
                     yield from ((key, content) for key in keys_of[name])
 
-    def _flat(self) -> list[Path]:
-        return files_in(self.images) if self.images.is_dir() else []
+    def _names(self) -> list[str]:
+        return list(walk(DiskFolder(self.images))) if self.images.is_dir() else []
 
 
 @dataclass(frozen=True)
@@ -65,16 +66,18 @@ class IlsvrcTar:
     """The three CSVs beside `ILSVRC2012_img_train.tar`, a tar of one tar for each class."""
 
     root: Path
+    csvs: Mapping[str, Path]  # split -> CSV
     tar: Path
     kind = "CSVs beside ILSVRC2012_img_train.tar"
+    listed_quickly = True
 
     def files(self) -> list[Path]:
         """The CSVs and the tar."""
-        return [*_csv_files(self.root), self.tar]
+        return [*self.csvs.values(), self.tar]
 
     def listing(self) -> Listing:
         """From the CSVs alone: the tar has 138 GB."""
-        return Listing(tuple(_rows(self.root)))
+        return Listing(tuple(_rows(self.csvs)))
 
     def contents(self, keys: Collection[str]) -> Iterator[tuple[str, Content]]:
         """One walk through the tar, reading the wanted images of the wanted classes only."""
@@ -89,18 +92,17 @@ class IlsvrcTar:
                     yield from ((key, content) for key in keys_of[name])
 
 
-def has_csvs(folder: Path) -> bool:
-    """Whether all three CSVs lie in `folder`."""
-    return all(path.is_file() for path in _csv_files(folder))
+def split_csvs(folder: Path) -> Mapping[str, Path]:
+    """Split -> CSV, of the CSVs in `folder`; none without one for train and another."""
+    csvs = [(path.stem, path) for path in files_in(folder) if path.suffix.lower() == ".csv"]
+    found = by_split(csvs, folder)
+    return found if "train" in found and len(found) > 1 else {}
 
 
-def _csv_files(folder: Path) -> list[Path]:
-    return [folder / f"{split}.csv" for split in SPLITS]
-
-
-def _rows(root: Path) -> Iterator[Item]:
-    """The rows of the three CSVs as items whose key is `<class>/<file>`."""
-    for split, path in zip(SPLITS, _csv_files(root), strict=True):
+def _rows(csvs: Mapping[str, Path]) -> Iterator[Item]:
+    """The rows of the CSVs as items whose key is `<class>/<file>`."""
+    for split in sorted(csvs, key=SPLITS.index):
+        path = csvs[split]
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
                 table = list(csv.reader(file))
@@ -109,7 +111,9 @@ def _rows(root: Path) -> Iterator[Item]:
         if table[:1] != [["filename", "label"]]:
             raise UserError(f"{path}: must start with the line `filename,label`")
         for number, row in enumerate(table[1:], start=2):
-            if len(row) != 2 or not all(row) or "/" in "".join(row):
+            if not row:  # an empty line
+                continue
+            if len(row) != 2 or not all(row) or "/" in row[1]:
                 raise UserError(f"{path}: line {number} is not `filename,label`")
             yield Item(split, row[1], row[0], f"{row[1]}/{row[0]}")
 
@@ -117,27 +121,40 @@ def _rows(root: Path) -> Iterator[Item]:
 def _names_of_keys(names: Iterable[str], keys: Iterable[str]) -> Mapping[str, list[str]]:
     """Which of the files present each wanted `<class>/<file>` means: name -> keys.
 
-    Keys that mean none of the files are left out.
+    `names` are paths. A file in a folder of the class counts before others of its name. Keys that
+    mean none of the files, or more than one, are left out.
     """
-    by_stem = {PurePosixPath(name).stem: name for name in names}
-    ranked = _imagenet_order(by_stem.values())
+    by_end: dict[str, list[str]] = {}  # one, two, ... last parts of a path without ending -> paths
+    for name in names:
+        parts = PurePosixPath(name).with_suffix("").parts
+        for start in range(len(parts)):
+            by_end.setdefault("/".join(parts[start:]), []).append(name)
+    ranked = _imagenet_order(names)
     found: dict[str, list[str]] = {}
     for key in sorted(keys):
-        file = key.split("/")[1]
-        name = by_stem.get(PurePosixPath(file).stem)
-        if name is None and (match := RANKED_NAME.fullmatch(file)):
+        file = key.split("/", 1)[1]
+        ends = (str(PurePosixPath(end).with_suffix("")) for end in (key, file))
+        those = next((by_end[end] for end in ends if end in by_end), [])
+        if not those and (match := RANKED_NAME.fullmatch(file)):
             in_order = ranked.get(match["label"], [])
             rank = int(match["rank"])
-            name = in_order[rank - 1] if 1 <= rank <= len(in_order) else None
-        if name is not None:
-            found.setdefault(name, []).append(key)
+            those = in_order[rank - 1 : rank] if rank else []
+        if len(those) > 1:
+            those = [name for name in those if f"/{name}".endswith(f"/{file}")]
+        if len(those) == 1:
+            found.setdefault(those[0], []).append(key)
     return found
 
 
+def _may_be_listed(member: str) -> bool:
+    return not any(map(is_never_data, PurePosixPath(member).parts))
+
+
 def _imagenet_order(names: Iterable[str]) -> dict[str, list[str]]:
-    """Class -> its images under ImageNet's names, sorted by number (not as text)."""
-    matches = [match for name in names if (match := IMAGENET_NAME.fullmatch(name))]
+    """Class -> paths of its images under ImageNet's names, sorted by number (not as text)."""
+    matches = [(IMAGENET_NAME.fullmatch(PurePosixPath(name).name), name) for name in names]
+    found = [(int(match["number"]), match["label"], name) for match, name in matches if match]
     order: dict[str, list[str]] = {}
-    for match in sorted(matches, key=lambda match: int(match["number"])):
-        order.setdefault(match["label"], []).append(match.string)
+    for _, label, name in sorted(found):
+        order.setdefault(label, []).append(name)
     return order

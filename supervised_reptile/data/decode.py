@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +14,21 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from supervised_reptile.data.items import BrokenImage, Content, foreign_content
+from supervised_reptile.data.items import NO_FORMAT, BrokenImage, Content, foreign_content
 from supervised_reptile.errors import one_line
 
 # An image in any of the forms that are read here.
 Encoded: TypeAlias = bytes | Path | np.ndarray | Image.Image
 
+HEIC_ENDINGS = (".heic", ".heics", ".heif", ".heifs", ".hif")
+DOCUMENTS = frozenset(  # without an ending, beside images
+    {
+        "readme", "license", "licence", "copying", "notice", "authors", "changelog", "citation",
+        "todo", "version", "makefile", "manifest", "checksums", "md5sums", "sha1sums", "sha256sums",
+    }
+)  # fmt: skip
+# EPS runs Ghostscript on the file; the others Pillow recognises, but cannot decode.
+NEVER_OPENED = ("EPS", "BUFR", "GRIB", "HDF5", "MPEG", "WMF")
 RESIZE = Image.Resampling.LANCZOS  # what MAML's preparation of Mini-ImageNet uses
 
 # What can be changed in an image's levels, in words that complete "N of M pictures were ...".
@@ -48,10 +58,26 @@ class PixelForm:
         return self.size, self.size, self.channels
 
 
-def is_image_name(name: str) -> bool:
-    """Whether a file of this name is to be read as an image: an ending Pillow knows, or none."""
-    suffix = os.path.splitext(name)[1].lower()
-    return not suffix or suffix in _known_endings()
+def may_be_image(name: str) -> bool:
+    """Whether people mean a file of this name to be an image, whether or not it can be read."""
+    ending = _ending(name)
+    if not ending:
+        return name.rpartition("/")[2].lower() not in DOCUMENTS
+    return ending in _known_endings() or ending in HEIC_ENDINGS
+
+
+def left_out_reason(name: str, read: Callable[[], Content]) -> str | None:
+    """Why a file is not to be read as an image; None where it is.
+
+    Its ending decides; only where it has none its content does, which `read()` returns.
+    """
+    ending = _ending(name)
+    if ending in _known_endings():
+        return None
+    if ending in HEIC_ENDINGS:
+        return f"{ending} file{{s}}: install pillow-heif to read {{them}}"
+    is_image = not ending and may_be_image(name) and _is_image(read())
+    return None if is_image else NO_FORMAT
 
 
 class Decoded(NamedTuple):
@@ -91,7 +117,7 @@ def decode_whole(content: Encoded, channels: int) -> Decoded:
     except BrokenImage:
         raise
     except Exception as error:  # Pillow raises nearly every kind of exception on damaged files
-        raise BrokenImage(_reason(content, error)) from error
+        raise broken(content, error) from error
 
 
 def shows_nothing(images: np.ndarray, white: float) -> np.ndarray:
@@ -223,31 +249,56 @@ def _mask_stretched(image: Image.Image) -> tuple[Image.Image, bool]:
     return image.point(lambda level: 255 * level), True
 
 
-def _reason(content: Encoded, error: Exception) -> str:
+def broken(content: Encoded, error: Exception) -> BrokenImage:
+    """Why an image cannot be decoded, of which Pillow says `error`."""
     head = b""
     if isinstance(content, Path):
         try:
             with content.open("rb") as file:
                 head = file.read(256)
         except OSError as refused:
-            return f"it cannot be read ({refused.strerror})"
+            return BrokenImage(f"it cannot be read ({refused.strerror})")
     elif isinstance(content, bytes):
         head = content[:256]
     if isinstance(content, Path | bytes) and (known := foreign_content(head)):
-        return known
+        return BrokenImage(known)
     if isinstance(error, UnidentifiedImageError):
-        return "it is not an image of any format that Pillow reads"
-    return f"it cannot be decoded ({error})"
+        if b"ftyp" in head[:8] and (b"heic" in head or b"heix" in head):
+            return BrokenImage("it is a HEIC image: install pillow-heif to read it")
+        return BrokenImage("it is not an image of any format that Pillow reads")
+    return BrokenImage(f"it cannot be decoded ({error})")
+
+
+def _ending(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def _is_image(content: Content) -> bool:
+    """Whether a format can be recognised; what cannot be read at all is left for decoding."""
+    if isinstance(content, BrokenImage):
+        return True
+    try:
+        with open_image(content):
+            return True
+    except UnidentifiedImageError:
+        return False
+    except Exception:  # of whatever kind: see `decode`
+        return True
 
 
 @cache
 def _known_endings() -> frozenset[str]:
-    return frozenset(Image.registered_extensions())
+    formats = frozenset(_formats())
+    return frozenset(e for e, name in Image.registered_extensions().items() if name in formats)
 
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """Pillow's formats, the likely ones first, without EPS: that runs Ghostscript on the file."""
+    """The formats that can be decoded, the likely ones first."""
     Image.init()
+    with contextlib.suppress(ImportError):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
     likely = ("JPEG", "PNG")
-    return (*likely, *(name for name in Image.OPEN if name not in (*likely, "EPS")))
+    return (*likely, *(name for name in Image.OPEN if name not in (*likely, *NEVER_OPENED)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import shlex
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,11 +13,10 @@ import numpy as np
 from PIL import Image
 
 from supervised_reptile.data.decode import DECODER, PixelForm, open_image
-from supervised_reptile.data.folders import folders_in
 from supervised_reptile.data.importing import Recipe, cached_layout
-from supervised_reptile.data.items import SPLITS, Listing
-from supervised_reptile.data.layouts import ready_split_in
-from supervised_reptile.data.split_layouts import ClassFolders
+from supervised_reptile.data.items import SPLITS, BrokenImage, Content, Layout, Listing
+from supervised_reptile.data.layouts import find_layout
+from supervised_reptile.data.omniglot import holds_alphabets
 from supervised_reptile.data.store import ImageStore
 from supervised_reptile.errors import UserError, counted
 from supervised_reptile.workers import cores, map_ahead
@@ -39,15 +39,15 @@ def open_folder(
 ) -> ImageStore:
     """The images below `path` as a store with the splits train, val and test.
 
-    `path` holds class folders of images, which `split_classes` divides, or ready folders
-    train, val and test of class folders. The decoded images are kept in the user's
+    `path` holds class folders of images, which `split_classes` divides, or any layout that brings
+    its own splits (`layouts.find_layout`). The decoded images are kept in the user's
     cache; the division is made anew from `split` and `seed` and not part of the checksum.
 
     Args:
       image_size: height and width of all images; None keeps a square size that all
         share, up to 84, and is 84 otherwise.
       grey: one channel instead of three; None is for grey where every image is.
-      split: shares of the classes for train, val and test; ready folders take SHARES alone.
+      split: shares of the classes for train, val and test; ready splits take SHARES alone.
 
     Raises:
       UserError: no images there, broken ones or empty classes (unless `skip_broken`),
@@ -72,31 +72,31 @@ def open_undivided(
 ) -> ImageStore:
     """As `open_folder`, but without splits unless `path` has ready ones."""
 
+    layout = own_layout(path)
+
     def form(listing: Listing) -> PixelForm:
         if image_size is not None and grey is not None:
             return PixelForm(image_size, 1 if grey else 3)
         return _common_form(_headers(layout, listing), image_size, grey)
 
-    layout = own_layout(path)
     colour = {None: "auto", True: "grey", False: "colour"}[grey]
     return cached_layout(
         layout, Recipe(form, f"folder-{image_size}-{colour}-{DECODER}", skip_broken)
     )
 
 
-def own_layout(path: Path) -> ClassFolders:
-    """The class folders at `path`; UserError where there are none."""
-    if not path.is_dir():
+def own_layout(path: Path) -> Layout:
+    """The images of classes at `path`; UserError where there are none."""
+    if not path.exists():
         raise UserError(f"{path}: no such folder; name one that holds a folder for each class")
-    layout = ready_split_in(path) or undivided_layout(path)
-    if not folders_in(path):
-        raise UserError(f"{path}: no class folders in it; put the images of each class in one")
-    return layout
-
-
-def undivided_layout(path: Path) -> ClassFolders:
-    """`path` read as a folder of class folders, whatever it holds."""
-    return ClassFolders(path, {"": path})
+    if holds_alphabets(path):
+        raise UserError(
+            f"{path}: holds alphabets of characters, which are classes of their own; "
+            f"train with reptile omniglot --data-dir {shlex.quote(str(path))}"
+        )
+    if layout := find_layout(path):
+        return layout
+    raise UserError(f"{path}: no class folders in it; put the images of each class in one")
 
 
 def split_classes(
@@ -148,16 +148,18 @@ def _common_form(headers: Sequence[Header], size: int | None, grey: bool | None)
     return PixelForm(size, 1 if grey else 3)
 
 
-def _headers(layout: ClassFolders, listing: Listing) -> list[Header]:
+def _headers(layout: Layout, listing: Listing) -> list[Header]:
     """What the images' headers say; broken images are left for decoding to report."""
-    paths = [layout.root / item.key for item in listing.items]
+    contents = (content for _, content in layout.contents({item.key for item in listing.items}))
     with ThreadPoolExecutor(cores()) as pool:
-        return [header for header in map_ahead(pool, _header, paths) if header]
+        return [header for header in map_ahead(pool, _header, contents) if header]
 
 
-def _header(path: Path) -> Header | None:
+def _header(content: Content) -> Header | None:
     try:
-        with open_image(path) as image:
+        if isinstance(content, BrokenImage):
+            return None
+        with open_image(content) as image:
             return image.size, _is_grey(image)
     except Exception:  # of whatever kind: see `decode`
         return None

@@ -1,48 +1,155 @@
-"""Listing folders: sorted by name, without what operating systems put there for themselves."""
+"""Folders of a data set, on disk or inside an archive, without what systems put there."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 from supervised_reptile.errors import UserError
 
+# In small letters. macOS, Windows, NAS systems, Linux, Python; a leading dot says it of the rest.
+SYSTEM_NAMES = frozenset(
+    {
+        "__macosx", "icon\r", "network trash folder", "temporary items",
+        "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information",
+        "@eadir", "@tmp", "@recycle", "@recently-snapshot", "@__thumb", "#recycle", "#snapshot",
+        "lost+found", "__pycache__",
+    }
+)  # fmt: skip
 
-def entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies directly in `folder`, sorted by name, without hidden things.
 
-    Raises:
-      UserError: it cannot be listed.
-    """
-    try:
-        with os.scandir(folder) as listed:
-            visible = [entry for entry in listed if not is_hidden(entry.name)]
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be listed ({error.strerror})") from error
-    return sorted(visible, key=lambda entry: entry.name)
+def is_never_data(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or a system keeps it for itself."""
+    return name.startswith(".") or name.lower() in SYSTEM_NAMES
+
+
+class Folder(Protocol):
+    """A folder whose content is listed when it is first asked for."""
+
+    key: str  # its path below the root of the data set, with "/"; "" for the root
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of the files directly in it, sorted."""
+        ...
+
+    @property
+    def folders(self) -> tuple[Folder, ...]:
+        """The folders directly in it, sorted by name."""
+        ...
+
+
+def name_of(folder: Folder) -> str:
+    """The last part of its path."""
+    return folder.key.rpartition("/")[2]
+
+
+def below(folder: Folder, name: str) -> str:
+    """The key of what is called `name` directly in `folder`."""
+    return f"{folder.key}/{name}" if folder.key else name
+
+
+def walk(folder: Folder) -> Iterator[str]:
+    """The keys of all files in `folder` and below it."""
+    yield from (below(folder, name) for name in folder.files)
+    for inner in folder.folders:
+        yield from walk(inner)
+
+
+class DiskFolder:
+    """A folder on disk. Links are followed, but not to a folder around them."""
+
+    def __init__(self, path: Path, key: str = "", around: frozenset[tuple[int, int]] | None = None):
+        """`around`: device and inode of the folders around it; None looks them up."""
+        self.path, self.key = path, key
+        self._around = around
+
+    @cached_property
+    def files(self) -> tuple[str, ...]:
+        """See `Folder`. UserError where it cannot be listed."""
+        return tuple(entry.name for entry in self._entries if _is(entry, os.path.isfile))
+
+    @cached_property
+    def folders(self) -> tuple[DiskFolder, ...]:
+        """See `Folder`. UserError where it cannot be listed."""
+        around = self._around
+        if around is None:
+            whole = self.path.resolve()
+            around = frozenset(map(_identity, (whole, *whole.parents)))
+        found = []
+        for entry in self._entries:
+            if _is(entry, os.path.isdir) and (identity := _identity(entry.path)) not in around:
+                key = below(self, entry.name)
+                found.append(DiskFolder(Path(entry.path), key, around | {identity}))
+        return tuple(found)
+
+    def as_root(self) -> DiskFolder:
+        """The same folder as the root of a data set."""
+        return DiskFolder(self.path)
+
+    @cached_property
+    def _entries(self) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(self.path) as listed:
+                kept = [entry for entry in listed if not is_never_data(entry.name)]
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be listed ({error.strerror})") from error
+        return sorted(kept, key=lambda entry: entry.name)
+
+
+class MemberFolder:
+    """A folder inside an archive."""
+
+    def __init__(self, key: str = "") -> None:
+        self.key = key
+        self._files: set[str] = set()
+        self._folders: dict[str, MemberFolder] = {}
+
+    @classmethod
+    def of(cls, members: Iterable[str]) -> MemberFolder:
+        """The root above `members`, which are keys of files."""
+        root = cls()
+        for member in members:
+            *parts, name = member.split("/")
+            if any(map(is_never_data, (*parts, name))):
+                continue
+            folder = root
+            for part in parts:
+                key = below(folder, part)
+                folder = folder._folders.setdefault(part, cls(key))
+            folder._files.add(name)
+        return root
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """See `Folder`."""
+        return tuple(sorted(self._files))
+
+    @property
+    def folders(self) -> tuple[MemberFolder, ...]:
+        """See `Folder`."""
+        return tuple(self._folders[name] for name in sorted(self._folders))
+
+    def as_root(self) -> MemberFolder:
+        """The same folder: keys of members stay whole."""
+        return self
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The files directly in `folder`, as `entries`."""
-    return [Path(entry.path) for entry in entries(folder) if is_file(entry)]
+    """The files directly in `folder`, sorted by name; UserError where it cannot be listed."""
+    return [folder / name for name in DiskFolder(folder).files]
 
 
-def folders_in(folder: Path) -> list[Path]:
-    """The folders directly in `folder`, as `entries`."""
-    return [Path(entry.path) for entry in entries(folder) if is_folder(entry)]
+def _is(entry: os.DirEntry[str], kind: Callable[[str], bool]) -> bool:
+    """A link is what it leads to; one to itself is nothing, and no error."""
+    if entry.is_symlink():
+        return kind(entry.path)
+    return entry.is_file() if kind is os.path.isfile else entry.is_dir()
 
 
-def is_file(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a file, or a link to one; a link to itself is nothing, and no error."""
-    return os.path.isfile(entry.path)
-
-
-def is_folder(entry: os.DirEntry[str]) -> bool:
-    """The same of folders."""
-    return os.path.isdir(entry.path)
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a path has a part that an operating system put there for itself."""
-    parts = (part for part in name.split("/") if part != ".")
-    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
+def _identity(path: str | Path) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from supervised_reptile.data.decode import RESIZE, PixelForm
-from supervised_reptile.data.items import Content, Item, Layout, Listing
+from supervised_reptile.data.decode import RESIZE, PixelForm, decode
+from supervised_reptile.data.items import (
+    BROKEN,
+    EMPTY,
+    NAMED,
+    SPLITS,
+    Content,
+    Item,
+    Layout,
+    Listing,
+    counted,
+    left_out_note,
+    passed_over,
+    require_training,
+)
 from supervised_reptile.data.parallel import decode_into
 from supervised_reptile.data.store import (
     ImageStore,
@@ -23,7 +37,6 @@ from supervised_reptile.data.store import (
 )
 from supervised_reptile.errors import UserError, counted
 
-NAMED = 20  # as many broken files an error names; `reptile data verify` names them all
 ABSENT = "it is listed but not there"
 
 
@@ -42,6 +55,11 @@ class Recipe:
     form: Callable[[Listing], PixelForm]  # the shape of the images, perhaps after a look at them
     tag: str  # names the recipe in the user's cache
     skip_broken: bool = False
+    divided: bool = False  # whether the layout must bring its own splits
+    decode: Callable[[Content, PixelForm], np.ndarray] = decode
+    max_value: int = 255
+    remedy: str = "get these files again, or leave them out with --skip-broken"
+    resize: str = f"Pillow {RESIZE.name}, stretched where the shape differs"
 
 
 def write_layout(folder: Path, layout: Layout, recipe: Recipe) -> None:
@@ -57,18 +75,19 @@ def write_layout(folder: Path, layout: Layout, recipe: Recipe) -> None:
     """
     listing = layout.listing()
     items = sorted(set(listing.items), key=Item.order)
-    _refuse_senseless(layout, listing, items, recipe.skip_broken)
+    _refuse_senseless(layout, listing, items, recipe)
     form = recipe.form(listing)
     skipped: dict[Item, str] = {}
     while kept := [item for item in items if item not in skipped]:
-        provenance = _provenance(layout, listing, skipped)
+        provenance = _provenance(layout, listing, skipped) | {"resize": recipe.resize}
+        index = _index(kept, form, recipe.max_value, provenance)
         try:
-            return _write(folder, layout, kept, _index(kept, form, provenance))
+            return _write(folder, layout, kept, index, recipe.decode)
         except _Broken as broken:
             skipped |= broken.reasons
         if not recipe.skip_broken:
             break
-    raise _broken_error(layout, _by_key(skipped), len(items))
+    raise _broken_error(layout, _by_key(skipped), len(items), recipe)
 
 
 def cached_layout(layout: Layout, recipe: Recipe) -> ImageStore:
@@ -80,13 +99,31 @@ def cached_layout(layout: Layout, recipe: Recipe) -> ImageStore:
     """
     key = f"{recipe.tag}-{files_fingerprint(layout.files(), layout.root)}"
     store = cached_store(key, lambda folder: write_layout(folder, layout, recipe))
+    if layout.listed_quickly:  # what is left out is no part of the key
+        provenance = {**store.provenance, **_absences(layout.listing())}
+        store = dataclasses.replace(store, provenance=provenance)
     if recipe.skip_broken:
         return store
     if skipped := skipped_images(store):
-        raise _broken_error(layout, skipped, len(store.images) + len(skipped))
-    if empty := empty_classes(store):
-        raise _empty_error(layout, empty)
+        raise _broken_error(layout, skipped, len(store.images) + len(skipped), recipe)
+    if empty_classes(store):
+        raise _empty_error(layout, layout.listing())
     return store
+
+
+def notes_on(store: ImageStore) -> list[str]:
+    """What people must know of a store: what was left out at its import, and missing splits."""
+    name = store.provenance.get("source", store.folder)
+    left_out = dict(store.provenance.get("left_out", {}))
+    if skipped := list(skipped_images(store)):
+        left_out[BROKEN] = len(skipped), skipped
+    if empty := empty_classes(store):
+        left_out[EMPTY] = len(empty), empty
+    words = left_out_note(left_out)
+    notes = [f"{name}: left out {words}"] if words else []
+    if store.splits and (missing := [split for split in SPLITS if split not in store.splits]):
+        notes.append(f"{name}: has no {' and no '.join(missing)} classes of its own")
+    return notes
 
 
 def skipped_images(store: ImageStore) -> Mapping[str, str]:
@@ -99,12 +136,13 @@ def empty_classes(store: ImageStore) -> tuple[str, ...]:
     return tuple(store.provenance.get("empty_classes", ()))
 
 
-def skipped_per_class(store: ImageStore) -> Mapping[str, int]:
-    """Class -> how many of its images were skipped."""
-    return store.provenance.get("skipped_per_class", {})
-
-
-def _write(folder: Path, layout: Layout, items: Sequence[Item], index: StoreIndex) -> None:
+def _write(
+    folder: Path,
+    layout: Layout,
+    items: Sequence[Item],
+    index: StoreIndex,
+    decode: Callable[[Content, PixelForm], np.ndarray],
+) -> None:
     """Writes the store of all `items`; raises _Broken, and leaves no store, where it cannot."""
     row_of = {item.key: row for row, item in enumerate(items)}
     seen = np.zeros(len(items), bool)
@@ -116,7 +154,7 @@ def _write(folder: Path, layout: Layout, items: Sequence[Item], index: StoreInde
 
     def fill(pixels: np.ndarray) -> None:
         form = PixelForm(index.image_shape[0], index.image_shape[2])
-        reasons = decode_into(pixels, rows(), form)
+        reasons = decode_into(pixels, rows(), form, decode)
         reasons |= dict.fromkeys(np.flatnonzero(~seen).tolist(), ABSENT)
         if reasons:
             raise _Broken({items[row]: reason for row, reason in sorted(reasons.items())})
@@ -124,7 +162,9 @@ def _write(folder: Path, layout: Layout, items: Sequence[Item], index: StoreInde
     write_store(folder, index, fill)
 
 
-def _index(items: Sequence[Item], form: PixelForm, provenance: Mapping[str, Any]) -> StoreIndex:
+def _index(
+    items: Sequence[Item], form: PixelForm, max_value: int, provenance: Mapping[str, Any]
+) -> StoreIndex:
     """The table of classes of sorted items."""
     names: list[str] = []
     counts: list[int] = []
@@ -138,7 +178,7 @@ def _index(items: Sequence[Item], form: PixelForm, provenance: Mapping[str, Any]
         names=tuple(names),
         counts=tuple(counts),
         image_shape=form.shape,
-        max_value=255,
+        max_value=max_value,
         splits=splits,
         provenance=provenance,
         files=tuple(item.file for item in items),
@@ -151,22 +191,35 @@ def _provenance(layout: Layout, listing: Listing, skipped: Mapping[Item, str]) -
     return {
         "layout": layout.kind,
         "source": layout.root.resolve().name,
-        "resize": f"Pillow {RESIZE.name}, stretched where the shape differs",
         "skipped": _by_key(skipped),
         "skipped_per_class": dict(sorted(per_class.items())),
+        **_absences(listing),
+    }
+
+
+def _absences(listing: Listing) -> dict[str, Any]:
+    """What a layout has no images of, or holds beside them."""
+    return {
         "empty_classes": list(listing.empty),
-        "ignored_files": list(listing.ignored[:NAMED]),
-        "ignored": len(listing.ignored),
+        "left_out": counted(listing.left_out),
     }
 
 
 def _refuse_senseless(
-    layout: Layout, listing: Listing, items: Sequence[Item], skip_broken: bool
+    layout: Layout, listing: Listing, items: Sequence[Item], recipe: Recipe
 ) -> None:
     if not items:
-        raise UserError(f"{layout.root}: holds no image in the layout of {layout.kind}")
-    if listing.empty and not skip_broken:
-        raise _empty_error(layout, listing.empty)
+        words = f"holds no image in the layout of {layout.kind}{passed_over(listing.left_out)}"
+        raise UserError(f"{layout.root}: {words}")
+    if listing.empty and not recipe.skip_broken:
+        raise _empty_error(layout, listing)
+    if splits := {item.split for item in items} - {""}:
+        require_training(splits, layout.root, "images")
+    elif recipe.divided:
+        raise UserError(
+            f"{layout.root}: its classes are not divided into train, val and test; "
+            "reptile train divides them"
+        )
     splits_of: dict[str, set[str]] = {}
     for item in items:
         splits_of.setdefault(item.label, set()).add(item.split)
@@ -181,18 +234,21 @@ def _by_key(reasons: Mapping[Item, str]) -> dict[str, str]:
     return {item.key: reason for item, reason in reasons.items()}
 
 
-def _broken_error(layout: Layout, reasons: Mapping[str, str], total: int) -> UserError:
+def _broken_error(
+    layout: Layout, reasons: Mapping[str, str], total: int, recipe: Recipe
+) -> UserError:
     named = _some([f"{key} ({reason})" for key, reason in reasons.items()])
+    are = "is" if len(reasons) == 1 else "are"
     return UserError(
-        f"{layout.root}: {len(reasons):,} of {counted(total, 'image')} "
-        f"{'is' if len(reasons) == 1 else 'are'} broken: {named}; "
-        "get these files again, or leave them out with --skip-broken"
+        f"{layout.root}: {len(reasons):,} of {counted(total, 'image')} {are} broken: {named}; "
+        f"{recipe.remedy}"
     )
 
 
-def _empty_error(layout: Layout, classes: Sequence[str]) -> UserError:
+def _empty_error(layout: Layout, listing: Listing) -> UserError:
     return UserError(
-        f"{layout.root}: no image in the class {_some(classes)}; "
+        f"{layout.root}: no image in the class {_some(listing.empty)}"
+        f"{passed_over(listing.left_out)}; "
         "put images there, remove it, or leave it out with --skip-broken"
     )
 

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
-from supervised_reptile.errors import UserError
+from supervised_reptile.errors import UserError, one_line
 
+T = TypeVar("T")
 SPLITS = ("train", "val", "test")
-# What people call the three parts on disk -> what we call them.
-SPLIT_OF = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+# What people call the three parts on disk, in small letters and without "-", "_", " " and "meta",
+# -> what we call them.
+SPLIT_NAMED = {
+    **dict.fromkeys(("train", "training", "trainset", "trainingset", "base"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "valset", "validationset", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "testset", "novel"), "test"),
+}
+
+# Why files are left out, in words that complete "left out 3 ...".
+NO_FORMAT = "file{s} of no image format"
+BESIDE_CLASSES = "image{s} beside the class folders"
+OUTSIDE_SPLITS = "image{s} outside the folders of the splits"
+WITHOUT_CLASSES = "image{s} in FOLDER, which holds no class folders"
+BROKEN = "broken image{s}"
+EMPTY = "class{es} without an image"
+NAMED = 20  # of broken or other files in an error, and of the left out in a store
+SHOWN = 3  # names of files that a note gives for each reason
 
 
 class BrokenImage(Exception):  # noqa: N818 - it is the reason, and passed around as a value
@@ -34,9 +51,10 @@ class Item:
     file: str  # its name within the class, by which the images of a class are sorted
     key: str  # where its layout finds it: unique, and shown in messages
 
-    def order(self) -> tuple[int, str, str]:
+    def order(self) -> tuple[int, list[str], str, str]:
         """Sorts by split, class and file: never by the file system's listing order."""
-        return (SPLITS.index(self.split) if self.split else 0, self.label, self.file)
+        split = SPLITS.index(self.split) if self.split else 0
+        return split, self.label.split("/"), self.file, self.key
 
 
 @dataclass(frozen=True)
@@ -45,7 +63,7 @@ class Listing:
 
     items: tuple[Item, ...]
     empty: tuple[str, ...] = ()  # classes without a single image
-    ignored: tuple[str, ...] = ()  # files that are no images by their names; hidden ones left out
+    left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)  # reason -> files
 
 
 class Layout(Protocol):
@@ -65,6 +83,11 @@ class Layout(Protocol):
         """The files whose names, sizes and times decide what the layout holds."""
         ...
 
+    @property
+    def listed_quickly(self) -> bool:
+        """Whether `listing()` takes no longer than `files()`."""
+        ...
+
     def listing(self) -> Listing:
         """Everything it holds, from names alone; raises UserError where they make no sense."""
         ...
@@ -78,14 +101,61 @@ class Layout(Protocol):
         ...
 
 
-def require_splits(found: Collection[str], root: Path, what: str) -> None:
-    """Raises UserError unless all three splits were found below `root` as `what`."""
-    if missing := [split for split in SPLITS if split not in found]:
+def split_of(name: str) -> str | None:
+    """The split that a folder or file of this name stands for, if it does."""
+    return SPLIT_NAMED.get(re.sub(r"[-_ ]", "", name.lower()).removeprefix("meta"))
+
+
+def by_split(named: Iterable[tuple[str, T]], root: Path) -> dict[str, T]:
+    """Split -> what stands for it, of (name, thing); other names are left out.
+
+    Raises:
+      UserError: two stand for the same split.
+    """
+    found: dict[str, T] = {}
+    names: dict[str, str] = {}
+    for name, thing in named:
+        if split := split_of(name):
+            if split in found:
+                raise UserError(
+                    f"{root}: {names[split]} and {name} both stand for {split}; move one away"
+                )
+            found[split], names[split] = thing, name
+    return found
+
+
+def require_training(found: Collection[str], root: Path, what: str) -> None:
+    """Raises UserError unless train and another split were found below `root` as `what`."""
+    if "train" not in found or len(found) < 2:
         have = " and ".join(split for split in SPLITS if split in found)
+        lacks = "train" if "train" not in found else "val or test"
         raise UserError(
-            f"{root}: has {what} for {have} but not for {' and '.join(missing)}; "
-            "all of train, val and test are needed"
+            f"{root}: has {what} for {have} but not for {lacks}; "
+            "train is needed, and val or test or both"
         )
+
+
+def left_out_note(counted: Mapping[str, tuple[int, Sequence[str]]]) -> str | None:
+    """One line that says how many files were left out and why, by (how many, the first names)."""
+    parts = []
+    for reason, (count, names) in counted.items():
+        one = count == 1
+        words = reason.replace("{s}", "" if one else "s").replace("{es}", "" if one else "es")
+        words = words.replace("{them}", "it" if one else "them")
+        shown = [*names[:SHOWN], *["..."] * (count > SHOWN)]
+        parts.append(f"{count:,} {words} ({one_line(', '.join(shown))})")
+    return "; ".join(parts) or None
+
+
+def counted(left_out: Mapping[str, Sequence[str]]) -> dict[str, tuple[int, list[str]]]:
+    """As `left_out_note` takes it, and stores keep it."""
+    return {reason: (len(names), list(names[:NAMED])) for reason, names in left_out.items()}
+
+
+def passed_over(left_out: Mapping[str, Sequence[str]]) -> str:
+    """The end of a message that nothing was found."""
+    words = left_out_note(counted(left_out))
+    return f"; passed over {words}" if words else ""
 
 
 def foreign_content(head: bytes) -> str | None:

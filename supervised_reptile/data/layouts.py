@@ -2,87 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from supervised_reptile.data.archives import archive_stem
-from supervised_reptile.data.csv_layouts import CsvImages, IlsvrcTar, has_csvs
-from supervised_reptile.data.folders import files_in, folders_in
-from supervised_reptile.data.items import SPLIT_OF, Layout, require_splits
-from supervised_reptile.data.pickle_layout import PICKLE_NAME, CachePickles, cache_pickles
-from supervised_reptile.data.split_layouts import (
-    ClassFolders,
-    SplitArchives,
-    split_folders,
-)
+from supervised_reptile.data.csv_layouts import CsvImages, IlsvrcTar, split_csvs
+from supervised_reptile.data.folders import files_in
+from supervised_reptile.data.items import Layout, by_split, require_training
+from supervised_reptile.data.pickle_layout import SplitPickles, split_pickles
+from supervised_reptile.data.split_layouts import ClassFolders, SplitArchives
 from supervised_reptile.errors import UserError
 
 ILSVRC_TAR = "ILSVRC2012_img_train.tar"
 LAYOUTS = (
     "folders train/, val/ and test/ of class folders; one zip or tar of these, or one for each "
     "(train.zip, val.zip, test.zip); mini-imagenet-cache-train.pkl, -val.pkl and -test.pkl; "
+    "miniImageNet_category_split_train_phase_train.pickle, _val.pickle and _test.pickle; "
     f"train.csv, val.csv and test.csv beside images/ or beside {ILSVRC_TAR}"
 )
 
 
 def find_layout(path: Path) -> Layout | None:
-    """The layout with its own split into train, val and test that `path` holds, or None.
+    """The layout that `path` holds, with its own splits or without, or None.
 
     Raises:
       UserError: it holds one, but not all of it.
     """
     if path.is_file():
         return _pickles_at(path) or _ilsvrc_at(path) or _archive_at(path)
-    if path.is_dir():
-        return (
-            _pickles_in(path)
-            or _ilsvrc_at(path / ILSVRC_TAR)
-            or _csv_images_in(path)
-            or ready_split_in(path)
-            or _archives_in(path)
-        )
-    return None
+    if not path.is_dir():
+        return None
+    if layout := _pickles_in(path) or _ilsvrc_at(path / ILSVRC_TAR) or _csv_images_in(path):
+        return layout
+    folders = ClassFolders.at(path)
+    if "" not in folders.parts:
+        return folders
+    archives = _archives_in(path)
+    if isinstance(archives, SplitArchives) and "" not in archives.archives:
+        return archives
+    # A lone archive may be a stray file: what the folders beside it hold goes first.
+    listing = folders.listing()
+    holds_any = listing.items or (not archives and (listing.empty or listing.left_out))
+    return folders if holds_any else archives
 
 
-def ready_split_in(folder: Path) -> ClassFolders | None:
-    """Folders train, val and test, in `folder` or in the only folder there."""
-    inside = folders_in(folder)
-    for root in [folder, *inside] if len(inside) == 1 else [folder]:
-        found = {name: part for name, part in split_folders(root).items() if folders_in(part)}
-        if len(found) >= 2:  # a single one may be a class that is called "test"
-            require_splits(found, root, "class folders")
-            return ClassFolders(root, found)
-    return None
+def is_undivided(layout: Layout) -> bool:
+    """Whether it is known without opening archives that no classes are set apart for val or test."""
+    return isinstance(layout, ClassFolders) and "" in layout.parts
 
 
 def _pickles_at(path: Path) -> Layout | None:
-    return _pickles_in(path.parent) if PICKLE_NAME.fullmatch(path.name) else None
+    return _pickles_in(path.parent) if split_pickles([path]) else None
 
 
 def _pickles_in(folder: Path) -> Layout | None:
-    if not (found := cache_pickles(folder)):
+    if not (named := split_pickles(files_in(folder))):
         return None
-    require_splits(found, folder, "mini-imagenet-cache pickles")
-    return CachePickles(folder, found)
+    found = by_split(named, folder)
+    require_training(found, folder, "Mini-ImageNet's pickles")
+    return SplitPickles(folder, found)
 
 
 def _ilsvrc_at(tar: Path) -> Layout | None:
     if tar.name != ILSVRC_TAR or not tar.is_file():
         return None
-    if not has_csvs(tar.parent):
+    if not (csvs := split_csvs(tar.parent)):
         raise UserError(
             f"{tar}: needs Ravi and Larochelle's train.csv, val.csv and test.csv beside it, "
             "which say which of its images are Mini-ImageNet's"
         )
-    return IlsvrcTar(tar.parent, tar)
+    return IlsvrcTar(tar.parent, csvs, tar)
 
 
 def _csv_images_in(folder: Path) -> Layout | None:
-    if not has_csvs(folder):
-        return None
-    archives = [path for stem, path in _archives_by_stem(folder).items() if stem == "images"]
-    places = [path for path in [folder / "images"] if path.is_dir()] + archives
-    return CsvImages(folder, places[0]) if places else None
+    archives = [path for path in files_in(folder) if (archive_stem(path) or "").lower() == "images"]
+    images = [path for path in [folder / "images"] if path.is_dir()] + archives
+    csvs = split_csvs(folder) if images else {}
+    return CsvImages(folder, csvs, images[0]) if csvs else None
 
 
 def _archive_at(path: Path) -> Layout | None:
@@ -90,13 +85,9 @@ def _archive_at(path: Path) -> Layout | None:
 
 
 def _archives_in(folder: Path) -> Layout | None:
-    archives = _archives_by_stem(folder)
-    found = {SPLIT_OF[stem]: path for stem, path in archives.items() if stem in SPLIT_OF}
-    if found:
-        require_splits(found, folder, "archives")
+    named = [(stem, path) for path in files_in(folder) if (stem := archive_stem(path)) is not None]
+    found = by_split(named, folder)
+    if len(found) > 1:
+        require_training(found, folder, "archives")
         return SplitArchives(folder, found)
-    return _archive_at(*archives.values()) if len(archives) == 1 else None
-
-
-def _archives_by_stem(folder: Path) -> Mapping[str, Path]:
-    return {stem.lower(): path for path in files_in(folder) if (stem := archive_stem(path))}
+    return _archive_at(named[0][1]) if len(named) == 1 else None

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from supervised_reptile.data.decode import PixelForm
 from supervised_reptile.data.importing import Recipe, cached_layout, write_layout
-from supervised_reptile.data.items import Layout
-from supervised_reptile.data.layouts import LAYOUTS, find_layout
+from supervised_reptile.data.items import Layout, require_training
+from supervised_reptile.data.layouts import LAYOUTS, find_layout, is_undivided
 from supervised_reptile.data.store import ImageStore, is_store, open_store
 from supervised_reptile.errors import UserError
 
@@ -22,7 +22,7 @@ def open_miniimagenet(path: Path, image_size: int = SIZE, skip_broken: bool = Fa
 
     Raises:
       UserError: nothing to import there, broken images (unless `skip_broken`), a store
-        of another image size or without the three splits.
+        of another image size or without splits.
     """
     if not is_store(path):
         return cached_layout(_layout_at(path), _recipe(image_size, skip_broken))
@@ -32,11 +32,7 @@ def open_miniimagenet(path: Path, image_size: int = SIZE, skip_broken: bool = Fa
             f"{path}: its images are {'x'.join(map(str, store.image_shape))}, not "
             f"{image_size}x{image_size}x3; import them again with --image-size {image_size}"
         )
-    if missing := {"train", "val", "test"} - set(store.splits):
-        raise UserError(
-            f"{path}: a store without the split {', '.join(sorted(missing))}; "
-            "make it with reptile data import"
-        )
+    require_training(store.splits, path, "classes")
     return store
 
 
@@ -56,11 +52,11 @@ def import_miniimagenet(
 
 def _recipe(image_size: int, skip_broken: bool) -> Recipe:
     form = PixelForm(image_size, 3)
-    return Recipe(lambda _: form, f"miniimagenet-{image_size}", skip_broken)
+    return Recipe(lambda _: form, f"miniimagenet-{image_size}", skip_broken, divided=True)
 
 
 def _layout_at(path: Path) -> Layout:
-    if layout := find_layout(path):
+    if (layout := find_layout(path)) and not is_undivided(layout):
         return layout
     what = "holds none of the layouts that can be imported" if path.exists() else "does not exist"
     raise UserError(

@@ -6,38 +6,43 @@ Reads the alphabets' folder, a folder that holds `images_background/` and
 
 from __future__ import annotations
 
-import io
+import contextlib
 import random
+import re
 import zipfile
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from supervised_reptile.data.dataset import ClassPool, Dataset, pool_of
-from supervised_reptile.data.decode import DECODER
-from supervised_reptile.data.items import BrokenImage
-from supervised_reptile.data.store import (
-    ImageStore,
-    StoreIndex,
-    cached_store,
-    files_fingerprint,
-    is_store,
-    open_store,
-    write_store,
+from supervised_reptile.data.decode import DECODER, PixelForm, broken, left_out_reason, open_image
+from supervised_reptile.data.folders import DiskFolder, is_never_data, name_of, walk
+from supervised_reptile.data.importing import Recipe, cached_layout
+from supervised_reptile.data.items import (
+    EMPTY,
+    BrokenImage,
+    Content,
+    Item,
+    Listing,
+    passed_over,
 )
+from supervised_reptile.data.store import ImageStore, is_store, open_store
 from supervised_reptile.drawings import legible
 from supervised_reptile.errors import UserError
 from supervised_reptile.files import UNREADABLE
-from supervised_reptile.progress import Bar
 
 SIZE = 28  # pixels a side after resizing
 TRAIN_CHARACTERS = 1200
 TURNED = " turned by "  # between the names of a character and of its rotation, in degrees
 PARTS = ("images_background", "images_evaluation")
+CHARACTER = re.compile(r"character\d+", re.IGNORECASE)
+NO_PNG = "image{s} of another format than PNG"
+BESIDE_CHARACTERS = "image{s} in no character's folder"
+MOST_WRAPPERS = 2  # folders around the alphabets
 
 HOW_TO_GET = (
     "run ./fetch_data.sh omniglot, or point --data-dir at the folder of alphabets "
@@ -50,15 +55,63 @@ HOW_TO_GET = (
 DAMAGE = (*UNREADABLE, Image.DecompressionBombError, BrokenImage)
 
 
-class Drawing(NamedTuple):
-    """One image file: its class, its name, and how to get its bytes."""
+@dataclass(frozen=True)
+class Alphabets:
+    """`<alphabet>/<character>/<drawing>.png`, in folders or in the two archives."""
 
-    character: tuple[str, str]  # ("Alphabet", "character01"): sorted by alphabet, then folder
-    name: str  # for messages and for the order within the class
-    read: Callable[[], bytes]
+    root: Path
+    folders: tuple[Path, ...]  # of alphabets
+    archives: tuple[Path, ...]
+    kind = "alphabets of characters"
+
+    @property
+    def listed_quickly(self) -> bool:
+        """Where no archive has to be opened for it."""
+        return not self.archives
+
+    def files(self) -> list[Path]:
+        """The drawings' files, and the archives."""
+        return [*self.archives, *(self.root / item.key for item in self._in_folders.items)]
+
+    def listing(self) -> Listing:
+        """UserError where there is no drawing, or an archive is damaged."""
+        items, left_out = list(self._in_folders.items), dict(self._in_folders.left_out)
+        for archive in self.archives:
+            with _opened(archive) as members:
+                _list_members(members.namelist(), archive.name, items, left_out)
+        if not items:
+            raise _nothing_in(self.root, left_out)
+        return Listing(tuple(items), left_out=left_out)
+
+    def contents(self, keys: Collection[str]) -> Iterator[tuple[str, Content]]:
+        """Files' paths, and members of the archives, which are only read in place."""
+        wanted = frozenset(keys)
+        for item in self._in_folders.items:
+            if item.key in wanted:
+                yield item.key, self.root / item.key
+        for archive in self.archives:
+            with _opened(archive) as members:
+                for name in members.namelist():
+                    if (key := f"{archive.name}/{name}") in wanted:
+                        yield key, _read(members, name)
+
+    @cached_property
+    def _in_folders(self) -> Listing:
+        items: list[Item] = []
+        left_out: dict[str, list[str]] = {}
+        for folder in self.folders:
+            key = folder.relative_to(self.root).as_posix()
+            for alphabet in DiskFolder(folder, "" if key == "." else key).folders:
+                _list_alphabet(alphabet, items, left_out)
+        return Listing(tuple(items), left_out=left_out)
 
 
 def load_omniglot(data_dir: Path, seed: int, val_classes: int = 0) -> Dataset:
+    """`split_omniglot` of the drawings in `data_dir` (UserError as `open_omniglot_store`)."""
+    return split_omniglot(open_omniglot_store(data_dir), seed, val_classes)
+
+
+def split_omniglot(store: ImageStore, seed: int, val_classes: int = 0) -> Dataset:
     """The Omniglot split of `seed`: 1,200 training characters (each in four rotations), 423 test.
 
     `random.Random(seed)` shuffles the sorted characters (design: the original's split); where
@@ -66,9 +119,8 @@ def load_omniglot(data_dir: Path, seed: int, val_classes: int = 0) -> Dataset:
     training characters become the validation split, unrotated as the test characters are.
 
     Raises:
-      UserError: no data, an unreadable file, or too few characters for `val_classes`.
+      UserError: too few characters for `val_classes`.
     """
-    store = open_omniglot_store(data_dir)
     order = list(range(len(store.names)))
     random.Random(seed).shuffle(order)
     train_count = train_share(len(order))
@@ -92,7 +144,7 @@ def train_share(characters: int) -> int:
     return min(TRAIN_CHARACTERS, round(characters * TRAIN_CHARACTERS / 1623))
 
 
-def open_omniglot_store(data_dir: Path) -> ImageStore:
+def open_omniglot_store(data_dir: Path, skip_broken: bool = False) -> ImageStore:
     """All characters as a store, classes sorted by alphabet, then by character folder.
 
     Decoded once and kept in the user's cache. Class names read "Alphabet/character01".
@@ -105,40 +157,59 @@ def open_omniglot_store(data_dir: Path) -> ImageStore:
         if store.splits or store.image_shape != (SIZE, SIZE, 1):
             raise UserError(f"{data_dir}: a store, but not of Omniglot's drawings; {HOW_TO_GET}")
         return store
-    files = find_omniglot(data_dir)
-    key = f"omniglot-{SIZE}-{DECODER}-{files_fingerprint(files, data_dir)}"
-    return cached_store(key, lambda folder: _build(folder, data_dir))
+    recipe = Recipe(
+        lambda _: PixelForm(SIZE, 1),
+        f"omniglot-{SIZE}-{DECODER}",
+        skip_broken,
+        decode=_decode,
+        max_value=1,
+        resize=f"{SIZE}x{SIZE}, nearest",
+        remedy="fetch or copy these files again",
+    )
+    return cached_layout(find_omniglot(data_dir), recipe)
 
 
-def find_omniglot(data_dir: Path) -> list[Path]:
-    """The files that hold the drawings: PNGs, or the archives. Sorted.
+def find_omniglot(data_dir: Path) -> Alphabets:
+    """The drawings in `data_dir`, or in the only folder there, as unpacked archives have one.
 
     Raises:
       UserError: `data_dir` is missing or holds none.
     """
     if not data_dir.is_dir():
         raise UserError(f"{data_dir}: no such folder of Omniglot drawings; {HOW_TO_GET}")
-    files: list[Path] = []
-    for part in PARTS:
-        archive = data_dir / f"{part}.zip"
-        drawings = list((data_dir / part).glob("*/*/*.png"))  # an empty folder hides no archive
-        files += drawings or ([archive] if archive.is_file() else [])
-    files = files or list(data_dir.glob("*/*/*.png"))
-    if not files:
-        raise UserError(f"{data_dir}: no Omniglot drawings in it; {HOW_TO_GET}")
-    return sorted(files)
+    folder = DiskFolder(data_dir)
+    for _ in range(MOST_WRAPPERS + 1):
+        if found := _alphabets_in(folder):
+            return found
+        if len(folder.folders) != 1:
+            break
+        folder = folder.folders[0].as_root()
+    left_out: dict[str, list[str]] = {}
+    for alphabet in DiskFolder(data_dir).folders:
+        _list_alphabet(alphabet, [], left_out)
+    raise _nothing_in(data_dir, left_out)
 
 
-def sorted_drawings(data_dir: Path) -> list[Drawing]:
-    """All image files, in the order of the store's images.
+def holds_alphabets(path: Path) -> bool:
+    """Whether `find_omniglot` finds what is called as in Omniglot."""
+    with contextlib.suppress(UserError):
+        found = find_omniglot(path)
+        folders = [inner for path in found.folders for inner in DiskFolder(path).folders]
+        characters = [name_of(inner) for alphabet in folders for inner in alphabet.folders]
+        return bool(found.archives) or all(map(CHARACTER.fullmatch, characters))
+    return False
+
+
+def sorted_drawings(data_dir: Path) -> list[bytes]:
+    """All drawings as they are on disk, PNGs in the order of the store's images.
 
     Raises:
       UserError: there are none.
     """
-    drawings = sorted(_drawings(find_omniglot(data_dir)), key=lambda d: (d.character, d.name))
-    if not drawings:
-        raise UserError(f"{data_dir}: no Omniglot drawings in it; {HOW_TO_GET}")
-    return drawings
+    layout = find_omniglot(data_dir)
+    keys = [item.key for item in sorted(layout.listing().items, key=Item.order)]
+    found = {key: _bytes_of(content) for key, content in layout.contents(keys)}
+    return [found[key] for key in keys]
 
 
 def decode_drawing(data: bytes) -> np.ndarray:
@@ -146,60 +217,112 @@ def decode_drawing(data: bytes) -> np.ndarray:
 
     Raises whatever Pillow raises on bytes that are not an image, or BrokenImage.
     """
-    with Image.open(io.BytesIO(data)) as image:
+    with open_image(data) as image:
         # Nearest is Pillow's choice for one-bit images, and the one the paper's numbers rest on.
         small = legible(image).convert("1").resize((SIZE, SIZE), Image.Resampling.NEAREST)
     return np.asarray(small, np.uint8)[:, :, None]
 
 
-def _build(folder: Path, data_dir: Path) -> None:
-    drawings = sorted_drawings(data_dir)
-    counts = Counter(drawing.character for drawing in drawings)  # keeps the sorted order
-    index = StoreIndex(
-        names=tuple("/".join(character) for character in counts),
-        counts=tuple(counts.values()),
-        image_shape=(SIZE, SIZE, 1),
-        max_value=1,
-        provenance={"data": "Omniglot", "resized": f"{SIZE}x{SIZE}, nearest"},
-        files=tuple(Path(d.name).name for d in drawings),
+def _decode(content: Content, _form: PixelForm) -> np.ndarray:
+    try:
+        return decode_drawing(_bytes_of(content))
+    except BrokenImage:
+        raise
+    except Exception as error:  # of whatever kind: see `decode`
+        raise broken(content, error) from error
+
+
+def _bytes_of(content: Content) -> bytes:
+    if isinstance(content, BrokenImage):
+        raise content
+    assert isinstance(content, bytes | Path)
+    return content if isinstance(content, bytes) else content.read_bytes()
+
+
+def _alphabets_in(folder: DiskFolder) -> Alphabets | None:
+    """The drawings in the two parts of Omniglot in `folder`, else in alphabets in it."""
+    inside = {name_of(inner): inner for inner in folder.folders}
+    zips = {name.lower(): folder.path / name for name in folder.files}
+    folders, archives = [], []
+    for part in PARTS:
+        parts = [inside[part], *inside[part].folders] if part in inside else []
+        # An empty folder hides no archive.
+        if with_drawings := next(filter(_has_drawings, parts), None):
+            folders.append(with_drawings.path)
+        elif archive := zips.get(f"{part}.zip"):
+            archives.append(archive)
+    if not folders and not archives and _has_drawings(folder):
+        folders.append(folder.path)
+    return Alphabets(folder.path, tuple(folders), tuple(archives)) if folders or archives else None
+
+
+def _has_drawings(folder: DiskFolder) -> bool:
+    return any(
+        _is_png(name)
+        for alphabet in folder.folders
+        for character in alphabet.folders
+        for name in character.files
     )
 
-    def fill(pixels: np.ndarray) -> None:
-        for row, drawing in enumerate(Bar(drawings, "Decoding", unit="image")):
-            pixels[row] = _decode_named(drawing)
 
-    write_store(folder, index, fill)
+def _list_alphabet(alphabet: DiskFolder, items: list[Item], left_out: dict[str, list[str]]) -> None:
+    """Add the drawings of an alphabet to `items`, and what else it holds to `left_out`."""
+    for key in (f"{alphabet.key}/{name}" for name in alphabet.files):
+        if not left_out_reason(key, lambda: b""):
+            left_out.setdefault(BESIDE_CHARACTERS, []).append(key)
+    for character in alphabet.folders:
+        label, before = f"{name_of(alphabet)}/{name_of(character)}", len(items)
+        for key in walk(character):
+            if reason := _no_drawing(key):
+                left_out.setdefault(reason, []).append(key)
+            else:
+                items.append(Item("", label, key.removeprefix(f"{character.key}/"), key))
+        if len(items) == before:
+            left_out.setdefault(EMPTY, []).append(character.key)
 
 
-def _decode_named(drawing: Drawing) -> np.ndarray:
-    try:
-        return decode_drawing(drawing.read())
-    except DAMAGE as error:
-        raise UserError(
-            f"{drawing.name}: not a readable image ({error}); fetch or copy this file again"
-        ) from error
-
-
-def _drawings(files: list[Path]) -> Iterator[Drawing]:
-    for path in files:
-        if path.suffix == ".zip":
-            yield from _zip_drawings(path)
+def _list_members(
+    names: list[str], archive: str, items: list[Item], left_out: dict[str, list[str]]
+) -> None:
+    """The same of an archive's members, whatever folders are around the alphabets."""
+    for name in names:
+        *parts, file = name.split("/")
+        if len(parts) < 2 or not file or any(map(is_never_data, (*filter(None, parts), file))):
+            continue
+        if reason := _no_drawing(file):
+            left_out.setdefault(reason, []).append(f"{archive}/{name}")
         else:
-            character = (path.parent.parent.name, path.parent.name)
-            yield Drawing(character, str(path), path.read_bytes)
+            items.append(Item("", "/".join(parts[-2:]), file, f"{archive}/{name}"))
 
 
-def _zip_drawings(path: Path) -> Iterator[Drawing]:
-    """Drawings inside an archive; members are only read in place, never extracted."""
+def _no_drawing(name: str) -> str | None:
+    """Why a file is no drawing; None where it is one."""
+    return None if _is_png(name) else left_out_reason(name, lambda: b"") or NO_PNG
+
+
+def _is_png(name: str) -> bool:
+    return name.lower().endswith(".png")
+
+
+def _nothing_in(folder: Path, left_out: Mapping[str, list[str]]) -> UserError:
+    return UserError(f"{folder}: no Omniglot drawings in it{passed_over(left_out)}; {HOW_TO_GET}")
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(path)
-    except DAMAGE as error:
+    except UNREADABLE as error:
         raise UserError(f"{path}: not a readable zip archive ({error}); fetch it again") from error
-    for member in archive.namelist():
-        parts = member.split("/")
-        if len(parts) >= 3 and member.endswith(".png") and parts[0] != "__MACOSX":
-            character = (parts[-3], parts[-2])
-            yield Drawing(character, f"{path}/{member}", lambda m=member: archive.read(m))
+    with archive:
+        yield archive
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> bytes | BrokenImage:
+    try:
+        return archive.read(name)
+    except UNREADABLE as error:
+        return BrokenImage(f"it is damaged inside its archive ({error})")
 
 
 def _with_rotations(store: ImageStore, train: np.ndarray) -> tuple[np.ndarray, ClassPool]:

@@ -8,7 +8,7 @@ which would run the caller's main module once more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -25,7 +25,10 @@ BATCH = 8  # images a worker takes at once
 
 
 def decode_into(
-    pixels: np.ndarray, contents: Iterable[tuple[int, Content]], form: PixelForm
+    pixels: np.ndarray,
+    contents: Iterable[tuple[int, Content]],
+    form: PixelForm,
+    decode: Callable[[Content, PixelForm], np.ndarray] = decode,
 ) -> dict[int, str]:
     """Decode images into the rows of a writable store, with a progress bar on terminals.
 
@@ -33,12 +36,13 @@ def decode_into(
       pixels: uint8 [images, size, size, channels].
       contents: (row, content), read in this thread and decoded in others; only a few
         are held in memory at a time.
+      decode: gives one image's pixels, or raises BrokenImage.
 
     Returns:
       For each row whose image is broken, the reason; its pixels are left as they were.
     """
     broken: dict[int, str] = {}
-    work = partial(_decode_batch, pixels, form)
+    work = partial(_decode_batch, pixels, lambda content: decode(content, form))
     bar = Bar(total=len(pixels), desc="decoding", unit="image")
     with bar, ThreadPoolExecutor(cores()) as pool:
         for done, (count, failures) in enumerate(map_ahead(pool, work, _batches(contents))):
@@ -50,12 +54,14 @@ def decode_into(
 
 
 def _decode_batch(
-    pixels: np.ndarray, form: PixelForm, batch: list[tuple[int, Content]]
+    pixels: np.ndarray,
+    decoded: Callable[[Content], np.ndarray],
+    batch: list[tuple[int, Content]],
 ) -> tuple[int, dict[int, str]]:
     broken = {}
     for row, content in batch:
         try:
-            pixels[row] = decode(content, form)
+            pixels[row] = decoded(content)
         except BrokenImage as reason:
             broken[row] = str(reason)
     return len(batch), broken

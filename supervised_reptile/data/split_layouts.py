@@ -1,25 +1,93 @@
-"""Class folders below train, val and test: as folders, or the same inside archives."""
+"""Class folders, divided into train, val and test or not: as folders, or inside archives."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-from supervised_reptile.data.archives import open_archive
-from supervised_reptile.data.decode import is_image_name
-from supervised_reptile.data.folders import entries, folders_in, is_file, is_folder, is_hidden
-from supervised_reptile.data.items import SPLIT_OF, Content, Item, Listing
+from supervised_reptile.data.archives import Members, open_archive
+from supervised_reptile.data.decode import left_out_reason, may_be_image
+from supervised_reptile.data.folders import (
+    DiskFolder,
+    Folder,
+    MemberFolder,
+    below,
+    name_of,
+    walk,
+)
+from supervised_reptile.data.items import (
+    BESIDE_CLASSES,
+    OUTSIDE_SPLITS,
+    WITHOUT_CLASSES,
+    Content,
+    Item,
+    Listing,
+    by_split,
+    require_training,
+    split_of,
+)
+from supervised_reptile.errors import UserError
+
+# A folder of this name holds the images of whatever is around it; it is no class.
+IMAGES_NAMES = frozenset({"images", "image", "imgs", "img", "jpegimages", "pictures", "photos"})
+
+
+class Arrangement(NamedTuple):
+    """Where the class folders are."""
+
+    root: Folder  # the folder of the splits, or of the classes
+    parts: Mapping[str, Folder]  # split -> the folder of its classes; "" -> that of all
+    left_out: Mapping[str, list[str]]  # reason -> keys of images outside of class folders
+
+
+def arrange(top: Folder, where: Path) -> Arrangement:
+    """Find class folders in `top`: those of splits, or all in one folder, also in wrapper folders.
+
+    Two splits make a division; a single one may be a class that is called "test". But a training
+    split beside folders called like the others without classes in them (Tiny-ImageNet's val, a
+    competition's test) leaves these out.
+
+    Raises:
+      UserError: splits without train, or two folders for the same split. `where` is named.
+    """
+    folder, left_out = top, {}
+    while True:
+        named = [(name_of(f), f) for f in folder.folders if split_of(name_of(f))]
+        classes = [(name, inner) for name, f in named if (inner := _class_set(f, split_of(name)))]
+        if len(splits := {split_of(name) for name, _ in classes}) >= 2:
+            found = by_split(classes, where)
+            require_training(found, where, "class folders")
+        elif splits == {"train"} and len(named) > 1:
+            found = {"": classes[0][1]}
+        elif (inner := _wrapped(folder)) is not None:
+            _leave_out(left_out, BESIDE_CLASSES, folder)
+            folder = inner.as_root()
+            continue
+        else:
+            _refuse_splits_without_classes(folder, where)
+            return Arrangement(folder, {"": folder}, left_out)
+        _leave_out_others(folder, found, left_out)
+        return Arrangement(folder, found, left_out)
 
 
 @dataclass(frozen=True)
 class ClassFolders:
-    """`<class>/<image>` below one or more folders, each of them a split or, as "", undivided."""
+    """`<class>/.../<image>` below folders, each of them a split or, as "", undivided."""
 
     root: Path
-    parts: Mapping[str, Path]  # split -> the folder of its class folders, below `root`
+    parts: Mapping[str, Folder]  # split -> the folder of its class folders, below `root`
+    outside: Mapping[str, list[str]] = field(default_factory=dict)  # see Arrangement.left_out
+    listed_quickly = True
+
+    @classmethod
+    def at(cls, path: Path) -> ClassFolders:
+        """Those in the folder `path`; UserError as `arrange`."""
+        root, parts, left_out = arrange(DiskFolder(path), path)
+        assert isinstance(root, DiskFolder)
+        return cls(root.path, parts, left_out)
 
     @property
     def kind(self) -> str:
@@ -41,35 +109,21 @@ class ClassFolders:
 
     @cached_property
     def _listing(self) -> Listing:
-        items: list[Item] = []
-        empty: list[str] = []
-        ignored: list[str] = []
-        for split, folder in self.parts.items():
-            ignored += [entry.name for entry in entries(folder) if not is_folder(entry)]
-            for class_folder in folders_in(folder):
-                where = class_folder.relative_to(self.root).as_posix()
-                names = {entry.name: _is_image(entry) for entry in entries(class_folder)}
-                label, images = class_folder.name, [name for name in names if names[name]]
-                items += [Item(split, label, name, f"{where}/{name}") for name in images]
-                ignored += [f"{where}/{name}" for name in names if not names[name]]
-                empty += [] if images else [where]
-        return Listing(tuple(items), tuple(empty), tuple(ignored))
+        return list_classes(self.parts, self.outside, lambda key: self.root / key)
 
 
 @dataclass(frozen=True)
 class SplitArchives:
-    """`<split>/<class>/<image>` in one archive, or `<class>/<image>` in one for each split.
-
-    Folders above these are passed over, so an archive may have a top folder or not.
-    """
+    """Class folders in one archive, divided or not, or in one archive for each split."""
 
     root: Path
     archives: Mapping[str, Path]  # split -> archive; "" -> the archive that holds them all
+    listed_quickly = False
 
     @property
     def kind(self) -> str:
         """In words."""
-        return "an archive of train/val/test folders" if "" in self.archives else "split archives"
+        return "an archive of class folders" if "" in self.archives else "split archives"
 
     def files(self) -> list[Path]:
         """The archives."""
@@ -77,49 +131,146 @@ class SplitArchives:
 
     def listing(self) -> Listing:
         """Reads the archives' tables of members; UserError where one is damaged or hostile."""
-        items: list[Item] = []
-        ignored: list[str] = []
-        for split, archive in self.archives.items():
-            with open_archive(archive) as members:
-                for name in members:
-                    item = _item_of_member(split, archive, name)
-                    if item and is_image_name(name):
-                        items.append(item)
-                    elif not is_hidden(name):
-                        ignored.append(_key(archive, name))
-        return Listing(tuple(items), ignored=tuple(ignored))
+        return self._listing
 
     def contents(self, keys: Collection[str]) -> Iterator[tuple[str, Content]]:
         """Each archive read once from front to back."""
         wanted = frozenset(keys)
         for archive in self.archives.values():
             with open_archive(archive) as members:
-                for name, read in members.items():
-                    if (key := _key(archive, name)) in wanted:
+                for path, read in _by_path(members).items():
+                    if (key := f"{archive.name}:{path}") in wanted:
                         yield key, read()
 
+    @cached_property
+    def _listing(self) -> Listing:
+        items: list[Item] = []
+        left_out: dict[str, list[str]] = {}
+        empty: list[str] = []
+        for split, archive in self.archives.items():
+            with open_archive(archive) as members:
+                found = _list_archive(split, archive, _by_path(members))
+            prefix = f"{archive.name}:"
+            items += [Item(i.split, i.label, i.file, prefix + i.key) for i in found.items]
+            empty += [prefix + key for key in found.empty]
+            for reason, keys in found.left_out.items():
+                left_out.setdefault(reason, []).extend(prefix + key for key in keys)
+        return Listing(tuple(items), tuple(empty), left_out)
 
-def split_folders(root: Path) -> Mapping[str, Path]:
-    """Split -> folder, of the folders directly below `root` that are called like splits."""
-    return {
-        SPLIT_OF[folder.name.lower()]: folder
-        for folder in folders_in(root)
-        if folder.name.lower() in SPLIT_OF
-    }
+
+def list_classes(
+    parts: Mapping[str, Folder],
+    outside: Mapping[str, list[str]],
+    read: Callable[[str], Content],
+) -> Listing:
+    """Every image in the class folders of `parts`; `read(key)` gives its content."""
+    items: list[Item] = []
+    empty: list[str] = []
+    left_out = {reason: list(keys) for reason, keys in outside.items()}
+    for split, folder in parts.items():
+        _leave_out(left_out, BESIDE_CLASSES, folder)
+        for class_folder in folder.folders:
+            keys = _images_below(class_folder, left_out, read)
+            start = len(class_folder.key) + 1
+            items += [Item(split, name_of(class_folder), key[start:], key) for key in keys]
+            empty += [] if keys else [class_folder.key]
+    return Listing(tuple(items), tuple(empty), left_out)
 
 
-def _is_image(entry: os.DirEntry[str]) -> bool:
-    return is_image_name(entry.name) and is_file(entry)
+def images_below(path: Path) -> tuple[list[Path], Mapping[str, list[str]]]:
+    """The images in the folder `path` and below it, and what was left out: reason -> files."""
+    left_out: dict[str, list[str]] = {}
+    keys = _images_below(DiskFolder(path), left_out, lambda key: path / key)
+    return [path / key for key in keys], left_out
 
 
-def _item_of_member(split: str, archive: Path, name: str) -> Item | None:
-    """The image that a member is by its place in the archive, or None."""
-    *above, label, file = ("", "", *PurePosixPath(name).parts)
-    split = split or SPLIT_OF.get(above[-1].lower() if above else "", "")
-    if not split or not label or label.lower() in SPLIT_OF or is_hidden(name):
+def _images_below(
+    folder: Folder, left_out: dict[str, list[str]], read: Callable[[str], Content]
+) -> list[str]:
+    """The keys of the images below `folder`; what else there is goes to `left_out`."""
+    images = []
+    for key in walk(folder):
+        if reason := left_out_reason(key, lambda key=key: read(key)):
+            left_out.setdefault(reason, []).append(key)
+        else:
+            images.append(key)
+    return images
+
+
+def _list_archive(split: str, archive: Path, members: Members) -> Listing:
+    """The listing of one archive; keys are paths in it."""
+    root, parts, left_out = arrange(MemberFolder.of(members), archive)
+    if split:  # as its name says: what is inside is not divided again
+        around = parts.get("") or parts.get(split) or root
+        inner = _class_set(around, split)
+        if inner is None:
+            reason = WITHOUT_CLASSES.replace("FOLDER", archive.name)
+            left_out.setdefault(reason, []).extend(filter(may_be_image, walk(around)))
+        parts = {split: inner} if inner else {}
+    return list_classes(parts, left_out, lambda key: members[key]())
+
+
+def _by_path(members: Members) -> Members:
+    """The members by their paths with "/" and without "./", as some programs write them."""
+    return {str(PurePosixPath(name.replace("\\", "/"))): read for name, read in members.items()}
+
+
+def _class_set(folder: Folder, split: str | None) -> Folder | None:
+    """The folder that holds the class folders of a split, perhaps below `folder`; None if none."""
+    while len(inner := _with_images(folder)) == 1:
+        (only,) = inner
+        if not _is_images_name(only) and split_of(name_of(only)) != split:
+            break
+        if not only.folders:
+            return None
+        folder = only
+    return folder if inner or (folder.folders and not _images_in(folder)) else None
+
+
+def _wrapped(folder: Folder) -> Folder | None:
+    """The only folder with images in `folder`, where it is no class but holds classes."""
+    if len(inner := _with_images(folder)) != 1:
         return None
-    return Item(split, label, file, _key(archive, name))
+    (only,) = inner
+    deeper = [f for f in _with_images(only) if _with_images(f) or not _is_images_name(f)]
+    is_class = not deeper or (len(deeper) == 1 and _images_in(only))
+    return None if is_class else only
 
 
-def _key(archive: Path, name: str) -> str:
-    return f"{archive.name}:{name}"
+def _refuse_splits_without_classes(folder: Folder, where: Path) -> None:
+    """Raises UserError for train/images/*.jpg and the like, which are no classes."""
+    inner = _with_images(folder)
+    if len(inner) > 1 and all(split_of(name_of(f)) and not _images_in(f) for f in inner):
+        names = " and ".join(map(name_of, inner))
+        raise UserError(f"{where}: {names} hold no class folders; put the images of a class in one")
+
+
+def _leave_out_others(
+    folder: Folder, found: Mapping[str, Folder], left_out: dict[str, list[str]]
+) -> None:
+    """Note the images in and below `folder` that are in none of the folders `found`."""
+    _leave_out(left_out, OUTSIDE_SPLITS, folder)
+    for other in _with_images(folder):
+        if any(f"{part.key}/".startswith(f"{other.key}/") for part in found.values()):
+            continue
+        is_split = split_of(name_of(other))
+        reason = WITHOUT_CLASSES.replace("FOLDER", name_of(other)) if is_split else OUTSIDE_SPLITS
+        left_out.setdefault(reason, []).extend(filter(may_be_image, walk(other)))
+
+
+def _leave_out(left_out: dict[str, list[str]], reason: str, folder: Folder) -> None:
+    """Note the images directly in `folder`."""
+    if keys := [below(folder, name) for name in _images_in(folder)]:
+        left_out.setdefault(reason, []).extend(keys)
+
+
+def _images_in(folder: Folder) -> list[str]:
+    return [name for name in folder.files if may_be_image(name)]
+
+
+def _with_images(folder: Folder) -> list[Folder]:
+    return [inner for inner in folder.folders if any(map(may_be_image, walk(inner)))]
+
+
+def _is_images_name(folder: Folder) -> bool:
+    return name_of(folder).lower() in IMAGES_NAMES

@@ -9,6 +9,7 @@ import numpy as np
 
 from supervised_reptile.data.checked_images import unchecked
 from supervised_reptile.data.decode import nothing_note, shows_nothing
+from supervised_reptile.data.importing import notes_on
 from supervised_reptile.data.official import kind_of
 from supervised_reptile.data.store import ImageStore, image_blocks
 from supervised_reptile.errors import counted
@@ -49,9 +50,7 @@ def summary_lines(store: ImageStore) -> Iterator[str]:
         yield f"{name:5}  {classes:7,}  {images:6,}  " + "/".join(f"{n:g}" for n in spread)
     if layout := store.provenance.get("layout"):
         yield f"imported from {layout}; resizing: {store.provenance['resize']}"
-    if ignored := store.provenance.get("ignored"):
-        first = store.provenance["ignored_files"][0]
-        yield f"ignored {counted(ignored, 'file')} with names of no images, {first} the first"
+    yield from notes_on(store)
     if note := blank_note(store):
         yield note
 

@@ -11,8 +11,8 @@ import pytest
 from made_images import encoded, picture
 from PIL import Image
 
-from supervised_reptile.data.decode import PixelForm, decode, is_image_name
-from supervised_reptile.data.items import BrokenImage
+from supervised_reptile.data.decode import PixelForm, decode, left_out_reason
+from supervised_reptile.data.items import NO_FORMAT, BrokenImage
 from supervised_reptile.data.parallel import decode_into
 from supervised_reptile.workers import map_ahead
 
@@ -188,12 +188,16 @@ def test_eps_never_reaches_ghostscript(monkeypatch) -> None:
         decode(buffer.getvalue(), COLOUR)
 
 
+@pytest.mark.parametrize("name", ["a.JPEG", "a.webp", "b/c.PNG", "a"])
+def test_what_is_read_as_an_image(name: str) -> None:
+    assert left_out_reason(name, lambda: encoded(flat("RGB", "red"))) is None
+
+
 @pytest.mark.parametrize(
-    ("name", "wanted"),
-    [("a.JPEG", True), ("a.webp", True), ("a", True), ("a.txt", False), ("Thumbs.db", False)],
+    "name", ["a.txt", "notes.pdf", "film.mpg", "a.h5", "a.eps", "README", "License", "words"]
 )
-def test_image_names(name: str, wanted: bool) -> None:
-    assert is_image_name(name) is wanted
+def test_what_is_left_out(name: str) -> None:
+    assert left_out_reason(name, lambda: b"some words") == NO_FORMAT
 
 
 def test_many_images_and_their_reasons() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from made_images import CLASSES, encoded, picture, pictures, write_folders
 from PIL import Image
 
 from supervised_reptile.data.folder import open_folder, split_classes
+from supervised_reptile.data.importing import notes_on
 from supervised_reptile.data.items import SPLITS
 from supervised_reptile.errors import UserError
 
@@ -46,10 +48,9 @@ def test_photographs_of_all_sorts(tmp_path: Path) -> None:
     store = open_folder(tmp_path)
     assert store.image_shape == (84, 84, 3)
     assert store.counts.tolist() == [10, 3, 3, 3, 3, 3]
-    assert store.provenance["ignored_files"] == [
-        "loose.png",
-        "class 0/more",
-        "class 0/notes.txt",
+    assert notes_on(store) == [
+        f"{tmp_path.name}: left out 1 image beside the class folders (loose.png); "
+        "1 file of no image format (class 0/notes.txt)"
     ]
     row = store.files.index("turned.jpg")
     with Image.open(odd / "turned.jpg") as image:
@@ -122,10 +123,19 @@ def test_ready_folders_keep_their_split(tmp_path: Path) -> None:
     }
 
 
-def test_ready_folders_must_be_three(tmp_path: Path) -> None:
+@pytest.mark.parametrize("missing", ["val", "test"])
+def test_one_split_beside_train_is_enough(missing: str, tmp_path: Path) -> None:
     write_folders(tmp_path, pictures())
-    (tmp_path / "val").rename(tmp_path / "other")
-    with pytest.raises(UserError, match="for train and test but not for val"):
+    shutil.rmtree(tmp_path / missing)
+    store = open_folder(tmp_path)
+    assert missing not in store.splits
+    assert notes_on(store) == [f"{tmp_path.name}: has no {missing} classes of its own"]
+
+
+def test_splits_without_train_are_refused(tmp_path: Path) -> None:
+    write_folders(tmp_path, pictures())
+    (tmp_path / "train").rename(tmp_path / "other")
+    with pytest.raises(UserError, match="for val and test but not for train"):
         open_folder(tmp_path)
 
 

@@ -24,6 +24,7 @@ from made_images import (
 )
 from PIL import Image
 
+from supervised_reptile.data.items import NO_FORMAT
 from supervised_reptile.data.miniimagenet import import_miniimagenet, open_miniimagenet
 from supervised_reptile.data.store import cache_folder, is_store, open_store
 from supervised_reptile.errors import UserError
@@ -369,7 +370,7 @@ def test_an_empty_class_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no image in the class train/n09999999"):
         import_miniimagenet(tmp_path / "in", tmp_path / "out")
     store = import_miniimagenet(tmp_path / "in", tmp_path / "out", skip_broken=True)
-    assert store.provenance["ignored_files"] == ["train/n09999999/notes.txt"]
+    assert store.provenance["left_out"] == {NO_FORMAT: [1, ["train/n09999999/notes.txt"]]}
 
 
 def test_files_of_the_operating_system_are_passed_over(tmp_path: Path) -> None:
@@ -380,7 +381,7 @@ def test_files_of_the_operating_system_are_passed_over(tmp_path: Path) -> None:
     }
     store = import_miniimagenet(write_zip(tmp_path / "a.zip", members), tmp_path / "out")
     assert np.array_equal(store.images, expected_pixels(MADE))
-    assert store.provenance["ignored"] == 0
+    assert store.provenance["left_out"] == {}
 
 
 # What cannot be imported
@@ -396,15 +397,15 @@ def test_the_same_class_in_two_splits_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("lay", [folders, three_zips], ids=lambda f: f.__name__)
 def test_a_missing_split_is_named(lay, tmp_path: Path) -> None:
     lay(tmp_path)
-    for path in tmp_path.glob("val*"):
+    for path in tmp_path.glob("train*"):
         path.rename(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match="for train and test but not for val"):
+    with pytest.raises(UserError, match="for val and test but not for train"):
         import_miniimagenet(tmp_path, tmp_path / "out")
 
 
 def test_ilsvrc_without_csvs_says_what_is_missing(tmp_path: Path) -> None:
     ilsvrc_tar(tmp_path)
-    (tmp_path / "val.csv").unlink()
+    (tmp_path / "train.csv").unlink()
     with pytest.raises(UserError, match=r"needs .*train.csv, val.csv and test.csv beside it"):
         import_miniimagenet(tmp_path / "ILSVRC2012_img_train.tar", tmp_path / "out")
 

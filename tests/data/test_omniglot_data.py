@@ -276,6 +276,10 @@ def single(tmp_path: Path, files: Files) -> tuple[Path, bytes]:
     return tmp_path.joinpath("data", *name.split("/")[1:]), data
 
 
+def named(drawing: Path) -> str:
+    return "/".join(drawing.parts[-3:])
+
+
 def refusal(folder: Path, file: Path | None, number: int) -> str | None:
     """The message with which a data set is refused; None if it is read.
 
@@ -297,7 +301,7 @@ def test_a_drawing_cut_anywhere_is_named(single: tuple[Path, bytes]) -> None:
         path.write_bytes(data[:length])
         message = refusal(path.parents[2], path, length)
         assert message, f"cut to {length} of {len(data)} bytes"
-        assert str(path) in message
+        assert named(path) in message
 
 
 def test_a_damaged_drawing_is_named_or_read(single: tuple[Path, bytes]) -> None:
@@ -305,7 +309,7 @@ def test_a_damaged_drawing_is_named_or_read(single: tuple[Path, bytes]) -> None:
     for place in range(0, len(data), 3):
         path.write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :])
         message = refusal(path.parents[2], path, place)
-        assert message is None or str(path) in message
+        assert message is None or named(path) in message
 
 
 def test_an_image_of_absurd_size_is_named(single: tuple[Path, bytes]) -> None:
@@ -314,7 +318,7 @@ def test_an_image_of_absurd_size_is_named(single: tuple[Path, bytes]) -> None:
     path.write_bytes(data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:])
     message = refusal(path.parents[2], path, 0)
     assert message is not None
-    assert str(path) in message
+    assert named(path) in message
 
 
 def test_a_damaged_archive_is_named_or_read(tmp_path: Path, files: Files) -> None:
@@ -343,7 +347,7 @@ def test_a_damaged_member_of_another_compression_is_named(tmp_path: Path, files:
     path.write_bytes(whole[:start] + b"\xff" * 20 + whole[start + 20 :])
     message = refusal(tmp_path, path, 0)
     assert message is not None
-    assert f"{path}/{name}: not a readable image" in message
+    assert f"images_background.zip/{name} (it is damaged inside its archive" in message
 
 
 def test_an_archive_without_drawings_is_refused(tmp_path: Path) -> None:

@@ -301,7 +301,7 @@ def test_import_says_what_it_did(tmp_path: Path) -> None:
     code, lines = run(*arguments, "--skip-broken")
     assert code == 0
     assert lines[0] == "Mini-ImageNet: 18 images of 20x20x3"
-    assert "skipped 1 broken images of n01855672" in lines
+    assert "in: left out 1 broken image (val/n01855672/a.jpg)" in lines
     assert lines[-1] == f"wrote {tmp_path / 'out'}"
 
 
