@@ -46,7 +46,7 @@ def find_layout(path: Path) -> Layout | None:
 
 
 def is_undivided(layout: Layout) -> bool:
-    """Whether it is known without opening archives that no classes are set apart for val or test."""
+    """Whether no classes are set apart for val or test; archives are not opened to see."""
     return isinstance(layout, ClassFolders) and "" in layout.parts
 
 

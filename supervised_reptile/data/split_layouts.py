@@ -233,8 +233,8 @@ def _wrapped(folder: Folder) -> Folder | None:
         return None
     (only,) = inner
     deeper = [f for f in _with_images(only) if _with_images(f) or not _is_images_name(f)]
-    is_class = not deeper or (len(deeper) == 1 and _images_in(only))
-    return None if is_class else only
+    holds_classes = len(deeper) > 1 or any(_with_images(f) for f in deeper)
+    return only if holds_classes or (deeper and not _images_in(only)) else None
 
 
 def _refuse_splits_without_classes(folder: Folder, where: Path) -> None:
