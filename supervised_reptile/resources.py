@@ -12,6 +12,7 @@ METADATA = {  # CRC-32 of each file, with "\n" between its lines
     "miniimagenet/train.csv": "7e2112fe",
     "miniimagenet/val.csv": "59a647ef",
     "miniimagenet/test.csv": "982e6822",
+    "omniglot/alphabets.csv": "ed38bbde",
 }
 PRETRAINED = ("omniglot-5way",)  # names of the weights that come with the package
 

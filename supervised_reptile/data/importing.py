@@ -217,8 +217,8 @@ def _refuse_senseless(
         require_training(splits, layout.root, "images")
     elif recipe.divided:
         raise UserError(
-            f"{layout.root}: its classes are not divided into train, val and test; "
-            "reptile train divides them"
+            f"{layout.root}: its classes are not divided into train, val and test, as those of "
+            "Mini-ImageNet are; reptile train divides them"
         )
     splits_of: dict[str, set[str]] = {}
     for item in items:

@@ -45,11 +45,6 @@ def find_layout(path: Path) -> Layout | None:
     return folders if holds_any else archives
 
 
-def is_undivided(layout: Layout) -> bool:
-    """Whether no classes are set apart for val or test; archives are not opened to see."""
-    return isinstance(layout, ClassFolders) and "" in layout.parts
-
-
 def _pickles_at(path: Path) -> Layout | None:
     return _pickles_in(path.parent) if split_pickles([path]) else None
 

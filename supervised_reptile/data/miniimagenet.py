@@ -7,7 +7,7 @@ from pathlib import Path
 from supervised_reptile.data.decode import PixelForm
 from supervised_reptile.data.importing import Recipe, cached_layout, write_layout
 from supervised_reptile.data.items import Layout, require_training
-from supervised_reptile.data.layouts import LAYOUTS, find_layout, is_undivided
+from supervised_reptile.data.layouts import LAYOUTS, find_layout
 from supervised_reptile.data.store import ImageStore, is_store, open_store
 from supervised_reptile.errors import UserError
 
@@ -56,7 +56,7 @@ def _recipe(image_size: int, skip_broken: bool) -> Recipe:
 
 
 def _layout_at(path: Path) -> Layout:
-    if (layout := find_layout(path)) and not is_undivided(layout):
+    if layout := find_layout(path):
         return layout
     what = "holds none of the layouts that can be imported" if path.exists() else "does not exist"
     raise UserError(

@@ -15,8 +15,6 @@ from supervised_reptile.resources import read_metadata
 
 MINIIMAGENET, ALPHABETS, OWN = "Mini-ImageNet", "alphabets of characters", "own images"
 MINIIMAGENET_IMAGES = 600  # of every class
-OMNIGLOT_CHARACTERS = 1623
-OMNIGLOT_ALPHABETS = 50
 OMNIGLOT_IMAGES = 20  # of every character
 CHARACTER_NAME = re.compile(r"[^/]+/character\d+")
 
@@ -38,6 +36,17 @@ def miniimagenet_classes() -> Mapping[str, Mapping[str, str]]:
 def miniimagenet_labels() -> frozenset[str]:
     """The WordNet ids of all 100 classes."""
     return frozenset(label for classes in miniimagenet_classes().values() for label in classes)
+
+
+@cache
+def omniglot_characters() -> frozenset[str]:
+    """All 1,623, as "Greek/character01"."""
+    rows = csv.DictReader(read_metadata("omniglot/alphabets.csv").splitlines())
+    return frozenset(
+        f"{row['alphabet']}/character{number + 1:02d}"
+        for row in rows
+        for number in range(int(row["characters"]))
+    )
 
 
 def readable_name(label: str) -> str:
@@ -76,13 +85,23 @@ def _wrong_split(store: ImageStore) -> Iterator[Difference]:
 
 
 def _wrong_alphabets(store: ImageStore) -> Iterator[Difference]:
-    alphabets = {name.split("/")[0] for name in store.names}
-    if (len(store.names), len(alphabets)) != (OMNIGLOT_CHARACTERS, OMNIGLOT_ALPHABETS):
+    """Against Omniglot's alphabets, unless all are others, as drawn ones are."""
+    official, here = omniglot_characters(), set(store.names)
+    alphabets, known = ({name.split("/")[0] for name in names} for names in (here, official))
+    if here != official:
         yield Difference(
-            f"{counted(len(store.names), 'character')} in "
-            f"{counted(len(alphabets), 'alphabet')}, where Omniglot "
-            f"has {OMNIGLOT_CHARACTERS:,} in {OMNIGLOT_ALPHABETS}"
+            f"{counted(len(here), 'character')} in {counted(len(alphabets), 'alphabet')}, "
+            f"where Omniglot has {len(official):,} in {len(known)}"
         )
+    if alphabets.isdisjoint(known):
+        return
+    if missing := sorted(known - alphabets):
+        yield Difference(f"missing alphabets: {len(missing)}", tuple(missing))
+    missing = sorted(name for name in official - here if name.split("/")[0] in alphabets)
+    if missing:
+        yield Difference(f"missing characters: {len(missing)}", tuple(missing))
+    if others := sorted(here - official):
+        yield Difference(f"characters that Omniglot does not have: {len(others)}", tuple(others))
 
 
 def _wrong_counts(store: ImageStore, wanted: int) -> Iterator[Difference]:

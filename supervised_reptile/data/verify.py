@@ -99,7 +99,7 @@ def _damage(store: ImageStore, raw: bool) -> str:
         return f"unreadable files: {len(unreadable):,}"
     if raw and (empty := empty_classes(store)):
         return f"classes without an image: {len(empty):,}"
-    without = [name for name in SPLITS if not np.size(store.splits.get(name, ()))]
-    if store.splits and without:
-        return f"no classes in {' and '.join(without)}"
+    have = [name for name in SPLITS if np.size(store.splits.get(name, ()))]
+    if store.splits and ("train" not in have or len(have) < 2):
+        return f"no classes in {' and '.join(name for name in SPLITS if name not in have)}"
     return ""

@@ -169,10 +169,13 @@ def with_duplicate(folder: Path) -> Path:
     return folder
 
 
-def test_a_store_without_a_split_is_broken(tmp_path: Path) -> None:
+def test_a_store_needs_train_and_one_other_split(tmp_path: Path) -> None:
     changed = {"train": names()["train"], "test": names()["test"]}
     code, lines = run("verify", official_store(tmp_path / "s", changed, images=2))
-    assert (code, lines[-1]) == (1, "broken: no classes in val")
+    assert (code, lines[-1]) == (0, "usable: classes missing from val: 16")
+    changed = {"val": names()["val"], "test": names()["test"]}
+    code, lines = run("verify", official_store(tmp_path / "t", changed, images=2))
+    assert (code, lines[-1]) == (1, "broken: no classes in train")
 
 
 def test_raw_data_with_unreadable_files_are_broken(tmp_path: Path) -> None:
@@ -266,7 +269,7 @@ def test_alphabets_are_compared_with_omniglot(tmp_path: Path) -> None:
     code, lines = run("verify", write_alphabets(tmp_path, 2))
     assert code == 0
     assert lines[0] == "alphabets of characters: 40 images of 28x28x1"
-    assert lines[-1].startswith("usable: 2 characters in 1 alphabets, where Omniglot has 1,623")
+    assert lines[-1].startswith("usable: 2 characters in 1 alphabet, where Omniglot has 1,623")
 
 
 @pytest.mark.parametrize("make", [lambda root: root, lambda root: root / "missing"])
