@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -263,3 +264,30 @@ def test_a_damaged_image_is_named(tmp_path):
     done = train(images, "--checkpoint", tmp_path / "run", *TINY)
     assert_refused(done, "broken.png")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("missing", ["val", "test"])
+def test_what_was_left_out_and_which_split_is_missing_is_said(mini, missing, tmp_path):
+    images = shutil.copytree(mini, tmp_path / "images")
+    shutil.rmtree(images / missing)
+    folder = next((images / "train").iterdir())
+    (folder / "b.png").write_bytes(b"")
+    (folder / "notes.txt").write_text("about these")
+    arguments = (images, "--checkpoint", tmp_path / "run", *TINY)
+    assert_refused(train(*arguments), "b.png (it is empty)")
+    done = train(*arguments, "--skip-broken")
+    assert done.code == 0, done.err
+    assert done.err.splitlines()[:2] == [
+        f"Note: images: left out 1 file of no image format (train/{folder.name}/notes.txt); "
+        f"1 broken image (train/{folder.name}/b.png)",
+        f"Note: images: has no {missing} classes of its own",
+    ]
+    assert len(done.accuracies) == 2
+    (folder / "b.png").unlink()
+    done = miniimagenet("--data-dir", images, "--checkpoint", tmp_path / "mini", *TINY)
+    assert done.err.splitlines()[1] == f"Note: images: has no {missing} classes of its own"
+
+
+def test_alphabets_are_no_classes(data, tmp_path):
+    done = train(data, "--checkpoint", tmp_path / "run", *TINY)
+    assert_refused(done, "alphabets of characters", f"reptile omniglot --data-dir {data}")

@@ -197,9 +197,16 @@ def test_pictures_outside_of_class_folders_are_noted(pictures: Path, weights: Pa
     (pictures / "support/readme.txt").write_text("about these")
     (pictures / "support/ant/.DS_Store").write_text("")
     (pictures / "support/ant/notes.txt").write_text("about these")
-    outcome = predict(pictures, weights)
-    assert outcome.code == 0
-    assert outcome.err.startswith("Note: left out 1 picture in ")
+    (pictures / "query/more").mkdir()
+    (pictures / "query/bear-4.png").rename(pictures / "query/more/bear-4.png")
+    (pictures / "query/notes.txt").write_text("about these")
+    outcome = predict(pictures, weights, "--json")
+    assert len(entries(outcome)) == 6  # those in folders below, too
+    assert outcome.err.splitlines() == [
+        f"Note: {pictures / 'support'}: left out 1 image beside the class folders (ant-4.png); "
+        "1 file of no image format (ant/notes.txt)",
+        f"Note: {pictures / 'query'}: left out 1 file of no image format (notes.txt)",
+    ]
 
 
 def test_the_contact_sheet_shows_everything(pictures: Path, weights: Path) -> None:

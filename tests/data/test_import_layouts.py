@@ -24,6 +24,7 @@ from made_images import (
 )
 from PIL import Image
 
+from supervised_reptile.data.importing import notes_on
 from supervised_reptile.data.items import NO_FORMAT
 from supervised_reptile.data.miniimagenet import import_miniimagenet, open_miniimagenet
 from supervised_reptile.data.store import cache_folder, is_store, open_store
@@ -298,6 +299,72 @@ def test_pickles_of_another_form_are_named(content, complaint: str, tmp_path: Pa
     with pytest.raises(UserError, match=complaint) as caught:
         import_miniimagenet(tmp_path, tmp_path / "out")
     assert "mini-imagenet-cache-test.pkl" in str(caught.value)
+
+
+def gidaris(labels: list, names: object, data: np.ndarray) -> bytes:
+    """As Gidaris and Komodakis' files: Python 2's strings, labels as integers."""
+    content = {"data": data, "labels": labels, "catname2label": names, "label2catname": list(names)}
+    return pickle.dumps({key.encode(): value for key, value in content.items()}, 2)
+
+
+@pytest.mark.parametrize("number", [int, np.int64])
+@pytest.mark.parametrize("named", [True, False])
+def test_pickles_of_gidaris_and_komodakis(number, named: bool, tmp_path: Path) -> None:
+    stem, first = tmp_path / "miniImageNet_category_split", 0
+    for split, labels in CLASSES.items():
+        numbers = {label: first + n for n, label in enumerate(labels)}
+        order = np.arange(3 * len(labels))[::-1]  # the images of a class need not be consecutive
+        values = [number(first + n // 3) for n in order]
+        data = gidaris(values, numbers if named else {}, arrays(split)[0][order])
+        word = {"train": "train_phase_train"}.get(split, split)
+        stem.with_name(f"{stem.name}_{word}.pickle").write_bytes(data)
+        first += len(labels)
+    for word in ("val", "test"):  # nobody reads these
+        stem.with_name(f"{stem.name}_train_phase_{word}.pickle").write_bytes(b"")
+    store = import_miniimagenet(tmp_path, tmp_path / "out")
+    assert [len(ids) for ids in store.splits.values()] == [3, 1, 2]
+    assert store.names[0] == ("n01532829" if named else "class 000")
+    assert np.array_equal(np.asarray(store.images[:3])[::-1], expected_pixels(MADE)[:3])
+    assert "2 pickles with more images of training classes" in notes_on(store)[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ({"data": np.zeros((2, 4, 4, 3), np.uint8), "labels": [0]}, "1 labels for 2 images"),
+        ({"data": np.zeros((2, 4, 4, 3), np.uint8), "labels": ["a", "b"]}, "other than integers"),
+        ({"data": np.zeros((2, 4, 4), np.uint8), "labels": [0, 1]}, "its data is uint8"),
+        ({"data": np.zeros((2, 4, 4, 3), np.uint8)}, "nor `data` and `labels`"),
+    ],
+)
+def test_labelled_pickles_of_another_form_are_named(content, complaint, tmp_path: Path) -> None:
+    for split in ("train_phase_train", "val", "test"):
+        path = tmp_path / f"miniImageNet_category_split_{split}.pickle"
+        path.write_bytes(pickle.dumps(content))
+    with pytest.raises(UserError, match=complaint):
+        import_miniimagenet(tmp_path, tmp_path / "out")
+
+
+# CSVs
+
+
+@pytest.mark.parametrize("name", ["val.csv", "Validation.CSV"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_csvs_beside_class_folders(name: str, packed: bool, tmp_path: Path) -> None:
+    """Two classes may have a file of the same name."""
+    renamed = {(s, c, f"{int(f[9:17])}.jpg"): data for (s, c, f), data in MADE.items()}
+    write_csvs(tmp_path, renamed)
+    (tmp_path / "val.csv").rename(tmp_path / name)
+    members = {f"images/{c}/{file}": data for (_, c, file), data in renamed.items()}
+    members["images/n01532829/._2.jpg"] = members["__MACOSX/images/n01532829/2.jpg"] = b"junk"
+    if packed:
+        write_zip(tmp_path / "images.zip", members)
+    else:
+        write_folders(tmp_path, {tuple(name.split("/")): data for name, data in members.items()})
+    store = import_miniimagenet(tmp_path, tmp_path / "out")
+    order = sorted(renamed, key=lambda parts: (tuple(CLASSES).index(parts[0]), *parts[1:]))
+    wanted = [np.asarray(Image.open(io.BytesIO(renamed[parts]))) for parts in order]
+    assert np.array_equal(store.images, np.stack(wanted))
 
 
 # Broken images

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from supervised_reptile.data import omniglot
+from supervised_reptile.data.importing import notes_on
 from supervised_reptile.data.omniglot import (
     decode_drawing,
     load_omniglot,
@@ -151,6 +152,66 @@ def test_the_order_on_disk_does_not_matter(tmp_path: Path, files: Files, layout:
     assert one.checksum == other.checksum
     assert one.pools["train"].names == other.pools["train"].names
     assert np.array_equal(one.images, other.images)
+
+
+SYSTEM = ("._0001_01.png", ".hidden.png", "Thumbs.db", "Icon\r")
+SYSTEM_FOLDERS = (".ipynb_checkpoints", "@eaDir", "$RECYCLE.BIN", "lost+found", "__MACOSX")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_systems_keep_for_themselves_is_no_drawing(
+    tmp_path: Path, files: Files, layout: str
+) -> None:
+    junk = {}
+    for name, data in files.items():
+        folder, drawing = name.rsplit("/", 1)
+        alphabet = folder.rsplit("/", 1)[0]
+        junk |= {f"{folder}/{system}": b"junk" for system in SYSTEM}
+        junk |= {f"{around}/{system}/{drawing}": data
+                 for system in SYSTEM_FOLDERS for around in (alphabet, folder)}  # fmt: skip
+    clean = open_omniglot_store(LAYOUTS[layout](tmp_path / "clean", files))
+    store = open_omniglot_store(LAYOUTS[layout](tmp_path / "data", {**files, **junk}))
+    assert store.checksum == clean.checksum
+    assert notes_on(store) == []
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_endings_and_other_files(tmp_path: Path, files: Files, layout: str) -> None:
+    """.PNG is a drawing; what is none, but in a character's folder, is said."""
+    upper = {name.replace(".png", ".PNG"): data for name, data in files.items()}
+    folder = next(iter(files)).rsplit("/", 1)[0]
+    more = {f"{folder}/{name}": b"x" for name in ("README", "notes.pdf", "a.jpg")}
+    store = open_omniglot_store(LAYOUTS[layout](tmp_path / "data", {**upper, **more}))
+    assert list(store.names) == expected_names(files)
+    assert (store.counts == DRAWINGS).all()
+    (note,) = notes_on(store)
+    assert "2 files of no image format (" in note
+    assert "1 image of another format than PNG (" in note
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_folder_around_the_alphabets(tmp_path: Path, files: Files, layout: str) -> None:
+    LAYOUTS[layout](tmp_path / "data" / "omniglot" / "python", files)
+    assert list(open_omniglot_store(tmp_path / "data").names) == expected_names(files)
+
+
+def test_archives_by_any_case_and_folders_in_themselves(tmp_path: Path, files: Files) -> None:
+    folder = write_zips(tmp_path / "data", files)
+    (folder / "images_background.zip").rename(folder / "images_background.ZIP")
+    with zipfile.ZipFile(folder / "images_evaluation.zip") as archive:
+        archive.extractall(folder / "images_evaluation")
+    (folder / "images_evaluation.zip").unlink()
+    assert list(open_omniglot_store(folder).names) == expected_names(files)
+
+
+def test_every_broken_drawing_is_named(tmp_path: Path, files: Files) -> None:
+    cut = [*files][:4]
+    folder = write_folder(tmp_path / "data", {**files, **{n: files[n][:60] for n in cut}})
+    message = refusal(folder, None, 0)
+    assert f"4 of {len(files)} images are broken" in message
+    assert all(name in message for name in cut)
+    store = open_omniglot_store(folder, skip_broken=True)
+    assert len(store.images) == len(files) - 4
 
 
 def test_one_archive_of_the_two_is_enough(tmp_path: Path, files: Files) -> None:

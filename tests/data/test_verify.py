@@ -272,6 +272,21 @@ def test_alphabets_are_compared_with_omniglot(tmp_path: Path) -> None:
     assert lines[-1].startswith("usable: 2 characters in 1 alphabet, where Omniglot has 1,623")
 
 
+def test_missing_and_broken_drawings_are_all_named(tmp_path: Path) -> None:
+    root = write_alphabets(tmp_path, 23)  # of Greek's 24
+    cut = [root / "Greek" / f"character{n:02d}" / "03.png" for n in (2, 5, 9)]
+    for path in cut:
+        path.write_bytes(path.read_bytes()[:80])
+    code, lines = run("verify", root)
+    assert (code, lines[-1]) == (1, "broken: unreadable files: 3")
+    for path in cut:
+        assert any(line.startswith(f"  {path.relative_to(root)}: ") for line in lines)
+    assert "difference: missing alphabets: 49" in lines
+    assert {"  Tagalog", "  Japanese_(katakana)"} <= set(lines)
+    start = lines.index("difference: missing characters: 1")
+    assert lines[start + 1] == "  Greek/character24"
+
+
 @pytest.mark.parametrize("make", [lambda root: root, lambda root: root / "missing"])
 def test_nothing_there_is_broken(make, tmp_path: Path) -> None:
     code, lines = run("verify", make(tmp_path))
@@ -312,6 +327,7 @@ def test_import_says_what_it_did(tmp_path: Path) -> None:
 def test_the_real_omniglot_is_complete() -> None:
     code, lines = run("verify", Path(os.environ["REPTILE_DATA"]) / "omniglot")
     assert code == 0
+    assert not any("left out" in line for line in lines)
     assert lines[-1] == "complete: 1,623 classes of 20 images, as published"
 
 
