@@ -55,6 +55,7 @@ setup(
             "hypothesis>=6.100.0,<7",
             "scipy>=1.11.1,<2",
             "scikit-learn>=1.4.0,<2",
+            "pillow-heif>=0.16.0,<2",
             "ruff>=0.17.6,<0.18",
             "pyright[nodejs]==1.1.414",  # each release finds something else
         ],

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from supervised_reptile.data.folders import DiskFolder
-from supervised_reptile.data.items import counted, left_out_note, passed_over
+from supervised_reptile.data.items import left_out_note, passed_over, with_counts
 from supervised_reptile.data.split_layouts import ClassFolders, images_below
-from supervised_reptile.errors import UserError
+from supervised_reptile.errors import UserError, counted
 from supervised_reptile.few_shot_classifier import FewShotClassifier
 from supervised_reptile.pictures import blank_pictures, read_pictures
 from supervised_reptile.progress import Bar
@@ -116,7 +116,7 @@ def find_queries(paths: Sequence[Path]) -> tuple[tuple[Path, ...], list[str]]:
 
 
 def _notes(folder: Path, left_out: Mapping[str, Sequence[str]]) -> list[str]:
-    words = left_out_note(counted(left_out))
+    words = left_out_note(with_counts(left_out))
     return [f"{folder}: left out {words}"] if words else []
 
 

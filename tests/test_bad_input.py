@@ -220,7 +220,7 @@ def test_a_broken_drawing_is_named(
     folder = shutil.copytree(data, tmp_path / "data")
     path = last_drawing(folder)
     path.write_bytes(spoil(path.read_bytes()))
-    assert_refused(attempt(tmp_path, folder), str(path))
+    assert_refused(attempt(tmp_path, folder), str(folder), path.relative_to(folder).as_posix())
 
 
 @pytest.mark.parametrize("spoil", [truncated, not_an_image, empty])
@@ -235,7 +235,8 @@ def test_a_broken_drawing_in_an_archive_is_named(
             content = drawing.read_bytes()
             name = f"images_background/{drawing.relative_to(data).as_posix()}"
             archive.writestr(name, spoil(content) if drawing == broken else content)
-    assert_refused(attempt(tmp_path, path.parent), str(path), broken.relative_to(data).as_posix())
+    name = f"{path.name}/images_background/{broken.relative_to(data).as_posix()}"
+    assert_refused(attempt(tmp_path, path.parent), str(path.parent), name)
 
 
 def test_a_truncated_archive_is_named(data: Path, tmp_path: Path) -> None:

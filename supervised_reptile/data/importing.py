@@ -22,9 +22,9 @@ from supervised_reptile.data.items import (
     Item,
     Layout,
     Listing,
-    counted,
     left_out_note,
     passed_over,
+    with_counts,
     require_training,
 )
 from supervised_reptile.data.parallel import decode_into
@@ -201,7 +201,7 @@ def _absences(listing: Listing) -> dict[str, Any]:
     """What a layout has no images of, or holds beside them."""
     return {
         "empty_classes": list(listing.empty),
-        "left_out": counted(listing.left_out),
+        "left_out": with_counts(listing.left_out),
     }
 
 

@@ -147,14 +147,14 @@ def left_out_note(counted: Mapping[str, tuple[int, Sequence[str]]]) -> str | Non
     return "; ".join(parts) or None
 
 
-def counted(left_out: Mapping[str, Sequence[str]]) -> dict[str, tuple[int, list[str]]]:
+def with_counts(left_out: Mapping[str, Sequence[str]]) -> dict[str, tuple[int, list[str]]]:
     """As `left_out_note` takes it, and stores keep it."""
     return {reason: (len(names), list(names[:NAMED])) for reason, names in left_out.items()}
 
 
 def passed_over(left_out: Mapping[str, Sequence[str]]) -> str:
     """The end of a message that nothing was found."""
-    words = left_out_note(counted(left_out))
+    words = left_out_note(with_counts(left_out))
     return f"; passed over {words}" if words else ""
 
 

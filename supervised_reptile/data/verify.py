@@ -11,7 +11,7 @@ import numpy as np
 from supervised_reptile.data.any_data import open_any
 from supervised_reptile.data.duplicates import Duplicates, find_duplicates
 from supervised_reptile.data.importing import empty_classes, skipped_images
-from supervised_reptile.data.items import SPLITS
+from supervised_reptile.data.items import SHOWN, SPLITS
 from supervised_reptile.data.official import Difference, differences
 from supervised_reptile.data.store import ImageStore, is_store, pixel_checksum
 from supervised_reptile.data.summary import summary_lines
@@ -96,7 +96,8 @@ def _damage(store: ImageStore, raw: bool) -> str:
     if pixel_checksum(store) != store.checksum:
         return f"the pixels in {store.folder} are not those that were imported; import them again"
     if raw and (unreadable := skipped_images(store)):
-        return f"unreadable files: {len(unreadable):,}"
+        first = [*unreadable][:SHOWN] + ["..."] * (len(unreadable) > SHOWN)
+        return f"unreadable files: {len(unreadable):,} ({', '.join(first)})"
     if raw and (empty := empty_classes(store)):
         return f"classes without an image: {len(empty):,}"
     have = [name for name in SPLITS if np.size(store.splits.get(name, ()))]
