@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TypeAlias
 
 from supervised_reptile.errors import UserError
 
@@ -24,22 +24,6 @@ SYSTEM_NAMES = frozenset(
 def is_never_data(name: str) -> bool:
     """Whether a file or folder of this name is hidden, or a system keeps it for itself."""
     return name.startswith(".") or name.lower() in SYSTEM_NAMES
-
-
-class Folder(Protocol):
-    """A folder whose content is listed when it is first asked for."""
-
-    key: str  # its path below the root of the data set, with "/"; "" for the root
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """The names of the files directly in it, sorted."""
-        ...
-
-    @property
-    def folders(self) -> tuple[Folder, ...]:
-        """The folders directly in it, sorted by name."""
-        ...
 
 
 def name_of(folder: Folder) -> str:
@@ -69,12 +53,12 @@ class DiskFolder:
 
     @cached_property
     def files(self) -> tuple[str, ...]:
-        """See `Folder`. UserError where it cannot be listed."""
+        """As MemberFolder has them; UserError where it cannot be listed."""
         return tuple(entry.name for entry in self._entries if _is(entry, os.path.isfile))
 
     @cached_property
     def folders(self) -> tuple[DiskFolder, ...]:
-        """See `Folder`. UserError where it cannot be listed."""
+        """As MemberFolder has them; UserError where it cannot be listed."""
         around = self._around
         if around is None:
             whole = self.path.resolve()
@@ -104,6 +88,7 @@ class MemberFolder:
     """A folder inside an archive."""
 
     def __init__(self, key: str = "") -> None:
+        """`key`: its path below the root of the archive, with "/"; "" for the root."""
         self.key = key
         self._files: set[str] = set()
         self._folders: dict[str, MemberFolder] = {}
@@ -125,17 +110,20 @@ class MemberFolder:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """See `Folder`."""
+        """The names of the files directly in it, sorted."""
         return tuple(sorted(self._files))
 
     @property
     def folders(self) -> tuple[MemberFolder, ...]:
-        """See `Folder`."""
+        """The folders directly in it, sorted by name."""
         return tuple(self._folders[name] for name in sorted(self._folders))
 
     def as_root(self) -> MemberFolder:
         """The same folder: keys of members stay whole."""
         return self
+
+
+Folder: TypeAlias = DiskFolder | MemberFolder
 
 
 def files_in(folder: Path) -> list[Path]:

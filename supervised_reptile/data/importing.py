@@ -185,7 +185,7 @@ def _index(
     )
 
 
-def _provenance(layout: Layout, listing: Listing, skipped: Mapping[Item, str]) -> Mapping[str, Any]:
+def _provenance(layout: Layout, listing: Listing, skipped: Mapping[Item, str]) -> dict[str, Any]:
     """What is to be remembered of how a store came about."""
     per_class = Counter(item.label for item in skipped)
     return {

@@ -75,7 +75,8 @@ class Alphabets:
 
     def listing(self) -> Listing:
         """UserError where there is no drawing, or an archive is damaged."""
-        items, left_out = list(self._in_folders.items), dict(self._in_folders.left_out)
+        items = list(self._in_folders.items)
+        left_out = {reason: list(keys) for reason, keys in self._in_folders.left_out.items()}
         for archive in self.archives:
             with _opened(archive) as members:
                 _list_members(members.namelist(), archive.name, items, left_out)

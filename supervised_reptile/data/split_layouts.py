@@ -40,7 +40,7 @@ class Arrangement(NamedTuple):
 
     root: Folder  # the folder of the splits, or of the classes
     parts: Mapping[str, Folder]  # split -> the folder of its classes; "" -> that of all
-    left_out: Mapping[str, list[str]]  # reason -> keys of images outside of class folders
+    left_out: dict[str, list[str]]  # reason -> keys of images outside of class folders
 
 
 def arrange(top: Folder, where: Path) -> Arrangement:
