@@ -249,7 +249,7 @@ def _mask_stretched(image: Image.Image) -> tuple[Image.Image, bool]:
     return image.point(lambda level: 255 * level), True
 
 
-def broken(content: Encoded, error: Exception) -> BrokenImage:
+def broken(content: Encoded | Content, error: Exception) -> BrokenImage:
     """Why an image cannot be decoded, of which Pillow says `error`."""
     head = b""
     if isinstance(content, Path):

@@ -24,8 +24,8 @@ from supervised_reptile.data.items import (
     Listing,
     left_out_note,
     passed_over,
-    with_counts,
     require_training,
+    with_counts,
 )
 from supervised_reptile.data.parallel import decode_into
 from supervised_reptile.data.store import (
