@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shlex
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from supervised_reptile.learner import Learner
 from supervised_reptile.request import Request, check_flags, settle
 from supervised_reptile.run_dir import RunDir, is_writable
 from supervised_reptile.run_files import Stored, check_checkpoint, holds_run, read_stored
+from supervised_reptile.scoring import NOTHING_STORED
 from supervised_reptile.shadow_run import AnyRun, ReadOnlyRun
 from supervised_reptile.together import adopt_chiefs, open_run
 
@@ -131,16 +133,15 @@ def how_to_go_on(request: Request) -> Iterator[None]:
     """Has the message of an evaluation that is interrupted say what is left and how to go on."""
     try:
         yield
-    except Interrupted as stop:
+    except (Interrupted, KeyboardInterrupt) as stop:
         config = request.config
+        number = getattr(stop, "signal_number", signal.SIGINT)
         if config.pretrained:
-            raise Interrupted(
-                f"{stop} The same command starts again.", stop.signal_number
-            ) from stop
+            raise Interrupted(f"{NOTHING_STORED} The same command starts again.", number) from stop
         command = request.source.command.replace("DIR", shlex.quote(config.data_dir))
         place = f"{flag_of('checkpoint', type(config))} {shlex.quote(config.checkpoint)}"
         raise Interrupted(
-            f"{stop} The training is complete and stored; to evaluate it: "
+            f"{NOTHING_STORED} The training is complete and stored; to evaluate it: "
             f"{command} {place} --resume",
-            stop.signal_number,
+            number,
         ) from stop

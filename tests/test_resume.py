@@ -252,7 +252,7 @@ def test_ctrl_c_during_the_evaluation_is_no_traceback(
     path, _ = reference(tmp_path_factory)
     run, data = shutil.copytree(path, tmp_path / "run"), drawn_alphabets(tmp_path_factory)
     before = (run / "results.json").read_bytes()
-    place = flags(data_dir=data, checkpoint=run, pretrained=True, eval_samples=1000)
+    place = flags(data_dir=data, checkpoint=run, pretrained=True, eval_samples=100_000)
     outcome = execute(*place, cue=Cue("Evaluating", 1, signal.SIGINT))
     assert outcome.code == 130
     assert outcome.err.endswith("The same command starts again.\n")

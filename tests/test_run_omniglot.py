@@ -262,7 +262,7 @@ def test_a_terminal_shows_progress_instead_of_lines(
     place = flags(data_dir=data, checkpoint=tmp_path / "run", meta_iters=200)
     code, shown = in_terminal(*TINY, *place, size=size)
     assert code == 0, shown
-    assert "batch " not in shown
+    assert "batch 0:" not in shown
     assert re.search(r"\d+/200 \[\d\d:\d\d<\d\d:\d\d, .*step/s, train=0\.\d+, test=0\.\d+\]", shown)
     assert re.search(rf"Test accuracy: {INTERVAL}", shown)
     assert len(metrics(tmp_path / "run")) == 40
