@@ -387,14 +387,16 @@ def metadata(folder: Path) -> Outcome:
 
 NEWEST = "run/checkpoints/ckpt-60.*"
 SUBJECTS = {
-    "compare": Subject(measured, ("run/*.json",), compare, 8),
+    "compare": Subject(measured, ("run/*.json",), compare, 8, lost="run/*.json"),
     "compare, episodes": Subject(measured, ("run/episodes/*",), compare, 4, kept=first_table),
     "plot": Subject(measured, ("run/*.json*", "run/metrics.*"), plot, 2),
     "logs": Subject(measured, ("run/metrics.*", "run/alignment.[cj]*"), logs, 8),
     "checkpoints": Subject(trained, ("run/checkpoints/*",), snapshot, 10, NEWEST),
     "resume": Subject(trained, ("run/*.[cj]*", "run/checkpoints/*"), resume, 1),
     "evaluate": Subject(trained, ("run/*.[cj]*", "run/checkpoints/*"), evaluate, 1, NEWEST),
-    "report": Subject(studies, ("results/study/*", "results/run/*.json"), report, 8),
+    "report": Subject(
+        studies, ("results/study/*", "results/run/*.json"), report, 8, lost="results/run/*.json"
+    ),
     "store": Subject(stores, ("store/*",), whole_store, 8),
     "store, some images": Subject(stores, ("store/*",), some_images, 4),
     "store, info": Subject(stores, ("store/*",), info, 4),
@@ -480,7 +482,7 @@ def judge(outcome: Outcome, wanted: Expected, file: Path, kept: Callable[[str], 
     return "warned"
 
 
-COMPLAINT = re.compile("cannot be read|has lost lines|not readable")
+COMPLAINT = re.compile("cannot be read|has lost lines|not readable|Note: skipped")
 
 
 def is_named(file: Path, message: str) -> bool:
