@@ -49,7 +49,7 @@ def test_intervals_hold_the_truth_95_times_in_100() -> None:
 def test_a_single_episode_has_no_interval() -> None:
     result = accuracy(np.array([4]), 5)
     assert result == Accuracy(0.8, None, 1)
-    assert str(result) == "0.80000 +- ? (95% interval over 1 episodes)"
+    assert str(result) == "0.80000 +- ? (95% interval over 1 episode)"
     assert accuracy(np.array([5, 5]), 5) == Accuracy(1.0, 0.0, 2)
 
 
