@@ -33,6 +33,7 @@ setup(
     install_requires=[
         "tensorflow>=2.16.1,<2.22",
         "numpy>=1.26.0,<3",
+        "scipy>=1.11.1,<2",
         "pillow>=10.1.0,<14",
         "click>=8.1.7,<9",
         "tqdm>=4.66.0,<5",
@@ -53,7 +54,6 @@ setup(
             "pytest>=8.0.0,<10",
             "pytest-xdist>=3.6.1,<4",
             "hypothesis>=6.100.0,<7",
-            "scipy>=1.11.1,<2",
             "scikit-learn>=1.4.0,<2",
             "pillow-heif>=0.16.0,<2",
             "ruff>=0.17.6,<0.18",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -141,60 +141,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def two_sided_p(t: float, freedom: int) -> float:
     """The chance that Student's t with `freedom` degrees of freedom is as far from 0 as `t`."""
-    square = t * t
-    if math.isinf(square):
-        return 0.0
-    both = freedom + square
-    return _incomplete_beta(freedom / 2, 0.5, freedom / both, square / both)
+    from scipy.special import stdtr
+
+    return 2 * float(stdtr(freedom, -abs(t)))
 
 
 def t_quantile(freedom: int, level: float = LEVEL) -> float:
     """What |Student's t| with `freedom` degrees of freedom stays below with chance `level`."""
+    from scipy.special import stdtrit
 
-    def too_low(t: float) -> bool:
-        return two_sided_p(t, freedom) > 1 - level
-
-    high = 1.0
-    while too_low(high):
-        high *= 2
-    return _bisect(too_low, 0.0, high)
-
-
-def _bisect(too_low: Callable[[float], bool], low: float, high: float) -> float:
-    """Where `too_low` turns false between the two, as exactly as floats go."""
-    while low < (middle := (low + high) / 2) < high:
-        low, high = (middle, high) if too_low(middle) else (low, middle)
-    return high
-
-
-def _incomplete_beta(a: float, b: float, x: float, rest: float) -> float:
-    """The regularized incomplete beta function I_x(a, b), given `rest` = 1 - x as well.
-
-    Either of the two may be too near to 1 for the other to be told from it.
-    """
-    if x <= 0 or rest <= 0:
-        return 0.0 if x <= 0 else 1.0
-    logarithm = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
-    log_x = math.log1p(-rest) if rest < 0.5 else math.log(x)
-    factor = math.exp(logarithm + a * log_x + b * math.log(rest))
-    # The fraction converges fast on one side of the mean only; the other is its complement.
-    if x < (a + 1) / (a + b + 2):
-        return factor * _beta_fraction(a, b, x) / a
-    return 1 - factor * _beta_fraction(b, a, rest) / b
-
-
-def _beta_fraction(a: float, b: float, x: float) -> float:
-    """The continued fraction of I_x(a, b), by Lentz's method (Numerical Recipes, 6.4)."""
-    tiny, rounding = 1e-300, 1e-16
-    c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1))
-    value = d
-    for m in range(1, 100_000):
-        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        for term in (even, odd):
-            d = 1 / ((1 + term * d) or tiny)
-            c = (1 + term / c) or tiny
-            value *= c * d
-        if abs(c * d - 1) < rounding:
-            break
-    return value
+    return float(stdtrit(freedom, (1 + level) / 2))
