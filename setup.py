@@ -36,6 +36,7 @@ setup(
         "scipy>=1.11.1,<2",
         "pillow>=10.1.0,<14",
         "click>=8.1.7,<9",
+        "platformdirs>=4.0.0,<5",
         "tqdm>=4.66.0,<5",
         "matplotlib>=3.8.0,<4",
         "jinja2>=3.1.2,<4",

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import platformdirs
 
 from supervised_reptile.data.checked_images import CheckedImages, image_checksums, unchecked
 from supervised_reptile.documents import document, read_document
@@ -208,8 +209,8 @@ def pixel_checksum(store: ImageStore) -> str:
 def cached_store(key: str, build: Callable[[Path], None]) -> ImageStore:
     """The store called `key` in the user's cache folder, built by `build(folder)` where missing.
 
-    The folder is `$REPTILE_CACHE`, else `$XDG_CACHE_HOME/supervised-reptile`, else
-    `~/.cache/supervised-reptile`. A store there that cannot be read is built again.
+    The folder is `$REPTILE_CACHE`, else the system's, which for Linux is `~/.cache`. A store there
+    that cannot be read is built again.
     """
     folder = cache_folder() / key
     if is_store(folder):
@@ -229,10 +230,8 @@ def cached_store(key: str, build: Callable[[Path], None]) -> ImageStore:
 
 def cache_folder() -> Path:
     """Where decoded copies of data sets are kept from one run to the next."""
-    if own := os.environ.get("REPTILE_CACHE"):
-        return Path(home_expanded(own))
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home_expanded(base)) / "supervised-reptile"
+    own = os.environ.get("REPTILE_CACHE")
+    return Path(home_expanded(own or platformdirs.user_cache_path("supervised-reptile")))
 
 
 def files_fingerprint(paths: list[Path], root: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from supervised_reptile.data import store
 from supervised_reptile.data.store import (
     STORE_FILES,
     StoreIndex,
+    cache_folder,
     cached_store,
     is_store,
     write_store,
@@ -44,3 +46,14 @@ def test_what_another_process_put_into_the_cache_meanwhile_is_kept(
     monkeypatch.setenv("REPTILE_CACHE", str(tmp_path))
     monkeypatch.setattr(store, "is_store", arriving)
     assert cached_store("key", lambda folder: None).names == ("class",)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other folders")
+def test_the_cache_is_where_it_always_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REPTILE_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert cache_folder() == Path.home() / ".cache" / "supervised-reptile"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
+    assert cache_folder() == Path("/caches/supervised-reptile")
+    monkeypatch.setenv("REPTILE_CACHE", "/own")
+    assert cache_folder() == Path("/own")
