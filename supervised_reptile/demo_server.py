@@ -12,6 +12,7 @@ from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from supervised_reptile.errors import UserError
 
@@ -90,14 +91,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     timeout = 20  # seconds of silence
 
-    def __init__(self, site: Site, *arguments: object) -> None:
+    def __init__(self, site: Site, *arguments: Any) -> None:
         self._site = site
         with contextlib.suppress(ConnectionError):  # a browser went away in the middle
             super().__init__(*arguments)
 
     def do_GET(self) -> None:
         hosts = self.headers.get_all("Host", [])
-        if len(hosts) != 1 or hosts[0] not in own_names(self.server.server_address[1]):
+        if len(hosts) != 1 or hosts[0] not in own_names(self.connection.getsockname()[1]):
             self.send_error(HTTPStatus.FORBIDDEN)
             return
         path = self.path.partition("?")[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import socket
@@ -16,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from supervised_reptile.cluster import VARIABLE, write_cluster
 from supervised_reptile.errors import UserError
 from supervised_reptile.private_network import leave_network
+from supervised_reptile.processes import end_with_parent
 from supervised_reptile.signals import StopSignals
 
 LOOPBACK = "127.0.0.1"
@@ -23,7 +23,6 @@ POLL_SECONDS = 0.05
 # For the others to end after the first that failed. They notice a dead worker at once, and one
 # that does not answer in about ten seconds.
 PATIENCE_SECONDS = 120
-PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
 
 class Worker:
@@ -42,7 +41,7 @@ class Worker:
                 text=True,
                 # Ctrl-C in the terminal comes to the launcher alone, which passes it on.
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent,
             )
 
     def listen(self) -> None:
@@ -158,9 +157,3 @@ def _on_a_share_of_cores(rank: int, workers: int) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, allowed)
-
-
-def _end_with_parent() -> None:
-    """Have SIGTERM sent to this process when the launcher is gone (Linux)."""
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -9,22 +10,16 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
 
 from supervised_reptile.files import writing
 from supervised_reptile.resources import PACKAGE
 
+LIBC = ctypes.CDLL(None)
+PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 TAIL_BYTES = 4096  # of a file that `last_lines` looks at
 
 
-class RunProcess(NamedTuple):
-    """A started run."""
-
-    process: subprocess.Popen
-    log: IO[bytes]  # what it prints, to be closed
-
-
-def start_run(words: Sequence[str], log: Path) -> RunProcess:
+def start_run(words: Sequence[str], log: Path) -> subprocess.Popen:
     """`reptile WORDS...`; what it prints is appended to the file `log`.
 
     SIGTERM has it save and stop; that also happens when the thread that calls this ends.
@@ -32,25 +27,25 @@ def start_run(words: Sequence[str], log: Path) -> RunProcess:
     Raises:
       UserError: the log cannot be written.
     """
+    # The same code as here, from whichever folder: it need not be installed.
+    path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
     with writing(log):
         log.parent.mkdir(parents=True, exist_ok=True)
         file = log.open("ab")
-    # The same code as here, from whichever folder: it need not be installed.
-    path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
-    # A session of its own, so that Ctrl-C comes to the starting program alone, which passes it on.
-    process = subprocess.Popen(
-        [sys.executable, "-m", "supervised_reptile", *words],
-        stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
-        env={**os.environ, "PYTHONPATH": path},
-        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
-    )  # fmt: skip
-    return RunProcess(process, file)
+    with file:
+        # A session of its own, so that Ctrl-C comes to the starting program alone, which passes
+        # it on.
+        return subprocess.Popen(
+            [sys.executable, "-m", "supervised_reptile", *words],
+            stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
+            env={**os.environ, "PYTHONPATH": path}, preexec_fn=end_with_parent,
+        )  # fmt: skip
 
 
-def _end_with_parent() -> None:
-    """In a child, before it starts: SIGTERM, which saves, when the parent is killed."""
-    set_parent_death_signal = 1
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+def end_with_parent() -> None:
+    """In a child, before it starts: SIGTERM when the thread that started it ends (Linux)."""
+    with contextlib.suppress(AttributeError):  # other systems have no prctl
+        LIBC.prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
 def last_lines(path: Path, count: int) -> list[str]:

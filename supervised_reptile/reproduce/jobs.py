@@ -6,11 +6,11 @@ A run of one task per outer step cannot use several cores; several runs can.
 from __future__ import annotations
 
 import json
-import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from supervised_reptile.command_lines import flags
 from supervised_reptile.config import EVALUATION, MEASURED, Config, fields_of
@@ -87,13 +87,6 @@ class Job(NamedTuple):
             return 0
 
 
-class _Running(NamedTuple):
-    job: Job
-    evaluates: bool  # and does not train
-    process: subprocess.Popen
-    log: IO[bytes]
-
-
 def run_jobs(jobs: Sequence[Job], at_once: int) -> None:
     """Run what is not finished, `at_once` at a time, with a progress bar over all outer steps.
 
@@ -103,59 +96,42 @@ def run_jobs(jobs: Sequence[Job], at_once: int) -> None:
       UserError: some failed (the others were run), or another process is at work on them.
       Interrupted: SIGINT or SIGTERM came; the running ones have saved and continue next time.
     """
-    waiting = [job for job in jobs if not job.finished]
-    running: list[_Running] = []
-    failed: list[str] = []
-    total = sum(job.config.outer_steps for job in jobs)
-    bar = Bar(total=total, unit="step", smoothing=0.05)
-    with lock(jobs[0].path.parent), bar, StopSignals() as stop:
-        while (waiting or running) and not stop.received:
-            while waiting and len(running) < at_once:
-                running.append(_start(waiting.pop(0)))
-            bar.set_postfix_str(", ".join(each.job.name for each in running), refresh=False)
+    bar = Bar(total=sum(job.config.outer_steps for job in jobs), unit="step", smoothing=0.05)
+    with lock(jobs[0].path.parent), bar, StopSignals() as stop, ThreadPoolExecutor(at_once) as pool:
+        futures = [pool.submit(_run, job, stop) for job in jobs if not job.finished]
+        while not all(future.done() for future in futures):
             bar.update(sum(job.steps_done for job in jobs) - bar.n)
             time.sleep(POLL_SECONDS)
-            failed += _ended(running, waiting)
-        _end(running)
     if stop.received:
         raise Interrupted("Interrupted and saved; the same command continues.", stop.received)
-    if failed:
+    if failed := [str(error) for future in futures if (error := future.result())]:
         raise UserError("; ".join(failed))
 
 
-def _start(job: Job) -> _Running:
-    wait_until_free(job.path)  # of an earlier process that was killed, it may be about to save
-    evaluates = job.trained
-    if evaluates:
-        words = [*flags(job.config, always=(DATA_FIELD, *EVALUATION_FIELDS)), "--pretrained"]
-    elif holds_run(job.path):  # which is evaluated as it was started; if need be, again after that
-        words = [*flags(job.config, EVALUATION_FIELDS, always=(DATA_FIELD,)), "--resume"]
-    else:
-        words = flags(job.config, always=(DATA_FIELD,))
-    return _Running(job, evaluates, *start_run(["omniglot", *words], job.log))
+def _run(job: Job, stop: StopSignals) -> UserError | None:
+    """Train what is not trained, continuing what is there, and evaluate as asked."""
+    try:
+        wait_until_free(job.path)  # of a process that was killed and is about to save
+        if not job.trained and holds_run(job.path):  # it is evaluated as it was started
+            _call(job, [*flags(job.config, EVALUATION_FIELDS, (DATA_FIELD,)), "--resume"], stop)
+        elif not job.trained:
+            _call(job, flags(job.config, always=(DATA_FIELD,)), stop)
+        if not job.finished:
+            words = flags(job.config, always=(DATA_FIELD, *EVALUATION_FIELDS))
+            _call(job, [*words, "--pretrained"], stop)
+    except UserError as error:
+        return error
+    return None
 
 
-def _ended(running: list[_Running], waiting: list[Job]) -> Iterator[str]:
-    """Take out of `running` what has ended; a sentence for each that failed.
-
-    What was trained but has another evaluation than it should goes back to `waiting`.
-    """
-    for each in [each for each in running if each.process.poll() is not None]:
-        running.remove(each)
-        each.log.close()
-        if each.process.returncode:
-            last = "".join(last_lines(each.job.log, 1))
-            yield f"{each.job.name} failed: {last} (all of it in {each.job.log})"
-        elif each.job.trained and not each.job.finished and not each.evaluates:
-            waiting.append(each.job)
-        elif not each.job.finished:
-            yield f"{each.job.name} failed: it has not been evaluated as asked (see {each.job.log})"
-
-
-def _end(running: Sequence[_Running]) -> None:
-    """Have all of `running` save and stop."""
-    for each in running:
-        each.process.terminate()
-    for each in running:
-        each.process.wait()
-        each.log.close()
+def _call(job: Job, words: Sequence[str], stop: StopSignals) -> None:
+    """Run `reptile omniglot WORDS...` to its end, or until a signal came, when it saves."""
+    if stop.received:
+        return
+    process = start_run(["omniglot", *words], job.log)
+    while process.poll() is None and not stop.received:
+        time.sleep(POLL_SECONDS)
+    process.terminate()
+    if process.wait():
+        last = "".join(last_lines(job.log, 1))
+        raise UserError(f"{job.name} failed: {last} (all of it in {job.log})")

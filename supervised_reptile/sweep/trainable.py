@@ -52,7 +52,7 @@ class TrialRun(tune.Trainable):
         path = self._trial.path
         wait_until_free(path)  # an earlier process may have lost its node, and be about to save
         words = [*self._trial.words, *["--resume"] * holds_run(path)]
-        self._process, self._log = start_run(words, self._trial.log)
+        self._process = start_run(words, self._trial.log)
 
     def step(self) -> dict[str, Any]:
         """What is new; after a second at the latest, what was last known."""
@@ -100,4 +100,3 @@ class TrialRun(tune.Trainable):
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._log.close()
