@@ -16,10 +16,10 @@ class AnyLength:
     the function runs as it is, for debugging.
     """
 
-    def __init__(self, function: Callable[..., Any], one_program: bool = False) -> None:
-        """`one_program`: compiled by XLA as a whole, for accelerators."""
+    def __init__(self, function: Callable[..., Any], xla: bool = False) -> None:
+        """`xla`: compiled by XLA as one program."""
         self._function = function
-        self._one_program = one_program
+        self._xla = xla
         self._graphs: dict[tuple[tf.TensorSpec, ...], Callable[..., Any]] = {}
 
     @property
@@ -30,7 +30,7 @@ class AnyLength:
     def __call__(self, *arguments: Any) -> Any:
         """Call it with (nested tuples of) tensors; the first axis of each may have any length.
 
-        Where it is `one_program`, XLA compiles it anew for every length all the same.
+        XLA compiles again for every length.
         """
         if tf.config.functions_run_eagerly():
             return self._function(*arguments)
@@ -38,7 +38,7 @@ class AnyLength:
         key = tuple(tf.nest.flatten(specs))
         if key not in self._graphs:
             # Autograph has nothing to do here: loops are written with tf.while_loop.
-            graph = tf.function(self._function, autograph=False, jit_compile=self._one_program)
+            graph = tf.function(self._function, autograph=False, jit_compile=self._xla)
             self._graphs[key] = graph.get_concrete_function(*specs)
         return self._graphs[key](*arguments)
 

@@ -12,11 +12,13 @@ from supervised_reptile import models
 from supervised_reptile.alignment_curves import plot_alignment
 from supervised_reptile.config import Config
 from supervised_reptile.data.dataset import Dataset
+from supervised_reptile.execution import SideBySide, Stacked
 from supervised_reptile.feed import ImageFeed
 from supervised_reptile.group import ALONE, Group, group_of, lost_workers_named
 from supervised_reptile.inner import InnerRule, Problem, summed_cross_entropy
 from supervised_reptile.learner import Learner
 from supervised_reptile.learning_curves import plot_learning_curve
+from supervised_reptile.meta_batch import MetaBatch
 from supervised_reptile.models import (
     ConvNet,
     Reading,
@@ -130,8 +132,8 @@ def make_learner(config: Config, net: ConvNet, max_value: int, group: Group = AL
         loss=summed_cross_entropy,
         rule=InnerRule(config.inner_rate, config.sgd, config.weight_decay),
         grouping=grouping(net),
-        stacked=stacked,
-        second_order=maml,
     )
+    execution = Stacked() if stacked else SideBySide()
+    meta_batch = MetaBatch(problem, config.task_order, maml, execution, group)
     weights = initial_weights(net, config.seed)
-    return Learner(problem, weights, config.task_order, config.outer_optimizer, group=group)
+    return Learner(meta_batch, weights, config.outer_optimizer, xla=stacked)

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from supervised_reptile.data.dataset import Dataset
 from supervised_reptile.episodes import Tasks
+from supervised_reptile.models import Encode
 from supervised_reptile.workers import map_ahead
 
 # Data sets up to this size live in the graph's memory and only row numbers cross into it;
@@ -22,10 +23,6 @@ ALIGNMENT = 64  # bytes, of TensorFlow's tensors
 
 Item = TypeVar("Item")
 Product = TypeVar("Product")
-
-
-# (images, their numbers) -> what a network reads of them
-Encode = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, ...]]
 
 
 class Fed(NamedTuple):

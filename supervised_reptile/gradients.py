@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from supervised_reptile.execution import Execution, SideBySide
 from supervised_reptile.inner import Examples, Problem, Table, look_up, loss_gradient
-from supervised_reptile.outer import LANES
 from supervised_reptile.weights import Weights
 
 
 def batch_gradients(
-    problem: Problem, weights: Weights, table: Table, batches: Examples
+    problem: Problem,
+    weights: Weights,
+    table: Table,
+    batches: Examples,
+    execution: Execution = SideBySide(),  # noqa: B008 - has no state
 ) -> tf.Tensor:
     """The gradient of each batch's loss by all weights: [batches, batch] -> [batches, P]."""
 
@@ -18,14 +22,15 @@ def batch_gradients(
         inputs = look_up(table, batch.rows, weights)
         return problem.grouping.join(loss_gradient(problem, weights, inputs, batch.labels))
 
-    if problem.stacked:
-        return tf.vectorized_map(of_batch, batches, fallback_to_while_loop=False)
-    dtype = weights[0].dtype
-    return tf.map_fn(of_batch, batches, fn_output_signature=dtype, parallel_iterations=LANES)
+    return execution.map(of_batch, batches, weights[0].dtype)
 
 
 def gradient_products(
-    problem: Problem, weights: Weights, table: Table, batches: Examples
+    problem: Problem,
+    weights: Weights,
+    table: Table,
+    batches: Examples,
+    execution: Execution = SideBySide(),  # noqa: B008 - has no state
 ) -> tf.Tensor:
     """Inner products and cosines of the gradients of two mini-batches of each task.
 
@@ -37,7 +42,7 @@ def gradient_products(
       the second of task u, so that batches of the same task are on the diagonal.
     """
     flat = tf.nest.map_structure(lambda array: tf.reshape(array, [-1, array.shape[-1]]), batches)
-    gradients = batch_gradients(problem, weights, table, flat)
+    gradients = batch_gradients(problem, weights, table, flat, execution)
     directions = tf.math.divide_no_nan(gradients, tf.norm(gradients, axis=-1, keepdims=True))
 
     def crossed(vectors: tf.Tensor) -> tf.Tensor:

@@ -7,12 +7,11 @@ which kind of episode calls.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple, cast
 
 import tensorflow as tf
 
-from supervised_reptile.shapes import size
+from supervised_reptile.runtime import threads
 from supervised_reptile.weights import Grouping, Weights, times
 
 ADAM_BETA2 = 0.999
@@ -47,9 +46,6 @@ class Problem(NamedTuple):
     loss: Loss
     rule: InnerRule
     grouping: Grouping = Grouping()
-    stacked: bool = False  # independent tasks as one stack (accelerators), else side by side
-    second_order: bool = False  # updates go back through inner steps (MAML); not if `stacked`
-    one_program: bool = False  # compiled by XLA as a whole, as `stacked` is: for tiny networks
 
 
 class Examples(NamedTuple):
@@ -111,21 +107,26 @@ def inner_step(
 def adapt(problem: Problem, state: InnerState, table: Table, batches: Examples) -> InnerState:
     """Inner steps over all of `batches`, rows and labels [steps, batch], one after the other."""
     one = tf.nest.map_structure(lambda array: array[None], batches)
-    return adapt_all(problem, state, table, one)[0]
+    return adapt_all(problem, [state], table, one)[0]
 
 
 def adapt_all(
-    problem: Problem, start: InnerState, table: Table, batches: Examples, at_once: int = 0
+    problem: Problem,
+    starts: list[InnerState],
+    table: Table,
+    batches: Examples,
+    at_once: int | None = None,
 ) -> list[InnerState]:
-    """Adapt to several tasks, rows and labels [tasks, steps, batch], each from `start`.
+    """Adapt to several tasks, rows and labels [tasks, steps, batch], each from one of `starts`.
 
     `at_once` says how many inner steps are computed at the same time, whichever tasks they belong
-    to (0: as many as tasks); results do not depend on it. With as many as threads the tasks
-    advance evenly: left alone, TensorFlow would finish two of five on two threads before it turns
-    to the next, and one thread would have nothing to do while the other adapts to the fifth.
+    to (None: as many as threads); results do not depend on it. So the tasks advance evenly: left
+    alone, TensorFlow would finish two of five on two threads before it turns to the next, and one
+    thread would have nothing to do while the other adapts to the fifth.
     """
-    tasks, steps = size(batches.rows), tf.shape(batches.rows)[1]
-    at_once = at_once if at_once < tasks else 0
+    at_once = threads() if at_once is None else at_once
+    at_once = at_once if at_once < len(starts) else 0  # 0: nothing waits
+    steps = tf.shape(batches.rows)[1]
 
     def body(
         step: tf.Tensor, states: list[InnerState], done: list[tf.Tensor]
@@ -143,8 +144,10 @@ def adapt_all(
                     done.append(tf.identity(step))
         return step + 1, states, done
 
-    start_of_all = (tf.constant(0), [start] * tasks, [tf.constant(0)] * at_once)
-    # XLA must know how much to keep of a loop that it is to go back through.
-    most = batches.rows.shape[1] if problem.second_order and problem.one_program else None
-    loop = partial(tf.while_loop, maximum_iterations=most)
-    return loop(lambda step, *_: step < steps, body, start_of_all)[1]
+    return tf.while_loop(
+        lambda step, *_: step < steps,
+        body,
+        (tf.constant(0), starts, [tf.constant(0)] * at_once),
+        # XLA must know how much to keep of a loop that it differentiates (MAML).
+        maximum_iterations=batches.rows.shape[1],
+    )[1]

@@ -15,14 +15,9 @@ from supervised_reptile.compiled import AnyLength
 from supervised_reptile.evaluate import Episodes, correct_counts
 from supervised_reptile.feed import Fed
 from supervised_reptile.gradients import gradient_products
-from supervised_reptile.group import ALONE, Group
-from supervised_reptile.inner import Examples, InnerState, Problem, Table
-from supervised_reptile.outer import (
-    OuterRule,
-    OuterState,
-    TrainingTasks,
-    outer_steps,
-)
+from supervised_reptile.inner import Examples, InnerState, Table
+from supervised_reptile.meta_batch import MetaBatch
+from supervised_reptile.outer import OuterState, TrainingTasks, outer_steps
 from supervised_reptile.outer_optimizers import OPTIMIZERS
 
 
@@ -31,34 +26,36 @@ class Learner:
 
     def __init__(
         self,
-        problem: Problem,
+        meta_batch: MetaBatch,
         weights: np.ndarray,
-        task_order: str = "chained",
         outer_optimizer: str = "sgd",
+        xla: bool = False,
         call_length: int = 0,
-        group: Group = ALONE,
     ) -> None:
         """Starts from `weights`, float [P], and the optimizers' states of the beginning.
 
+        xla: compile every call as one XLA program.
         call_length: outer steps that shorter calls of `train` are filled up to with idle ones, so
           that XLA, which compiles anew for every length, has to compile once.
         """
-        self.problem = problem
-        self.group = group
+        self.meta_batch = meta_batch
+        self.problem = meta_batch.problem
+        self.group = meta_batch.group
+        self._execution = meta_batch.execution
+        self._xla = xla
         self._call_length = call_length
-        self._rule = OuterRule(task_order, outer_optimizer, group)
+        self._optimizer = OPTIMIZERS[outer_optimizer]
         self.weights = tf.Variable(tf.constant(weights), name="weights")
         self.second_moment = tf.Variable(tf.zeros_like(weights), name="second_moment")
         self.time = tf.Variable(tf.constant(0, tf.int64), name="time")
-        self._memory = {
+        self._optimizer_state = {
             name: tf.Variable(tf.zeros_like(weights), name=f"outer_{name}")
-            for name in OPTIMIZERS[outer_optimizer].memory
+            for name in self._optimizer.state
         }
         self._outer_time = tf.Variable(tf.constant(0, tf.int64), name="outer_time")
-        one_program = problem.stacked or problem.one_program
         # XLA cannot compile what waits for others.
-        self._train = AnyLength(self._train_steps, one_program and group.size == 1)
-        self._products = AnyLength(self._gradient_products, one_program)
+        self._train = AnyLength(self._train_steps, xla and self.group.size == 1)
+        self._products = AnyLength(self._gradient_products, xla)
         self._counters: dict[tuple[str, ...], AnyLength] = {}  # per transduction modes
 
     @property
@@ -81,19 +78,19 @@ class Learner:
     def outer_state(self) -> OuterState:
         """`state`, and what the outer optimizer keeps."""
         split = self.problem.grouping.split
-        memory = tuple(split(value.read_value()) for value in self._memory.values())
-        return OuterState(self.state, memory, self._outer_time.read_value())
+        optimizer = tuple(split(value.read_value()) for value in self._optimizer_state.values())
+        return OuterState(self.state, optimizer, self._outer_time.read_value())
 
     @property
     def outer_variables(self) -> dict[str, tf.Variable]:
         """What the outer optimizer keeps, to be saved with the weights; nothing for SGD."""
-        memory = {f"outer_{name}": value for name, value in self._memory.items()}
-        return {**memory, "outer_time": self._outer_time} if memory else {}
+        state = {f"outer_{name}": value for name, value in self._optimizer_state.items()}
+        return {**state, "outer_time": self._outer_time} if state else {}
 
     def adopt_chiefs(self) -> None:
         """Take over the state of the group's chief."""
         inner = (self.weights, self.second_moment, self.time)
-        for variable in (*inner, *self._memory.values(), self._outer_time):
+        for variable in (*inner, *self._optimizer_state.values(), self._outer_time):
             variable.assign(self.group.broadcast(variable.numpy()))
 
     def train(self, fed: Fed, step_sizes: np.ndarray) -> int:
@@ -134,9 +131,7 @@ class Learner:
             Examples(_tensor(tasks.query_rows), _tensor(tasks.query_labels)),
         )
         if modes not in self._counters:
-            self._counters[modes] = AnyLength(
-                partial(self._count_correct, modes), self.problem.stacked
-            )
+            self._counters[modes] = AnyLength(partial(self._count_correct, modes), self._xla)
         counts = self._counters[modes](fed.table, episodes).numpy()
         return dict(zip(modes, counts, strict=True))
 
@@ -151,22 +146,29 @@ class Learner:
     def _train_steps(
         self, table: Table, tasks: TrainingTasks, step_sizes: tf.Tensor, count: tf.Tensor
     ) -> tf.Tensor:
-        work = tasks, step_sizes
-        state, sound = outer_steps(self.problem, self._rule, self.outer_state, table, work, count)
+        state, finite_steps = outer_steps(
+            self.meta_batch,
+            self._optimizer,
+            self.outer_state,
+            table,
+            (tasks, step_sizes),
+            count,
+        )
         join = self.problem.grouping.join
         self.weights.assign(join(state.inner.weights))
         self.second_moment.assign(join(state.inner.second_moment))
         self.time.assign(state.inner.time)
-        for variable, value in zip(self._memory.values(), state.memory, strict=True):
+        for variable, value in zip(self._optimizer_state.values(), state.optimizer, strict=True):
             variable.assign(join(value))
         self._outer_time.assign(state.time)
-        return sound
+        return finite_steps
 
     def _count_correct(self, modes: tuple[str, ...], table: Table, episodes: Episodes) -> tf.Tensor:
-        return correct_counts(self.problem, self.state, table, episodes, modes)
+        return correct_counts(self.problem, self.state, table, episodes, modes, self._execution)
 
     def _gradient_products(self, table: Table, batches: Examples) -> tf.Tensor:
-        return gradient_products(self.problem, self.state.weights, table, batches)
+        weights = self.state.weights
+        return gradient_products(self.problem, weights, table, batches, self._execution)
 
 
 def _tensor(array: np.ndarray) -> tf.Tensor:

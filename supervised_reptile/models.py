@@ -1,7 +1,8 @@
-"""Networks as pure functions of (weights, images); weights are one flat vector.
+"""Conv4, the paper's classifier, as a function of (weights, images).
 
-One vector for all weights makes a checkpoint, an export and an all-reduce one operation each.
-`ConvNet.shapes` names its parts; `split` makes of it what inner steps work on.
+`conv4` is the network as the paper has it. Runs use `logits`, below, which computes the same
+several times as fast; tests/test_models.py holds the two together. All weights lie in one flat
+vector, so that a checkpoint, an export and an all-reduce are one operation each.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
-from supervised_reptile.feed import Encode
 from supervised_reptile.layers import (
+    BATCH_NORM_EPSILON,
     batch_norm,
     block_of_patches,
     convolution,
@@ -28,6 +29,9 @@ from supervised_reptile.weights import Grouping, Weights
 
 LARGE = 2**14  # weights of a kernel from which it is a group of its own
 _INITIAL_WEIGHTS = 0x1717  # separates these random numbers from the tasks' streams
+
+# (images, their numbers) -> what a network reads of them
+Encode = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, ...]]
 
 
 class ConvNet(NamedTuple):
@@ -67,6 +71,36 @@ class ConvNet(NamedTuple):
     def size(self) -> int:
         """Number of weights."""
         return sum(math.prod(shape) for _, shape in self.shapes)
+
+
+def conv4(net: ConvNet, parts: Sequence[tf.Tensor], images: tf.Tensor) -> tf.Tensor:
+    """Class scores [n, way] of images [n, height, width, channels], 0 ... 1.
+
+    Batch norm always uses the statistics of these images, in training and evaluation alike:
+    there are no moving averages, so what is in the batch matters.
+
+    Args:
+      parts: the tensors of `net.shapes`.
+    """
+    blocks, (dense_kernel, dense_bias) = by_block(parts)
+    x = images
+    for kernel, gamma, beta in blocks:
+        x = tf.nn.conv2d(x, kernel, strides=1 if net.pooling else 2, padding="SAME")
+        mean, variance = tf.nn.moments(x, axes=[0, 1, 2])
+        x = tf.nn.batch_normalization(x, mean, variance, beta, gamma, BATCH_NORM_EPSILON)
+        if net.pooling:
+            x = tf.nn.max_pool2d(x, ksize=2, strides=2, padding="SAME")
+        x = tf.nn.relu(x)
+    return tf.reshape(x, [-1, dense_kernel.shape[0]]) @ dense_kernel + dense_bias
+
+
+def by_block(
+    parts: Sequence[tf.Tensor],
+) -> tuple[list[Sequence[tf.Tensor]], Sequence[tf.Tensor]]:
+    """The tensors of `ConvNet.shapes`: kernel, gamma and beta of each block; those of the end."""
+    *of_blocks, dense_kernel, dense_bias = parts
+    blocks = [of_blocks[first : first + 3] for first in range(0, len(of_blocks), 3)]
+    return blocks, (dense_kernel, dense_bias)
 
 
 def omniglot_net(image_shape: tuple[int, int, int], way: int) -> ConvNet:
@@ -163,19 +197,15 @@ def _large(net: ConvNet) -> list[bool]:
     return [math.prod(shape) >= LARGE for _, shape in net.shapes]
 
 
+# ---- the fast form
+
+
 class Reading(NamedTuple):
-    """How a network reads images and computes with them."""
+    """How the fast form reads images and computes with them."""
 
     one: int = 1  # the pixel value that stands for 1.0
     compute: tf.DType | None = None  # type of activations and convolutions; None: the weights'
     products: bool = False  # nothing but products and elementwise operations: see `layers`
-
-
-class _Blocks(NamedTuple):
-    """How the blocks of a network compute: see `Reading`."""
-
-    compute: tf.DType
-    products: bool
 
 
 def encoder(net: ConvNet, images: int) -> Encode:
@@ -200,56 +230,58 @@ def encoder(net: ConvNet, images: int) -> Encode:
 
 
 def logits(
-    net: ConvNet, parts: list[tf.Tensor], encoded: tuple[tf.Tensor, ...], reading: Reading
+    net: ConvNet, parts: Sequence[tf.Tensor], encoded: tuple[tf.Tensor, ...], reading: Reading
 ) -> tf.Tensor:
-    """Class scores [n, way] of encoded images as floats.
+    """As `conv4`, of images as `encoder` gives them, as floats.
 
-    Batch norm always uses the statistics of these images, in training and evaluation alike:
-    there are no moving averages, so what is in the batch matters. Weights, batch statistics, the
-    dense layer and the scores keep the type of `parts`, whatever `reading.compute` is.
+    Weights, batch statistics, the dense layer and the scores keep the type of `parts`, whatever
+    `reading.compute` is.
     """
-    blocks = _Blocks(reading.compute or parts[0].dtype, reading.products)
-    # The first kernel takes the scale of the pixels: cheaper than scaling every image.
-    first = parts[0] * (1 / reading.one), *parts[1:3]
-    x = (_first_pooling_block if net.pooling else _first_strided_block)(net, first, encoded, blocks)
-    for block in range(1, net.blocks):
-        x = _block(net, parts[3 * block : 3 * block + 3], x, blocks)
-    kernel, bias = parts[-2:]
-    return tf.cast(tf.reshape(x, [-1, kernel.shape[0]]), kernel.dtype) @ kernel + bias
+    blocks, (dense_kernel, dense_bias) = by_block(parts)
+    first = _first_pooling_block if net.pooling else _first_strided_block
+    x = first(net, blocks[0], encoded, reading)
+    for block in blocks[1:]:
+        x = _block(net, block, x, reading.products)
+    x = tf.cast(tf.reshape(x, [-1, dense_kernel.shape[0]]), dense_kernel.dtype)
+    return x @ dense_kernel + dense_bias
 
 
-def _block(net: ConvNet, weights: Sequence[tf.Tensor], x: tf.Tensor, blocks: _Blocks) -> tf.Tensor:
-    kernel, gamma, beta = weights
-    stride = 1 if net.pooling else 2
-    x = convolution(x, tf.cast(kernel, blocks.compute), stride, blocks.products)
-    x = batch_norm(x, gamma, beta, blocks.products)
+def _block(net: ConvNet, block: Sequence[tf.Tensor], x: tf.Tensor, products: bool) -> tf.Tensor:
+    kernel, gamma, beta = block
+    x = convolution(x, tf.cast(kernel, x.dtype), 1 if net.pooling else 2, products)
+    x = batch_norm(x, gamma, beta, products)
     return tf.nn.relu(_pool(x) if net.pooling else x)
 
 
 def _first_strided_block(
-    net: ConvNet, weights: Sequence[tf.Tensor], encoded: tuple[tf.Tensor, ...], blocks: _Blocks
+    net: ConvNet, block: Sequence[tf.Tensor], encoded: tuple[tf.Tensor, ...], reading: Reading
 ) -> tf.Tensor:
-    x = block_of_patches(encoded[0], weights, blocks.compute)
+    """A product with patches that were made once per image, batch norm folded into the kernel."""
+    kernel, gamma, beta = block
+    kernel = kernel * (1 / reading.one)  # cheaper than scaling every image
+    compute = reading.compute or kernel.dtype
+    x = block_of_patches(encoded[0], (kernel, gamma, beta), compute)
     height, width = (-(-size // 2) for size in net.image_shape[:2])
     return tf.reshape(x, [-1, height, width, net.filters])
 
 
 def _first_pooling_block(
-    net: ConvNet, weights: Sequence[tf.Tensor], encoded: tuple[tf.Tensor, ...], blocks: _Blocks
+    net: ConvNet, block: Sequence[tf.Tensor], encoded: tuple[tf.Tensor, ...], reading: Reading
 ) -> tf.Tensor:
     """Batch norm's scale is in the kernel, its shift is added where the largest are left."""
+    kernel, gamma, beta = block
+    kernel = kernel * (1 / reading.one)
     images, *moments = encoded
-    x = tf.cast(images, blocks.compute)
+    x = tf.cast(images, reading.compute or kernel.dtype)
     if not moments:
-        return _block(net, weights, x, blocks)
+        return _block(net, (kernel, gamma, beta), x, reading.products)
     height, width, _ = net.image_shape
     patches = tf.cast(tf.shape(images)[0] * height * width, images.dtype)
-    kernel, gamma, beta = weights
     mean = tf.reduce_sum(moments[0], axis=0) / patches
     scaled, shift = fold_batch_norm(kernel, gamma, beta, mean)
-    scaled = tf.cast(tf.reshape(scaled, kernel.shape), blocks.compute)
-    x = convolution(x, scaled, 1, blocks.products)
-    return tf.nn.relu(tf.nn.bias_add(_pool(x), tf.cast(shift, blocks.compute)))
+    scaled = tf.cast(tf.reshape(scaled, kernel.shape), x.dtype)
+    x = convolution(x, scaled, 1, reading.products)
+    return tf.nn.relu(tf.nn.bias_add(_pool(x), tf.cast(shift, x.dtype)))
 
 
 def _pool(x: tf.Tensor) -> tf.Tensor:

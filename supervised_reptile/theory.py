@@ -32,7 +32,7 @@ from supervised_reptile.inner import (
     Table,
     summed_cross_entropy,
 )
-from supervised_reptile.outer import TrainingTasks, run_task
+from supervised_reptile.outer import TrainingTasks, run_tasks
 from supervised_reptile.weights import Weights, zeros_like
 
 CLASSES, POINTS = 8, 8  # clouds of points in the plane, to be told apart
@@ -172,10 +172,12 @@ class Followed:
     def _mean_gradient(self, rate: tf.Tensor, tasks: TrainingTasks) -> tf.Tensor:
         weights = self._smooth.weights
         start = InnerState(weights, zeros_like(weights), tf.constant(0, tf.int64))
-        own = problem(rate)._replace(second_order=self._method.second_order)
+        second_order = self._method.second_order
 
         def update(task: TrainingTasks) -> Weights:
-            return run_task(own, start, self._smooth.table, task).update
+            tasks = tf.nest.map_structure(lambda array: array[None], task)
+            (result,) = run_tasks(problem(rate), start, self._smooth.table, tasks, second_order)
+            return result.update
 
         updates = tf.vectorized_map(update, tasks, fallback_to_while_loop=False)
         return -tf.reduce_mean(updates[0], axis=0) / rate

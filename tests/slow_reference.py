@@ -119,9 +119,15 @@ class SlowLearner:
     """One copy of the weights and of Adam's state, and every algorithm of the paper on it."""
 
     def __init__(
-        self, problem: Problem, weights: np.ndarray, second_moment: np.ndarray, time: int
+        self,
+        problem: Problem,
+        weights: np.ndarray,
+        second_moment: np.ndarray,
+        time: int,
+        second_order: bool = False,
     ) -> None:
         self.problem = problem
+        self.second_order = second_order
         self.weights = np.array(weights)
         self.second_moment = np.array(second_moment)
         self.time = int(time)
@@ -160,7 +166,7 @@ class SlowLearner:
             return self.weights - visited[0]
         self.inner_step(task.tail)
         update = self.weights - visited[-1]
-        if self.problem.second_order:
+        if self.second_order:
             for weights, batch in reversed(list(zip(visited, task.batches, strict=False))):
                 update = self.back_through_step(weights, batch, update)
         return update
@@ -203,4 +209,6 @@ class SlowLearner:
         self.time = start.time + steps * len(tasks)
 
     def copy(self) -> SlowLearner:
-        return SlowLearner(self.problem, self.weights, self.second_moment, self.time)
+        return SlowLearner(
+            self.problem, self.weights, self.second_moment, self.time, self.second_order
+        )

@@ -25,7 +25,9 @@ from supervised_reptile.episodes import (  # noqa: E402
     TaskShape,
     sample_tasks,
 )
+from supervised_reptile.execution import Stacked  # noqa: E402
 from supervised_reptile.feed import Fed  # noqa: E402
+from supervised_reptile.group import ALONE, Group  # noqa: E402
 from supervised_reptile.inner import (  # noqa: E402
     InnerRule,
     InnerState,
@@ -33,6 +35,7 @@ from supervised_reptile.inner import (  # noqa: E402
     summed_cross_entropy,
 )
 from supervised_reptile.learner import Learner  # noqa: E402
+from supervised_reptile.meta_batch import MetaBatch  # noqa: E402
 from supervised_reptile.models import (  # noqa: E402
     ConvNet,
     Reading,
@@ -86,13 +89,13 @@ def classifier(rule: InnerRule, net: ConvNet = NET, one: int = MAX_VALUE) -> Pro
     )
 
 
-def stacked(problem: Problem) -> Problem:
-    """A `classifier` whose tasks are one stack, as on accelerators."""
+def stacked(rule: InnerRule, group: Group = ALONE) -> MetaBatch:
+    """Meta-batches of a `classifier` in the form for accelerators."""
     reading = Reading(MAX_VALUE, products=True)
-    return problem._replace(
-        predict=lambda weights, images: logits(NET, unpack(NET, weights), images, reading),
-        stacked=True,
+    problem = classifier(rule)._replace(
+        predict=lambda weights, images: logits(NET, unpack(NET, weights), images, reading)
     )
+    return MetaBatch(problem, execution=Stacked(), group=group)
 
 
 def some_weights(net: ConvNet = NET, seed: int = 0) -> np.ndarray:
@@ -139,8 +142,8 @@ def small_learner(
     second_order: bool = False,
 ) -> Learner:
     """A learner in the state `some_state`."""
-    problem = classifier(rule)._replace(second_order=second_order)
-    learner = Learner(problem, some_weights(), task_order, outer_optimizer)
+    meta_batch = MetaBatch(classifier(rule), task_order, second_order)
+    learner = Learner(meta_batch, some_weights(), outer_optimizer)
     _, second_moment, time = flat(some_state())
     learner.second_moment.assign(second_moment)
     learner.time.assign(time)

@@ -25,24 +25,23 @@ from test_outer import ALGORITHMS
 from supervised_reptile.episodes import Purpose, Stream, TaskShape, sample_tasks
 from supervised_reptile.group import Group, group_of
 from supervised_reptile.learner import Learner
+from supervised_reptile.meta_batch import MetaBatch
 
 META_BATCH, STEP_SIZES = 5, np.array([0.8, 0.5])
 
 
 def learners(group: Group) -> Iterator[tuple[str, Learner, TaskShape]]:
     """Every way to compute an outer step's sums, with the tasks to train on."""
-    plain = small.classifier(ADAM)
+    weights, reptile = small.some_weights(), ALGORITHMS["reptile"]
+    adam = MetaBatch(small.classifier(ADAM), group=group)
+    sgd = MetaBatch(small.classifier(SGD), group=group)
     for name, shape in ALGORITHMS.items():
-        yield name, Learner(plain, small.some_weights(), group=group), shape
-    reptile = ALGORITHMS["reptile"]
-    sgd = small.classifier(SGD)
-    yield "sgd", Learner(sgd, small.some_weights(), group=group), reptile
-    maml = sgd._replace(second_order=True)
-    yield "maml", Learner(maml, small.some_weights(), group=group), ALGORITHMS["foml"]
-    yield "parallel", Learner(plain, small.some_weights(), "parallel", group=group), reptile
-    adam = Learner(plain, small.some_weights(), outer_optimizer="adam", group=group)
-    yield "outer adam", adam, reptile
-    yield "stacked", Learner(small.stacked(plain), small.some_weights(), group=group), reptile
+        yield name, Learner(adam, weights), shape
+    yield "sgd", Learner(sgd, weights), reptile
+    yield "maml", Learner(sgd._replace(second_order=True), weights), ALGORITHMS["foml"]
+    yield "parallel", Learner(adam._replace(task_order="parallel"), weights), reptile
+    yield "outer adam", Learner(adam, weights, outer_optimizer="adam"), reptile
+    yield "stacked", Learner(small.stacked(ADAM, group), weights, xla=True), reptile
 
 
 def train(group: Group) -> dict[str, np.ndarray]:

@@ -13,10 +13,10 @@ from supervised_reptile.evaluate import (
     Episodes,
     query_scores,
 )
+from supervised_reptile.execution import LANES
 from supervised_reptile.inner import Examples
 from supervised_reptile.learner import Learner
 from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
-from supervised_reptile.outer import LANES
 
 MODES = (TRANSDUCTIVE, NON_TRANSDUCTIVE)
 SHAPE = TaskShape(way=3, shots=2, steps=3, batch=4, queries=2)

@@ -19,6 +19,7 @@ from supervised_reptile.evaluate import Episodes, query_scores
 from supervised_reptile.feed import Fed
 from supervised_reptile.inner import Examples, InnerRule, InnerState, adapt, inner_step, look_up
 from supervised_reptile.learner import Learner
+from supervised_reptile.meta_batch import MetaBatch
 from supervised_reptile.models import ConvNet, encoder, miniimagenet_net, omniglot_net
 from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
 from supervised_reptile.weights import zeros_like
@@ -117,7 +118,7 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 @pytest.fixture(scope="module")
 def trained(golden: Golden) -> Learner:
     """A learner after the recorded outer steps."""
-    learner = Learner(golden.problem, golden.flat("init"), task_order="sequential")
+    learner = Learner(MetaBatch(golden.problem, "sequential"), golden.flat("init"))
     tasks = golden.tasks()
     sizes = np.full(len(tasks.rows) // META_BATCH, OUTER_STEP_SIZE)
     assert learner.train(Fed(golden.table, tasks), sizes) == len(sizes)

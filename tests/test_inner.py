@@ -191,7 +191,7 @@ def test_tasks_that_take_turns_end_as_each_alone(rule: InnerRule, at_once: int) 
 
     @tf.function(autograph=False)
     def together(batches: Examples) -> list[InnerState]:
-        return adapt_all(problem, start, small.TABLE, batches, at_once)
+        return adapt_all(problem, [start] * 5, small.TABLE, batches, at_once)
 
     @tf.function(autograph=False)
     def alone(batches: Examples) -> InnerState:

@@ -16,9 +16,11 @@ from test_resume import KILLED
 from supervised_reptile import experiment
 from supervised_reptile.config import PRESETS, Config
 from supervised_reptile.episodes import Tasks, TaskShape, foml_shape
+from supervised_reptile.execution import SideBySide, Stacked
 from supervised_reptile.feed import Fed
 from supervised_reptile.inner import InnerRule, InnerState, Problem, inner_step
 from supervised_reptile.learner import Learner
+from supervised_reptile.meta_batch import MetaBatch
 from supervised_reptile.models import ConvNet, encoder, miniimagenet_net, omniglot_net
 from supervised_reptile.train import longest_call, plan_chunks
 
@@ -122,7 +124,8 @@ def first_order(problem: Problem) -> Problem:
 def test_without_its_second_derivatives_maml_is_foml() -> None:
     tasks = small.fed(small.small_tasks(SHAPES["cycling"], steps=2, tasks=2))
     foml = small.small_learner(small.SGD)
-    maml = Learner(first_order(foml.problem)._replace(second_order=True), small.some_weights())
+    meta_batch = MetaBatch(first_order(foml.problem), second_order=True)
+    maml = Learner(meta_batch, small.some_weights())
     for learner in (foml, maml):
         learner.train(tasks, STEP_SIZES)
     small.assert_close(maml.weights, foml.weights)
@@ -165,9 +168,9 @@ def real_update(net: ConvNet, tasks: Tasks, dtype: type, second_order: bool) -> 
     shape = (len(small.IMAGES), *net.image_shape)
     images = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     table = tuple(map(tf.constant, encoder(net, len(images))(images, np.arange(len(images)))))
-    problem = small.classifier(InnerRule(1e-3, sgd=True), net)._replace(second_order=second_order)
+    problem = small.classifier(InnerRule(1e-3, sgd=True), net)
     start = small.some_weights(net).astype(dtype)
-    learner = Learner(problem, start)
+    learner = Learner(MetaBatch(problem, second_order=second_order), start)
     learner.train(Fed(table, tasks), np.ones(1))
     return learner.weights.numpy() - start
 
@@ -187,8 +190,9 @@ def test_on_accelerators_tasks_are_not_stacked(monkeypatch: pytest.MonkeyPatch) 
     forms = {}
     for algorithm in ("foml", "maml"):
         config = Config(**{**PRESETS["omniglot-5way"], "algorithm": algorithm, "sgd": True})
-        forms[algorithm] = experiment.make_learner(config, NETS["omniglot"], 1).problem.stacked
-    assert forms == {"foml": True, "maml": False}
+        learner = experiment.make_learner(config, NETS["omniglot"], 1)
+        forms[algorithm] = type(learner.meta_batch.execution)
+    assert forms == {"foml": Stacked, "maml": SideBySide}
 
 
 def test_a_call_is_as_short_as_others_although_steps_are_slower() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from supervised_reptile import moments
 from supervised_reptile.models import (
     ConvNet,
     Reading,
+    conv4,
     encoder,
     flatten,
     grouping,
@@ -114,6 +116,24 @@ def test_unflatten_and_flatten_are_inverse(net: ConvNet) -> None:
     for part, (name, expected) in zip(parts, named_parts(net, weights).items(), strict=True):
         np.testing.assert_array_equal(part, expected, err_msg=name)
     np.testing.assert_array_equal(flatten(parts), weights)
+
+
+@pytest.mark.parametrize("net", [*PUBLISHED, small.NET])
+def test_the_plain_network_and_the_fast_one_agree(net: ConvNet) -> None:
+    """Scores and their gradients."""
+    weights, images = tf.constant(small.some_weights(net)), random_images(4, net)
+    plain = partial(conv4, net, images=tf.constant(images / 255))
+    fast = partial(logits, net, encoded=encoded(net, images, tf.float64), reading=BYTES)
+    found = []
+    for network_of in (plain, fast):
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            result = network_of(parts=unflatten(net, weights))
+            value = tf.reduce_sum(tf.square(result))
+        found.append((result, tape.gradient(value, weights)))
+    for one, other in zip(*found, strict=True):
+        # Of Mini-ImageNet's patches the fast form has the moments in float32.
+        assert np.linalg.norm(one - other) < 1e-5 * np.linalg.norm(other)
 
 
 @pytest.mark.parametrize("net", [*PUBLISHED, small.NET])

@@ -11,9 +11,11 @@ from slow_reference import Batch, SlowLearner, slow_tasks
 
 from supervised_reptile.config import Config
 from supervised_reptile.episodes import Tasks, TaskShape, foml_shape
+from supervised_reptile.execution import LANES
 from supervised_reptile.inner import Examples, InnerRule
 from supervised_reptile.learner import Learner
-from supervised_reptile.outer import LANES, OuterRule, TrainingTasks, outer_steps
+from supervised_reptile.outer import TrainingTasks, outer_steps
+from supervised_reptile.outer_optimizers import OPTIMIZERS
 
 REPTILE = TaskShape(way=3, shots=4, steps=3, batch=5)
 ALGORITHMS = {
@@ -41,8 +43,7 @@ def train_slowly(
     weights: np.ndarray | None = None,
 ) -> SlowLearner:
     """The slow reference after outer steps from the state `small.some_state` (or `weights`)."""
-    problem = small.classifier(rule)._replace(second_order=second_order)
-    slow = SlowLearner(problem, *small.flat(small.some_state()))
+    slow = SlowLearner(small.classifier(rule), *small.flat(small.some_state()), second_order)
     if weights is not None:
         slow.weights = weights
     steps = {
@@ -157,11 +158,10 @@ def test_the_same_steps_run_eagerly() -> None:
     per_step = [array.reshape(2, 2, *array.shape[1:]) for array in tasks[:4]]
     work = TrainingTasks(Examples(*per_step[:2]), Examples(*per_step[2:]))
     learner = small.small_learner(small.ADAM)
-    state, sound = outer_steps(
-        learner.problem, OuterRule(), learner.outer_state, small.TABLE, (work, STEP_SIZES)
-    )
+    sgd, start = OPTIMIZERS["sgd"], learner.outer_state
+    state, finite = outer_steps(learner.meta_batch, sgd, start, small.TABLE, (work, STEP_SIZES))
     learner.train(small.fed(tasks), STEP_SIZES)
-    assert sound == 2
+    assert finite == 2
     for one, other in zip(small.flat(state.inner), small.flat(learner.state), strict=True):
         small.assert_close(one, other)
 

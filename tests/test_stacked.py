@@ -26,13 +26,14 @@ from supervised_reptile.models import (
     miniimagenet_net,
     omniglot_net,
 )
-from supervised_reptile.outer import OuterRule, TrainingTasks, outer_steps
+from supervised_reptile.outer import TrainingTasks, outer_steps
+from supervised_reptile.outer_optimizers import OPTIMIZERS
 
 
 def stacked_learner(rule: InnerRule) -> Learner:
     """As `small.small_learner`, in the other form."""
-    problem = small.stacked(small.classifier(rule))
-    learner, same = Learner(problem, small.some_weights()), small.small_learner(rule)
+    learner = Learner(small.stacked(rule), small.some_weights(), xla=True)
+    same = small.small_learner(rule)
     learner.second_moment.assign(same.second_moment)
     learner.time.assign(same.time)
     return learner
@@ -78,7 +79,9 @@ def step_of(name: str) -> tuple[tf.types.experimental.GenericFunction, tuple]:
     rows = tf.zeros((1, config.meta_batch, config.inner_steps, config.inner_batch), tf.int32)
     no_tail = tf.zeros((1, config.meta_batch, 0), tf.int32)
     tasks = TrainingTasks(Examples(rows, rows), Examples(no_tail, no_tail))
-    step = tf.function(partial(outer_steps, learner.problem, OuterRule()), jit_compile=True)
+    step = tf.function(
+        partial(outer_steps, learner.meta_batch, OPTIMIZERS["sgd"]), jit_compile=True
+    )
     return step, (learner.outer_state, table, (tasks, tf.constant([0.5])), tf.constant(1))
 
 

@@ -14,6 +14,7 @@ from supervised_reptile.episodes import Purpose, Stream, check_batch
 from supervised_reptile.feed import Fed
 from supervised_reptile.inner import InnerRule, Problem, mean_squared_error
 from supervised_reptile.learner import Learner
+from supervised_reptile.meta_batch import MetaBatch
 from supervised_reptile.mlp import MLP, initial_mlp_weights, mlp_grouping, mlp_predictions
 from supervised_reptile.opening import check_directory, opened_run
 from supervised_reptile.request import Request, settle
@@ -71,12 +72,11 @@ def make_learner(config: SineConfig, net: MLP) -> Learner:
         loss=mean_squared_error,
         rule=InnerRule(config.inner_rate, config.sgd, config.weight_decay),
         grouping=mlp_grouping(net),
-        second_order=config.algorithm == "maml",
-        one_program=True,
     )
+    meta_batch = MetaBatch(problem, config.task_order, second_order=config.algorithm == "maml")
     weights = initial_mlp_weights(net, config.seed)
-    order, optimizer = config.task_order, config.outer_optimizer
-    return Learner(problem, weights, order, optimizer, longest_call(config))
+    # One XLA program: the operations on so small a network would cost more than what they compute.
+    return Learner(meta_batch, weights, config.outer_optimizer, True, longest_call(config))
 
 
 def longest_call(config: Config) -> int:

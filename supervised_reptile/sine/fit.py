@@ -63,7 +63,7 @@ class Fitter:
         """`inputs`: float32 [points, 1], all x of a curve."""
         self._problem = problem
         self._table = (tf.constant(inputs),)
-        self._fit = AnyLength(self._fit_one, one_program=True)
+        self._fit = AnyLength(self._fit_one, xla=True)
 
     def __call__(self, start: Start, tasks: Tasks) -> np.ndarray:
         """Predictions at all x, float [tasks, steps + 1, points], before and after each step."""

@@ -46,8 +46,7 @@ class WaveJudge:
         self.interval = eval_interval // next(n for n in FRAMES_PER_LOOK if eval_interval % n == 0)
         self._waves = waves
         self._learner = learner
-        problem = learner.problem._replace(second_order=False)
-        self.fitter = fitter or Fitter(problem, waves.inputs)
+        self.fitter = fitter or Fitter(learner.problem, waves.inputs)
         show = Stream(config.seed, Purpose.SHOW)
         self._shown = self._draw(show, range(1))
 

@@ -15,6 +15,7 @@ from supervised_reptile.episodes import Purpose, Stream, TaskShape, foml_shape
 from supervised_reptile.feed import Fed
 from supervised_reptile.inner import InnerRule, Problem, mean_squared_error
 from supervised_reptile.learner import Learner
+from supervised_reptile.meta_batch import MetaBatch
 from supervised_reptile.mlp import MLP, initial_mlp_weights, mlp_grouping, mlp_predictions
 from supervised_reptile.sine.fit import Fitter, Start, losses
 from supervised_reptile.sine.waves import Waves, draw_waves
@@ -33,20 +34,21 @@ CASES = [(name, rule) for name in SHAPES for rule in RULES if (name[0], rule) !=
 SIZES = np.array([0.8, 0.5, 0.3])
 
 
-def problem(rule: InnerRule, second_order: bool = False) -> Problem:
+def problem(rule: InnerRule) -> Problem:
     return Problem(
         lambda weights, inputs: mlp_predictions(NET, weights, inputs[0]),
         mean_squared_error,
         rule,
         mlp_grouping(NET),
-        second_order=second_order,
-        one_program=True,
     )
 
 
-def learner(kind: Problem, call_length: int = 0, dtype: type = np.float64) -> Learner:
+def learner(
+    rule: InnerRule, second_order: bool = False, call_length: int = 0, dtype: type = np.float64
+) -> Learner:
     weights = initial_mlp_weights(NET, 0).astype(dtype)
-    return Learner(kind, weights, call_length=call_length)
+    meta_batch = MetaBatch(problem(rule), second_order=second_order)
+    return Learner(meta_batch, weights, xla=True, call_length=call_length)
 
 
 def drawn(shape: TaskShape, steps: range, meta_batch: int = 1) -> Fed:
@@ -62,12 +64,12 @@ def wave_batch(rows: np.ndarray, labels: np.ndarray) -> Batch:
 @pytest.mark.parametrize(("name", "rule"), CASES)
 def test_outer_steps(name: str, rule: str) -> None:
     meta_batch = 2
-    kind = problem(RULES[rule], second_order=name.startswith("maml"))
-    fast = learner(kind)
+    second_order = name.startswith("maml")
+    fast = learner(RULES[rule], second_order)
     fed = drawn(SHAPES[name], range(3), meta_batch)
     assert fast.train(fed, SIZES) == 3
     start = initial_mlp_weights(NET, 0).astype(np.float64)
-    slow = SlowLearner(kind, start, np.zeros(NET.size), 0)
+    slow = SlowLearner(fast.problem, start, np.zeros(NET.size), 0, second_order)
     tasks = slow_tasks(fed.tasks, wave_batch)
     for step, size in enumerate(SIZES):
         slow.outer_step_in_a_chain(tasks[step * meta_batch : (step + 1) * meta_batch], size)
@@ -84,11 +86,10 @@ def test_the_loss_is_the_mean_over_the_batch() -> None:
 
 @pytest.mark.parametrize("name", ["reptile", "maml"])
 def test_calls_of_any_length_end_in_the_same_bits(name: str) -> None:
-    kind = problem(RULES["sgd"], second_order=name == "maml")
     sizes = np.linspace(1, 0.1, 12)
     ends = []
     for cuts, call_length in (((0, 12), 0), ((0, 1, 6, 12), 20)):
-        own = learner(kind, call_length, np.float32)
+        own = learner(RULES["sgd"], name == "maml", call_length, np.float32)
         for start, stop in itertools.pairwise(cuts):
             done = own.train(drawn(SHAPES[name], range(start, stop)), sizes[start:stop])
             assert done == stop - start
@@ -100,7 +101,7 @@ def test_calls_of_any_length_end_in_the_same_bits(name: str) -> None:
 
 
 def test_divergence_is_told_by_step_also_in_a_call_that_was_filled_up() -> None:
-    own = learner(problem(RULES["sgd"]), 10, np.float32)
+    own = learner(RULES["sgd"], call_length=10, dtype=np.float32)
     assert own.train(drawn(REPTILE, range(4)), np.array([0.1, 0.1, np.inf, 0.1])) == 2
 
 
