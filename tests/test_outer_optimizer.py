@@ -50,12 +50,12 @@ def test_the_published_formula(name: str) -> None:
     optimizer, slow = OPTIMIZERS[name], SlowOptimizer(name)
     random = np.random.default_rng(0)
     weights = random.normal(size=4)
-    mine, memory = tf.constant(weights), tuple((tf.zeros(4, tf.float64),) for _ in optimizer.memory)
+    mine, state = tf.constant(weights), tuple((tf.zeros(4, tf.float64),) for _ in optimizer.state)
     for time, rate in enumerate([0.1, 0.5, 0.2, 0.0, 0.3]):
         gradient = random.normal(size=4) * [1, 1e-9, 1e3, 0]  # 1e-9: where Adam's epsilon matters
         weights = slow.move(weights, gradient, rate)
-        step, memory = optimizer.step(
-            memory, (tf.constant(-gradient),), tf.constant(rate, tf.float64), tf.constant(time)
+        step, state = optimizer.step(
+            state, (tf.constant(-gradient),), tf.constant(rate, tf.float64), tf.constant(time)
         )
         mine += step[0]
         np.testing.assert_allclose(mine, weights, rtol=1e-12)
@@ -127,7 +127,7 @@ def test_resuming(name: str, tmp_path_factory: pytest.TempPathFactory, tmp_path:
     assert execute(*TINY, *given, *place, *flags(checkpoint=parts), cue=KILLED).code < 0
     assert call(*place, *flags(checkpoint=parts, resume=True)).code == 0
     assert_same_state(parts, whole)
-    kept = [f"outer_{moment}" for moment in OPTIMIZERS[name].memory]
+    kept = [f"outer_{moment}" for moment in OPTIMIZERS[name].state]
     ends = [saved_state(run, names=(*kept, "outer_time")) for run in (whole, parts)]
     assert ends[0]["outer_time"] == 60
     for key in ends[0]:
