@@ -39,7 +39,8 @@ def main(
     from browser_cases import make_cases
 
     from supervised_reptile.demo_server import make_server, read_site
-    from supervised_reptile.export import open_snapshot, web_files
+    from supervised_reptile.export import web_files
+    from supervised_reptile.open_weights import open_snapshot
     from supervised_reptile.resources import web_folder
     from supervised_reptile.statistics import accuracy
 

@@ -36,7 +36,8 @@ def export(checkpoint: str | None, form: str, out: Path, overwrite: bool) -> Non
     optimizer, from the same second moments and time. export.json describes them and has the
     checksums of all files.
     """
-    from supervised_reptile.export import open_snapshot, write_export
+    from supervised_reptile.export import write_export
+    from supervised_reptile.open_weights import open_snapshot
 
     snapshot = open_snapshot(checkpoint)
     write_export(out, snapshot, form, overwrite)

@@ -1,4 +1,4 @@
-"""--checkpoint, where a command takes trained weights: `export.open_snapshot` finds them."""
+"""--checkpoint, where a command takes trained weights: `open_weights.open_snapshot` finds them."""
 
 from __future__ import annotations
 

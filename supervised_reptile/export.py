@@ -10,7 +10,6 @@ of each other file, and a checksum of its own (`documents`). The folder appears 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,55 +17,21 @@ from typing import Any
 
 import numpy as np
 
-from supervised_reptile.documents import document, read_document
+from supervised_reptile.documents import document
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import home_expanded, reading, sync, writing
-from supervised_reptile.resources import PRETRAINED, pretrained_weights
-from supervised_reptile.run_files import holds_run
-from supervised_reptile.snapshot import Snapshot, flat, read_npz, write_npz
+from supervised_reptile.files import reading, sync, writing
+from supervised_reptile.open_weights import (
+    FORMAT,
+    MANIFEST,
+    NPZ_FILE,
+    file_fingerprint,
+    read_manifest,
+    verify_export,
+)
+from supervised_reptile.snapshot import Snapshot, flat, write_npz
 from supervised_reptile.whole_folders import appearing_whole
 
-FORMAT = "supervised-reptile export 1"
-MANIFEST = "export.json"
-NPZ_FILE = "weights.npz"
 WEB_FILE = "weights.bin"
-
-
-def open_snapshot(place: Path | str | None) -> Snapshot:
-    """Trained weights, by whatever people call them.
-
-    A name in PRETRAINED stands for weights that come with the package (a folder that happens to be
-    called like that is ./NAME, or a Path), None for the first of them. Else `place` is a run
-    directory, an .npz file, or an export that holds one.
-
-    Raises:
-      UserError: there are none, or they cannot be read.
-    """
-    if place is None or place in PRETRAINED:  # no Path is equal to a name
-        shipped = pretrained_weights(str(place or PRETRAINED[0]))
-        if not shipped.exists():
-            raise UserError(
-                f"{shipped.stem}: these weights do not come with this copy of the program; "
-                "give --checkpoint RUN"
-            )
-        return read_npz(shipped)
-    path = Path(home_expanded(place))
-    if not path.exists():
-        raise UserError(
-            f"{path}: no such run directory or .npz of weights; {' or '.join(PRETRAINED)} is the "
-            "name of those that come along"
-        )
-    if path.is_file():
-        return read_npz(path)
-    if not holds_run(path) and ((path / MANIFEST).exists() or (path / NPZ_FILE).exists()):
-        verify_export(path)
-        return read_npz(path / NPZ_FILE)
-    from supervised_reptile.runtime import start_tensorflow
-
-    start_tensorflow()  # TensorFlow's checkpoints are read by TensorFlow alone
-    from supervised_reptile.run_snapshot import snapshot_of_run
-
-    return snapshot_of_run(path)
 
 
 def write_export(folder: Path, snapshot: Snapshot, form: str, overwrite: bool = False) -> None:
@@ -83,20 +48,6 @@ def write_export(folder: Path, snapshot: Snapshot, form: str, overwrite: bool = 
         (temporary / MANIFEST).write_text(document(manifest), encoding="utf8")
         for path in _files(temporary):
             sync(path)
-
-
-def verify_export(folder: Path) -> dict[str, Any]:
-    """The description of an export, all of whose files are as they were written.
-
-    Raises:
-      UserError: there is no export, or a file is missing or not as it was.
-    """
-    with reading(folder, "export again", "not a readable export"):
-        manifest = _read_manifest(folder)
-        for name, fingerprint in manifest["files"].items():
-            if _fingerprint((folder / name).read_bytes()) != fingerprint:
-                raise ValueError(f"{name} is not as it was written")
-        return manifest
 
 
 def load_savedmodel(folder: Path) -> Any:
@@ -152,16 +103,8 @@ FORMATS: Mapping[str, Callable[[Path, Snapshot], None]] = {
 
 
 def _manifest(form: str, snapshot: Snapshot, contents: Mapping[str, bytes]) -> dict[str, Any]:
-    files = {name: _fingerprint(content) for name, content in contents.items()}
+    files = {name: file_fingerprint(content) for name, content in contents.items()}
     return {"format": FORMAT, "kind": form, **snapshot.metadata(), "files": files}
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    """The description of an export, whose files need not be there (see `files.reading`)."""
-    manifest = read_document(folder / MANIFEST)
-    if manifest["format"] != FORMAT:
-        raise ValueError(f"its format is {manifest['format']!r}, not {FORMAT!r}")
-    return manifest
 
 
 def _check_place(overwrite: bool, folder: Path) -> None:
@@ -171,7 +114,7 @@ def _check_place(overwrite: bool, folder: Path) -> None:
     if not (folder / MANIFEST).is_file():
         raise UserError(f"{folder}: holds other files; name a new or empty folder for the export")
     with reading(folder, "move it away, or name another folder", "not a readable export"):
-        known = {MANIFEST, *_read_manifest(folder)["files"]}
+        known = {MANIFEST, *read_manifest(folder)["files"]}
     names = {path.relative_to(folder).as_posix() for path in _files(folder)}
     if foreign := sorted(names - known):
         raise UserError(f"{folder}: holds more than an export ({foreign[0]}); move that away")
@@ -181,7 +124,3 @@ def _check_place(overwrite: bool, folder: Path) -> None:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def _fingerprint(content: bytes) -> dict[str, Any]:
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}

@@ -22,7 +22,7 @@ from supervised_reptile.classifier_inputs import (
     sources_or_array,
 )
 from supervised_reptile.errors import UserError, counted
-from supervised_reptile.export import open_snapshot
+from supervised_reptile.open_weights import open_snapshot
 from supervised_reptile.pictures import Reader, blank_pictures, read_pictures
 from supervised_reptile.runtime import start_tensorflow
 from supervised_reptile.snapshot import fingerprint

@@ -1,7 +1,7 @@
 """Conv4, the paper's classifier, as a function of (weights, images).
 
 `conv4` is the network as the paper has it. Runs use `logits`, below, which computes the same
-several times as fast; tests/test_models.py holds the two together. All weights lie in one flat
+several times as fast; a test holds the two together. All weights lie in one flat
 vector, so that a checkpoint, an export and an all-reduce are one operation each.
 """
 
@@ -99,7 +99,9 @@ def by_block(
 ) -> tuple[list[Sequence[tf.Tensor]], Sequence[tf.Tensor]]:
     """The tensors of `ConvNet.shapes`: kernel, gamma and beta of each block; those of the end."""
     *of_blocks, dense_kernel, dense_bias = parts
-    blocks = [of_blocks[first : first + 3] for first in range(0, len(of_blocks), 3)]
+    blocks: list[Sequence[tf.Tensor]] = [
+        of_blocks[first : first + 3] for first in range(0, len(of_blocks), 3)
+    ]
     return blocks, (dense_kernel, dense_bias)
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from supervised_reptile import models
 from supervised_reptile.config import EVALUATED_BY_NAME, fill_from
 from supervised_reptile.experiment import make_learner
-from supervised_reptile.export import open_snapshot
 from supervised_reptile.feed import ImageFeed
 from supervised_reptile.learner import Learner
 from supervised_reptile.models import encoder
+from supervised_reptile.open_weights import open_snapshot
 from supervised_reptile.opening import (
     check_architecture,
     how_to_go_on,

@@ -14,7 +14,7 @@ through the inner steps before it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -114,7 +114,8 @@ def run_tasks(
         tape.watch([task.weights for task in starts])
         adapted = adapt_all(problem, starts, table, tasks.batches)
     results = _first_order_results(problem, start, adapted, table, tasks.tail)
-    updates = tape.gradient(
+    gradient: Any = tape.gradient  # whose stubs know nothing of nested lists
+    updates = gradient(
         [state.weights for state in adapted],
         [task.weights for task in starts],
         output_gradients=[result.update for result in results],

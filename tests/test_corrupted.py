@@ -32,7 +32,8 @@ from supervised_reptile.data.glyphs import GlyphSet, write_glyphs
 from supervised_reptile.data.omniglot import load_omniglot
 from supervised_reptile.data.store import ImageStore, StoreIndex, open_store, write_store
 from supervised_reptile.errors import UserError
-from supervised_reptile.export import load_savedmodel, open_snapshot, verify_export, write_export
+from supervised_reptile.export import load_savedmodel, write_export
+from supervised_reptile.open_weights import open_snapshot, verify_export
 from supervised_reptile.reproduce.cost import Case, Measured
 from supervised_reptile.reproduce.study import Figure, Study, write_study
 from supervised_reptile.run_files import read_alignment, read_metrics

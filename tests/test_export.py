@@ -16,18 +16,12 @@ import small_problem as small
 from command_line import assert_refused, call, edit_document, saved_state, tree
 from small_problem import RATE, small_snapshot
 
-from supervised_reptile import export, resources
+from supervised_reptile import export, open_weights, resources
 from supervised_reptile.cli import reptile
 from supervised_reptile.cli_export import FORMS
 from supervised_reptile.errors import UserError
-from supervised_reptile.export import (
-    FORMATS,
-    MANIFEST,
-    open_snapshot,
-    verify_export,
-    web_files,
-    write_export,
-)
+from supervised_reptile.export import FORMATS, web_files, write_export
+from supervised_reptile.open_weights import MANIFEST, open_snapshot, verify_export
 from supervised_reptile.snapshot import Snapshot, flat, read_npz, write_npz
 
 
@@ -267,7 +261,7 @@ def test_refusals_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     refused("--format", code=2, format="pdf", out=out)
     refused("config.json is missing", checkpoint=tmp_path, format="web", out=out)
     refused("no such run directory", "omniglot-5way", checkpoint="nowhere", format="web", out=out)
-    monkeypatch.setattr(export, "pretrained_weights", lambda _: tmp_path / "none.npz")
+    monkeypatch.setattr(open_weights, "pretrained_weights", lambda _: tmp_path / "none.npz")
     refused("--checkpoint RUN", format="web", out=out)
     refused("--checkpoint RUN", checkpoint="omniglot-5way", format="web", out=out)
     assert not out.exists()
@@ -277,7 +271,7 @@ def test_weights_that_come_along_need_no_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_npz(tmp_path / "omniglot-5way.npz", small_snapshot())
-    monkeypatch.setattr(export, "pretrained_weights", lambda name: tmp_path / f"{name}.npz")
+    monkeypatch.setattr(open_weights, "pretrained_weights", lambda name: tmp_path / f"{name}.npz")
     for place in (None, "omniglot-5way"):
         assert_same(open_snapshot(place), small_snapshot())
     assert resources.pretrained_weights().name == "omniglot-5way.npz"
@@ -296,7 +290,7 @@ def test_a_folder_that_is_called_like_them_is_meant_by_its_path(
 
 def test_reading_npz_takes_no_tensorflow(exported: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from supervised_reptile.export import *;"
+        "import sys; from pathlib import Path; from supervised_reptile.open_weights import *;"
         f"open_snapshot(Path({str(exported)!r})); assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -17,7 +17,7 @@ from command_line import Outcome, assert_refused, call, tree
 from PIL import Image
 from small_problem import small_snapshot
 
-from supervised_reptile import FewShotClassifier, export
+from supervised_reptile import FewShotClassifier, open_weights
 from supervised_reptile.cli import reptile
 from supervised_reptile.data.contact_sheet import (
     CELL,
@@ -250,7 +250,7 @@ def test_the_weights_that_come_along_are_the_default(
     pictures: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual = entries(predict(pictures, weights, "--json"))
-    monkeypatch.setattr(export, "pretrained_weights", lambda name: weights)
+    monkeypatch.setattr(open_weights, "pretrained_weights", lambda name: weights)
     words = ["predict", "--support", pictures / "support", "--query", pictures / "query", "--json"]
     assert entries(call(*words, command=reptile)) == usual
     named = call(*words, "--checkpoint", "omniglot-5way", command=reptile)

@@ -21,8 +21,8 @@ from command_line import (
     tree,
 )
 
-from supervised_reptile import export
-from supervised_reptile.export import open_snapshot
+from supervised_reptile import open_weights
+from supervised_reptile.open_weights import open_snapshot
 from supervised_reptile.resources import PRETRAINED, pretrained_weights
 from supervised_reptile.run_files import read_evaluations
 from supervised_reptile.snapshot import fingerprint, read_npz, write_npz
@@ -36,7 +36,7 @@ def shipped(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """The finished run's weights as those that come along; a folder of its own to work in."""
     path = tmp_path / "omniglot-5way.npz"
     write_npz(path, open_snapshot(finished))
-    monkeypatch.setattr(export, "pretrained_weights", lambda name: tmp_path / f"{name}.npz")
+    monkeypatch.setattr(open_weights, "pretrained_weights", lambda name: tmp_path / f"{name}.npz")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     return path

@@ -22,7 +22,8 @@ import pytest
 from command_line import ROOT, call, flags, real_omniglot, script
 
 from supervised_reptile.demo_server import HOST, make_server, read_site
-from supervised_reptile.export import open_snapshot, web_files, write_export
+from supervised_reptile.export import web_files, write_export
+from supervised_reptile.open_weights import open_snapshot
 from supervised_reptile.resources import pretrained_weights
 from supervised_reptile.snapshot import Snapshot
 from supervised_reptile.statistics import accuracy

@@ -21,8 +21,8 @@ from supervised_reptile import environment
 from supervised_reptile.cli import run as run_program
 from supervised_reptile.command_lines import command_line
 from supervised_reptile.errors import UserError
-from supervised_reptile.export import open_snapshot
 from supervised_reptile.files import replacing, writing
+from supervised_reptile.open_weights import open_snapshot
 from supervised_reptile.place import Place
 from supervised_reptile.resources import PRETRAINED, pretrained_weights
 from supervised_reptile.run_files import read_evaluations
