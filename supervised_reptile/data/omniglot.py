@@ -13,14 +13,15 @@ import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
 from supervised_reptile.data.dataset import ClassPool, Dataset, pool_of
 from supervised_reptile.data.decode import DECODER, PixelForm, broken, left_out_reason, open_image
-from supervised_reptile.data.folders import DiskFolder, is_never_data, name_of, walk
+from supervised_reptile.data.folders import DiskFolder, Folder, MemberFolder, name_of, walk
 from supervised_reptile.data.importing import Recipe, cached_layout
 from supervised_reptile.data.items import (
     EMPTY,
@@ -93,7 +94,7 @@ class Alphabets:
         for archive in self.archives:
             with _opened(archive) as members:
                 for name in members.namelist():
-                    if (key := f"{archive.name}/{name}") in wanted:
+                    if (key := _member_key(archive.name, name)) in wanted:
                         yield key, _read(members, name)
 
     @cached_property
@@ -179,12 +180,11 @@ def find_omniglot(data_dir: Path) -> Alphabets:
     if not data_dir.is_dir():
         raise UserError(f"{data_dir}: no such folder of Omniglot drawings; {HOW_TO_GET}")
     folder = DiskFolder(data_dir)
-    for _ in range(MOST_WRAPPERS + 1):
-        if found := _alphabets_in(folder):
+    for level in _wrapped_levels(folder):
+        if found := _parts_in(level.as_root()):
             return found
-        if len(folder.folders) != 1:
-            break
-        folder = folder.folders[0].as_root()
+    if top := _unwrapped(folder):
+        return Alphabets(top.path, (top.path,), ())
     left_out: dict[str, list[str]] = {}
     for alphabet in DiskFolder(data_dir).folders:
         _list_alphabet(alphabet, [], left_out)
@@ -240,25 +240,42 @@ def _bytes_of(content: Content) -> bytes:
     return content if isinstance(content, bytes) else content.read_bytes()
 
 
-def _alphabets_in(folder: DiskFolder) -> Alphabets | None:
-    """The drawings in the two parts of Omniglot in `folder`, else in alphabets in it."""
+def _parts_in(folder: DiskFolder) -> Alphabets | None:
+    """The two parts of Omniglot in `folder`, as folders or archives."""
     inside = {name_of(inner): inner for inner in folder.folders}
     zips = {name.lower(): folder.path / name for name in folder.files}
     folders, archives = [], []
     for part in PARTS:
-        parts = [inside[part], *inside[part].folders] if part in inside else []
         # An empty folder hides no archive.
-        if with_drawings := next(filter(_has_drawings, parts), None):
-            folders.append(with_drawings.path)
+        if part in inside and (with_alphabets := _unwrapped(inside[part])):
+            folders.append(with_alphabets.path)
         elif archive := zips.get(f"{part}.zip"):
             archives.append(archive)
-    if not folders and not archives and _has_drawings(folder):
-        folders.append(folder.path)
     return Alphabets(folder.path, tuple(folders), tuple(archives)) if folders or archives else None
 
 
-def _has_drawings(folder: DiskFolder) -> bool:
-    return any(
+FolderT = TypeVar("FolderT", DiskFolder, MemberFolder)
+
+
+def _unwrapped(folder: FolderT) -> FolderT | None:
+    """The folder of the alphabets: `folder` or one that it only wraps; None without drawings.
+
+    The one with most drawings, because a loose image makes a wrapper look like it, too.
+    """
+    best = max(_wrapped_levels(folder), key=_count_drawings)
+    return best if _count_drawings(best) else None
+
+
+def _wrapped_levels(folder: FolderT) -> list[FolderT]:
+    """`folder`, and from wrapper to wrapper what they wrap."""
+    levels = [folder]
+    while len(levels[-1].folders) == 1 and len(levels) <= MOST_WRAPPERS:
+        levels.append(levels[-1].folders[0])
+    return levels
+
+
+def _count_drawings(folder: Folder) -> int:
+    return sum(
         _is_png(name)
         for alphabet in folder.folders
         for character in alphabet.folders
@@ -266,7 +283,7 @@ def _has_drawings(folder: DiskFolder) -> bool:
     )
 
 
-def _list_alphabet(alphabet: DiskFolder, items: list[Item], left_out: dict[str, list[str]]) -> None:
+def _list_alphabet(alphabet: Folder, items: list[Item], left_out: dict[str, list[str]]) -> None:
     """Add the drawings of an alphabet to `items`, and what else it holds to `left_out`."""
     for key in (f"{alphabet.key}/{name}" for name in alphabet.files):
         if not left_out_reason(key, lambda: b""):
@@ -285,15 +302,29 @@ def _list_alphabet(alphabet: DiskFolder, items: list[Item], left_out: dict[str, 
 def _list_members(
     names: list[str], archive: str, items: list[Item], left_out: dict[str, list[str]]
 ) -> None:
-    """The same of an archive's members, whatever folders are around the alphabets."""
-    for name in names:
-        *parts, file = name.split("/")
-        if len(parts) < 2 or not file or any(map(is_never_data, (*filter(None, parts), file))):
-            continue
-        if reason := _no_drawing(file):
-            left_out.setdefault(reason, []).append(f"{archive}/{name}")
-        else:
-            items.append(Item("", "/".join(parts[-2:]), file, f"{archive}/{name}"))
+    """The same of an archive's members, with the folders around the alphabets."""
+    keys = [_member_key(archive, name) for name in names if not name.endswith(("/", "\\"))]
+    whole, drawings = MemberFolder.of(keys), MemberFolder.of(filter(_is_png, keys))
+    top = next(filter(None, map(_unwrapped, drawings.folders)), None)
+    if top is None:
+        return
+    beside = [key for key in walk(drawings) if not key.startswith(f"{top.key}/")]
+    if beside:
+        left_out.setdefault(BESIDE_CHARACTERS, []).extend(beside)
+    for alphabet in _at(whole, top.key).folders:
+        _list_alphabet(alphabet, items, left_out)
+
+
+def _at(folder: MemberFolder, key: str) -> MemberFolder:
+    """The folder `key` below `folder`, which is the root."""
+    for part in key.split("/"):
+        (folder,) = (inner for inner in folder.folders if name_of(inner) == part)
+    return folder
+
+
+def _member_key(archive: str, name: str) -> str:
+    """What stands for a member; some programs write its path with backslashes, or from "./"."""
+    return str(PurePosixPath(archive, name.replace("\\", "/")))
 
 
 def _no_drawing(name: str) -> str | None:

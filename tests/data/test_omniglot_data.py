@@ -204,6 +204,37 @@ def test_archives_by_any_case_and_folders_in_themselves(tmp_path: Path, files: F
     assert list(open_omniglot_store(folder).names) == expected_names(files)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_drawings_at_other_depths_make_no_classes(
+    tmp_path: Path, files: Files, layout: str
+) -> None:
+    """Neither beside the characters nor below them."""
+    name = next(iter(files))
+    alphabet, character, _ = name.rsplit("/", 2)
+    more = {
+        f"{alphabet}/loose.png": files[name],
+        f"{alphabet}/{character}/again/x.png": files[name],
+    }
+    before = open_omniglot_store(LAYOUTS[layout](tmp_path / "before", files))
+    folder = LAYOUTS[layout](tmp_path / "data" / "wrapper", {**files, **more})
+    store = open_omniglot_store(folder.parent)
+    assert store.names == before.names
+    assert len(store.images) == len(before.images) + 1
+    (note,) = notes_on(store)
+    assert "left out 1 image in no character's folder" in note
+    assert "loose.png" in note
+
+
+def test_an_archive_with_backslashes_in_its_paths(tmp_path: Path, files: Files) -> None:
+    before = open_omniglot_store(write_zips(tmp_path / "before", files))
+    for part in CHARACTERS:
+        with zipfile.ZipFile(tmp_path / f"{part}.zip", "w") as archive:
+            for name, data in files.items():
+                if name.startswith(part):
+                    archive.writestr(name.replace("/", "\\"), data)
+    assert open_omniglot_store(tmp_path).names == before.names
+
+
 def test_every_broken_drawing_is_named(tmp_path: Path, files: Files) -> None:
     cut = [*files][:4]
     folder = write_folder(tmp_path / "data", {**files, **{n: files[n][:60] for n in cut}})
