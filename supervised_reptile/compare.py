@@ -163,7 +163,8 @@ def evaluated_otherwise(runs: Sequence[Run], wanted: Wanted, most: int = 4) -> s
     """The flags that show what runs were evaluated in and is not wanted."""
     hidden = [s for s in settings_of(runs) if wanted.flags_for(s)]
     known = {" ".join(s.words()[:4]): wanted.flags_for(s) for s in hidden}
-    shown = [f"{flags} shows {words}" for words, flags in list(known.items())[:most]]
+    nearest = sorted(known.items(), key=lambda item: item[1].count("--"))
+    shown = [f"{flags} shows {words}" for words, flags in nearest[:most]]
     return ", ".join(shown)
 
 

@@ -21,6 +21,7 @@ from supervised_reptile.data.folders import DiskFolder, files_in, is_never_data,
 from supervised_reptile.data.items import SPLITS, BrokenImage, Content, Item, Listing, by_split
 from supervised_reptile.errors import UserError
 
+HEADER = "filename,label"
 RANKED_NAME = re.compile(r"(?P<label>n\d{8})(?P<rank>\d{8})\.\w+")
 IMAGENET_NAME = re.compile(r"(?P<label>n\d{8})_(?P<number>\d+)\.\w+")
 
@@ -99,6 +100,15 @@ def split_csvs(folder: Path) -> Mapping[str, Path]:
     return found if "train" in found and len(found) > 1 else {}
 
 
+def divides_classes(csvs: Mapping[str, Path]) -> bool:
+    """Whether they are of our form, and give every class to one split alone."""
+    try:
+        pairs = {(item.label, item.split) for item in _rows(csvs)}
+    except UserError:
+        return False
+    return 0 < len(pairs) == len({label for label, _ in pairs})
+
+
 def _rows(csvs: Mapping[str, Path]) -> Iterator[Item]:
     """The rows of the CSVs as items whose key is `<class>/<file>`."""
     for split in sorted(csvs, key=SPLITS.index):
@@ -108,13 +118,13 @@ def _rows(csvs: Mapping[str, Path]) -> Iterator[Item]:
                 table = list(csv.reader(file))
         except (OSError, ValueError, csv.Error) as error:
             raise UserError(f"{path}: not a readable CSV file ({error})") from error
-        if table[:1] != [["filename", "label"]]:
-            raise UserError(f"{path}: must start with the line `filename,label`")
+        if table[:1] != [HEADER.split(",")]:
+            raise UserError(f"{path}: must start with the line `{HEADER}`")
         for number, row in enumerate(table[1:], start=2):
             if not row:  # an empty line
                 continue
             if len(row) != 2 or not all(row) or "/" in row[1]:
-                raise UserError(f"{path}: line {number} is not `filename,label`")
+                raise UserError(f"{path}: line {number} is not `{HEADER}`")
             yield Item(split, row[1], row[0], f"{row[1]}/{row[0]}")
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from supervised_reptile.errors import UserError
 
@@ -19,6 +19,9 @@ SYSTEM_NAMES = frozenset(
         "lost+found", "__pycache__",
     }
 )  # fmt: skip
+
+
+MOST_WRAPPERS = 2  # folders around a data set, as archives make
 
 
 def is_never_data(name: str) -> bool:
@@ -124,6 +127,15 @@ class MemberFolder:
 
 
 Folder: TypeAlias = DiskFolder | MemberFolder
+FolderT = TypeVar("FolderT", DiskFolder, MemberFolder)
+
+
+def wrapped(folder: FolderT, most: int) -> list[FolderT]:
+    """`folder`, and the only folder in it, and so on for at most `most` folders around."""
+    levels = [folder]
+    while len(levels[-1].folders) == 1 and len(levels) <= most:
+        levels.append(levels[-1].folders[0])
+    return levels
 
 
 def files_in(folder: Path) -> list[Path]:

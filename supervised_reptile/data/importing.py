@@ -38,6 +38,7 @@ from supervised_reptile.data.store import (
 from supervised_reptile.errors import UserError, counted
 
 ABSENT = "it is listed but not there"
+LISTING = 2  # part of the cache's keys: another number where some files are other classes
 
 
 class _Broken(Exception):  # noqa: N818 - never leaves this module
@@ -97,7 +98,7 @@ def cached_layout(layout: Layout, recipe: Recipe) -> ImageStore:
       UserError: as `write_layout`; also where broken images were skipped when it was
         imported, and are not to be skipped now.
     """
-    key = f"{recipe.tag}-{files_fingerprint(layout.files(), layout.root)}"
+    key = f"{recipe.tag}-{LISTING}-{files_fingerprint(layout.files(), layout.root)}"
     store = cached_store(key, lambda folder: write_layout(folder, layout, recipe))
     if layout.listed_quickly:  # what is left out is no part of the key
         provenance = {**store.provenance, **_absences(layout.listing())}

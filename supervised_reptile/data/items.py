@@ -14,13 +14,15 @@ from supervised_reptile.errors import UserError, one_line
 
 T = TypeVar("T")
 SPLITS = ("train", "val", "test")
-# What people call the three parts on disk, in small letters and without "-", "_", " " and "meta",
-# -> what we call them.
+# What people call the three parts on disk, in small letters and without "-", "_" and " ".
 SPLIT_NAMED = {
-    **dict.fromkeys(("train", "training", "trainset", "trainingset", "base"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "valset", "validationset", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "testset", "novel"), "test"),
+    **dict.fromkeys(("train", "training", "base"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "novel"), "test"),
 }
+SPLIT_NAME = re.compile(
+    f"(?:meta)?({'|'.join(SPLIT_NAMED)})(?:set|split|images|imgs|data|classes)?"
+)
 
 # Why files are left out, in words that complete "left out 3 ...".
 NO_FORMAT = "file{s} of no image format"
@@ -103,7 +105,8 @@ class Layout(Protocol):
 
 def split_of(name: str) -> str | None:
     """The split that a folder or file of this name stands for, if it does."""
-    return SPLIT_NAMED.get(re.sub(r"[-_ ]", "", name.lower()).removeprefix("meta"))
+    match = SPLIT_NAME.fullmatch(re.sub(r"[-_ ]", "", name.lower()))
+    return SPLIT_NAMED[match[1]] if match else None
 
 
 def by_split(named: Iterable[tuple[str, T]], root: Path) -> dict[str, T]:

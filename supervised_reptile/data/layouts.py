@@ -5,8 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from supervised_reptile.data.archives import archive_stem
-from supervised_reptile.data.csv_layouts import CsvImages, IlsvrcTar, split_csvs
-from supervised_reptile.data.folders import files_in
+from supervised_reptile.data.csv_layouts import (
+    CsvImages,
+    IlsvrcTar,
+    divides_classes,
+    split_csvs,
+)
+from supervised_reptile.data.folders import MOST_WRAPPERS, DiskFolder, files_in, name_of, wrapped
 from supervised_reptile.data.items import Layout, by_split, require_training
 from supervised_reptile.data.pickle_layout import SplitPickles, split_pickles
 from supervised_reptile.data.split_layouts import ClassFolders, SplitArchives
@@ -31,12 +36,16 @@ def find_layout(path: Path) -> Layout | None:
         return _pickles_at(path) or _ilsvrc_at(path) or _archive_at(path)
     if not path.is_dir():
         return None
-    if layout := _pickles_in(path) or _ilsvrc_at(path / ILSVRC_TAR) or _csv_images_in(path):
+    levels = [folder.path for folder in wrapped(DiskFolder(path), MOST_WRAPPERS)]
+    files = (_pickles_in(p) or _ilsvrc_at(p / ILSVRC_TAR) or _csv_images_in(p) for p in levels)
+    if layout := next(filter(None, files), None):
         return layout
     folders = ClassFolders.at(path)
     if "" not in folders.parts:
         return folders
-    archives = _archives_in(path)
+    if layout := next(filter(None, map(_csv_classes_in, levels)), None):
+        return layout
+    archives = next(filter(None, map(_archives_in, levels)), None)
     if isinstance(archives, SplitArchives) and "" not in archives.archives:
         return archives
     # A lone archive may be a stray file: what the folders beside it hold goes first.
@@ -70,9 +79,16 @@ def _ilsvrc_at(tar: Path) -> Layout | None:
 
 def _csv_images_in(folder: Path) -> Layout | None:
     archives = [path for path in files_in(folder) if (archive_stem(path) or "").lower() == "images"]
-    images = [path for path in [folder / "images"] if path.is_dir()] + archives
+    folders = [f.path for f in DiskFolder(folder).folders if name_of(f).lower() == "images"]
+    images = folders + archives
     csvs = split_csvs(folder) if images else {}
     return CsvImages(folder, csvs, images[0]) if csvs else None
+
+
+def _csv_classes_in(folder: Path) -> Layout | None:
+    """CSVs that divide the classes, beside the images or their folders: no `images/` around."""
+    csvs = split_csvs(folder)
+    return CsvImages(folder, csvs, folder) if csvs and divides_classes(csvs) else None
 
 
 def _archive_at(path: Path) -> Layout | None:

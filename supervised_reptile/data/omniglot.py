@@ -14,14 +14,22 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
 from supervised_reptile.data.dataset import ClassPool, Dataset, pool_of
 from supervised_reptile.data.decode import DECODER, PixelForm, broken, left_out_reason, open_image
-from supervised_reptile.data.folders import DiskFolder, Folder, MemberFolder, name_of, walk
+from supervised_reptile.data.folders import (
+    MOST_WRAPPERS,
+    DiskFolder,
+    Folder,
+    FolderT,
+    MemberFolder,
+    name_of,
+    walk,
+    wrapped,
+)
 from supervised_reptile.data.importing import Recipe, cached_layout
 from supervised_reptile.data.items import (
     EMPTY,
@@ -43,7 +51,6 @@ PARTS = ("images_background", "images_evaluation")
 CHARACTER = re.compile(r"character\d+", re.IGNORECASE)
 NO_PNG = "image{s} of another format than PNG"
 BESIDE_CHARACTERS = "image{s} in no character's folder"
-MOST_WRAPPERS = 2  # folders around the alphabets
 
 HOW_TO_GET = (
     "run ./fetch_data.sh omniglot, or point --data-dir at the folder of alphabets "
@@ -180,7 +187,7 @@ def find_omniglot(data_dir: Path) -> Alphabets:
     if not data_dir.is_dir():
         raise UserError(f"{data_dir}: no such folder of Omniglot drawings; {HOW_TO_GET}")
     folder = DiskFolder(data_dir)
-    for level in _wrapped_levels(folder):
+    for level in wrapped(folder, MOST_WRAPPERS):
         if found := _parts_in(level.as_root()):
             return found
     if top := _unwrapped(folder):
@@ -254,24 +261,13 @@ def _parts_in(folder: DiskFolder) -> Alphabets | None:
     return Alphabets(folder.path, tuple(folders), tuple(archives)) if folders or archives else None
 
 
-FolderT = TypeVar("FolderT", DiskFolder, MemberFolder)
-
-
 def _unwrapped(folder: FolderT) -> FolderT | None:
     """The folder of the alphabets: `folder` or one that it only wraps; None without drawings.
 
     The one with most drawings, because a loose image makes a wrapper look like it, too.
     """
-    best = max(_wrapped_levels(folder), key=_count_drawings)
+    best = max(wrapped(folder, MOST_WRAPPERS), key=_count_drawings)
     return best if _count_drawings(best) else None
-
-
-def _wrapped_levels(folder: FolderT) -> list[FolderT]:
-    """`folder`, and from wrapper to wrapper what they wrap."""
-    levels = [folder]
-    while len(levels[-1].folders) == 1 and len(levels) <= MOST_WRAPPERS:
-        levels.append(levels[-1].folders[0])
-    return levels
 
 
 def _count_drawings(folder: Folder) -> int:

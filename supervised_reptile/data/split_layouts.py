@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from supervised_reptile.data.archives import Members, open_archive
+from supervised_reptile.data.csv_layouts import HEADER
 from supervised_reptile.data.decode import left_out_reason, may_be_image
 from supervised_reptile.data.folders import (
     DiskFolder,
@@ -199,7 +200,10 @@ def _images_below(
 
 def _list_archive(split: str, archive: Path, members: Members) -> Listing:
     """The listing of one archive; keys are paths in it."""
-    root, parts, left_out = arrange(MemberFolder.of(members), archive)
+    top = MemberFolder.of(members)
+    root, parts, left_out = arrange(top, archive)
+    if not split and "" in parts:
+        _refuse_csvs(archive, members, walk(top))
     if split:  # as its name says: what is inside is not divided again
         around = parts.get("") or parts.get(split) or root
         inner = _class_set(around, split)
@@ -208,6 +212,20 @@ def _list_archive(split: str, archive: Path, members: Members) -> Listing:
             left_out.setdefault(reason, []).extend(filter(may_be_image, walk(around)))
         parts = {split: inner} if inner else {}
     return list_classes(parts, left_out, lambda key: members[key]())
+
+
+def _refuse_csvs(archive: Path, members: Members, keys: Iterable[str]) -> None:
+    """Raises UserError where CSVs divide the images: they are read from folders alone."""
+    csvs = [
+        key for key in keys if key.lower().endswith(".csv") and split_of(PurePosixPath(key).stem)
+    ]
+    contents = (members[key]() for key in csvs)
+    if any(
+        isinstance(c, bytes) and c.lstrip(b"\xef\xbb\xbf").startswith(HEADER.encode())
+        for c in contents
+    ):
+        names = ", ".join(csvs)
+        raise UserError(f"{archive}: {names} divide its images; unpack it and give the folder")
 
 
 def _by_path(members: Members) -> Members:

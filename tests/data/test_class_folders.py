@@ -55,7 +55,7 @@ LAID = pytest.mark.parametrize("lay", [on_disk, in_a_zip], ids=lambda f: f.__nam
 
 
 def opened(path: Path) -> ImageStore:
-    return open_folder(path, split=(0.5, 0.25, 0.25))
+    return open_folder(path)
 
 
 def labels_of(store: ImageStore) -> dict[str, list[str]]:
@@ -111,6 +111,7 @@ NAMES = [
     ("meta-train", "meta-val", "meta-test"),
     ("metatrain", "metaval", "metatest"),
     ("base", "val", "novel"),
+    ("train_images", "val-images", "Test Data"),
 ]
 
 
@@ -220,6 +221,18 @@ def test_an_archive_of_loose_images_is_no_split(tmp_path: Path) -> None:
     (note, missing) = notes_on(opened(tmp_path))
     assert "2 images in test.zip, which holds no class folders" in note
     assert missing.endswith("has no test classes of its own")
+
+
+def test_csvs_that_divide_an_archives_images_are_not_passed_over(tmp_path: Path) -> None:
+    csvs = {f"{split}.csv": b"filename,label\n0.png,ant\n" for split in ("train", "val", "test")}
+    with pytest.raises(UserError, match=r"test.csv, train.csv, val.csv divide .* unpack it"):
+        opened(in_a_zip(tmp_path, made("") | csvs))
+
+
+@pytest.mark.parametrize("rows", [b"filename,label\n0.png,ant\n", b"id,species\n1,ant\n"])
+def test_csvs_that_do_not_divide_the_classes_are_passed_over(rows: bytes, tmp_path: Path) -> None:
+    csvs = {f"{split}.csv": rows for split in ("train", "test")}
+    assert opened(on_disk(tmp_path, made("") | csvs)).names == CLASSES
 
 
 def test_windows_archives_have_other_slashes(tmp_path: Path) -> None:

@@ -107,6 +107,24 @@ def csvs_beside_images(root: Path) -> Path:
     return root
 
 
+def csvs_beside_class_folders_in_a_top_folder(root: Path) -> Path:
+    """Without a folder around the images."""
+    top = write_csvs(root / "top", MADE)
+    write_folders(top, {(label, file): data for (_, label, file), data in MADE.items()})
+    return root
+
+
+def csvs_beside_images_in_capitals(root: Path) -> Path:
+    (csvs_beside_images(root) / "images").rename(root / "Images")
+    return root
+
+
+def three_zips_in_a_top_folder(root: Path) -> Path:
+    (root / "top").mkdir()
+    three_zips(root / "top")
+    return root
+
+
 def csvs_beside_a_zip(root: Path) -> Path:
     write_csvs(root, MADE)
     write_zip(root / "images.zip", {f"images/{file}": d for (_, _, file), d in MADE.items()})
@@ -158,6 +176,9 @@ SAME_NAMES = [
     three_zips_without_top_folder,
     three_tars_in_reverse_order,
     csvs_beside_images,
+    csvs_beside_images_in_capitals,
+    csvs_beside_class_folders_in_a_top_folder,
+    three_zips_in_a_top_folder,
     csvs_beside_a_zip,
     ilsvrc_tar,
     ilsvrc_tar_in_a_folder,
