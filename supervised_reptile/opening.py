@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from supervised_reptile.config import Config, flag_of
+from supervised_reptile.command_lines import flags
+from supervised_reptile.config import EVALUATION, MEASURED, Config, fields_of, flag_of
 from supervised_reptile.data.dataset import Dataset
 from supervised_reptile.data.items import SPLITS
 from supervised_reptile.errors import Interrupted, UserError
@@ -140,8 +141,18 @@ def how_to_go_on(request: Request) -> Iterator[None]:
             raise Interrupted(f"{NOTHING_STORED} The same command starts again.", number) from stop
         command = request.source.command.replace("DIR", shlex.quote(config.data_dir))
         place = f"{flag_of('checkpoint', type(config))} {shlex.quote(config.checkpoint)}"
+        others = shlex.join(_unstored_flags(request))
         raise Interrupted(
             f"{NOTHING_STORED} The training is complete and stored; to evaluate it: "
-            f"{command} {place} --resume",
+            f"{command} {place} --resume {others}".rstrip(),
             number,
         ) from stop
+
+
+def _unstored_flags(request: Request) -> list[str]:
+    """The flags given with --resume that say how to evaluate, which the run does not store."""
+    kind = type(request.config)
+    of_evaluation = set(fields_of(EVALUATION, MEASURED, kind=kind))
+    given = of_evaluation & request.explicit if request.resume else set()
+    omitted = {f.name for f in dataclasses.fields(kind)} - given
+    return flags(request.config, omitted, always=given)

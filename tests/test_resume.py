@@ -211,9 +211,14 @@ def test_ctrl_c_after_training_names_the_command_that_evaluates(
     assert "The training is complete and stored" in message
     program, *words = shlex.split(message.partition("to evaluate it: ")[2])
     assert program == "run_omniglot.py"
+    shorter = ("--no-transductive", "--eval-samples", "99999")
+    outcome = execute(*words, *shorter, cue=Cue("Evaluating", 1, signal.SIGINT))
+    assert outcome.code == 130
+    _, *words = shlex.split(outcome.err.strip().partition("to evaluate it: ")[2])
+    assert sorted(words[-3:]) == sorted(shorter)
     outcome = call(*words, "--eval-samples", "5")
     assert outcome.code == 0, outcome.err
-    assert outcome.out.startswith("Evaluating... 3-way 1-shot, transductive (")
+    assert outcome.out.startswith("Evaluating... 3-way 1-shot, non-transductive (")
     assert len(outcome.accuracies) == 2
 
 
