@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from supervised_reptile.data.items import (
     BROKEN,
     EMPTY,
     NAMED,
+    SHOWN,
     SPLITS,
     Content,
     Item,
@@ -35,7 +37,7 @@ from supervised_reptile.data.store import (
     files_fingerprint,
     write_store,
 )
-from supervised_reptile.errors import UserError, counted
+from supervised_reptile.errors import UserError, counted, first_few, one_line
 
 ABSENT = "it is listed but not there"
 LISTING = 2  # part of the cache's keys: another number where some files are other classes
@@ -122,9 +124,33 @@ def notes_on(store: ImageStore) -> list[str]:
         left_out[EMPTY] = len(empty), empty
     words = left_out_note(left_out)
     notes = [f"{name}: left out {words}"] if words else []
+    if subfolders := _subfolders_everywhere(store):
+        shown = one_line(first_few(subfolders, SHOWN))
+        notes.append(
+            f"{name}: every class holds subfolders ({shown}); each class is all of its own"
+        )
     if store.splits and (missing := [split for split in SPLITS if split not in store.splits]):
         notes.append(f"{name}: has no {' and no '.join(missing)} classes of its own")
     return notes
+
+
+def _subfolders_everywhere(store: ImageStore) -> list[str]:
+    """The subfolders of classes, where every class has several and no image outside of them.
+
+    Then perhaps these were meant to be the classes.
+    """
+    found: list[str] = []
+    ends = np.cumsum(store.counts).tolist()
+    all_files: tuple[str, ...] = ()
+    with contextlib.suppress(UserError):  # only this note needs the names
+        all_files = store.files
+    for label, start, end in zip(store.names, [0, *ends], ends, strict=False):
+        files = all_files[start:end]
+        inner = {PurePosixPath(file).parts[0] for file in files if "/" in file}
+        if len(inner) < 2 or not all("/" in file for file in files):
+            return []
+        found += [f"{label}/{name}" for name in sorted(inner)]
+    return found
 
 
 def skipped_images(store: ImageStore) -> Mapping[str, str]:
@@ -238,7 +264,10 @@ def _by_key(reasons: Mapping[Item, str]) -> dict[str, str]:
 def _broken_error(
     layout: Layout, reasons: Mapping[str, str], total: int, recipe: Recipe
 ) -> UserError:
-    named = _some([f"{key} ({reason})" for key, reason in reasons.items()])
+    keys_of: dict[str, list[str]] = {}
+    for key, reason in reasons.items():
+        keys_of.setdefault(reason, []).append(key)
+    named = "; ".join(f"{_some(keys)} ({reason})" for reason, keys in keys_of.items())
     are = "is" if len(reasons) == 1 else "are"
     return UserError(
         f"{layout.root}: {len(reasons):,} of {counted(total, 'image')} {are} broken: {named}; "

@@ -90,6 +90,24 @@ def test_subfolders_of_a_class_belong_to_it(lay, tmp_path: Path) -> None:
         "ant": 4, "bee": 4, "cat": 2, "dog": 2,
     }  # fmt: skip
     assert "2024/june/0.png" in store.files
+    assert notes_on(store) == []
+
+
+@LAID
+def test_classes_in_folders_around_them_are_mentioned(lay, tmp_path: Path) -> None:
+    """What is a class, and what only groups classes, is not to be known."""
+    files = {n: d for top in ("asia", "europe", "rest") for n, d in made(top).items()}
+    store = opened(lay(tmp_path, files))
+    assert store.names == ("asia", "europe", "rest")
+    (note,) = notes_on(store)
+    assert "every class holds subfolders (asia/ant, asia/bee, asia/cat and 9 more)" in note
+
+
+def test_broken_images_are_grouped_by_reason(tmp_path: Path) -> None:
+    empty = {"ant/x.png": b"", "bee/y.png": b"", "bee/z.png": b"<html>"}
+    with pytest.raises(UserError) as caught:
+        opened(on_disk(tmp_path, made("") | empty))
+    assert "ant/x.png, bee/y.png (it is empty); bee/z.png (it is an HTML" in str(caught.value)
 
 
 def test_links_are_followed_but_not_around_in_circles(tmp_path: Path) -> None:
