@@ -102,6 +102,11 @@ def test_a_tilde_is_the_home_directory(
     assert found == {"data", "cache", "run", "exported", "curves.png"}
     monkeypatch.delenv("REPTILE_CACHE")
     assert cache_folder() == home / ".cache" / "supervised-reptile"
+    for weights in ("~/run", Path("~/exported"), "~/exported/weights.npz"):
+        assert FewShotClassifier.load(weights).most_classes == 3
+    picture = str(next(data.rglob("*.png"))).replace(str(data), "~/data")
+    clf = FewShotClassifier("~/run").fit([picture, Path(picture)], [0, 1])
+    assert len(clf.predict([picture])) == 1
 
 
 
