@@ -44,12 +44,13 @@ def sources_or_array(images: Any, shape: tuple[int, int, int]) -> list[Source] |
     if array is not None and array.dtype.kind not in "OSUT":
         return _checked(_numeric(array, "images"), shape)
     items = _items(images, "images") if array is None else _flat(array, "images")
+    once = isinstance(images, Iterator)  # and may fill one buffer again and again
     read: list[Source] = []
     arrays: list[np.ndarray] = []
     for i, item in enumerate(items):
         image = _image(item, f"image {i}")
         if isinstance(image, np.ndarray):
-            arrays.append(image)
+            arrays.append(image.copy() if once else image)
         else:
             read.append(image)
         if arrays and read:
@@ -152,12 +153,14 @@ def _unreadable(value: Any, name: str, more: str = "") -> TypeError:
 
 
 def _items(values: Any, name: str) -> Iterable[Any]:
-    """What is iterated: a `tf.data.Dataset` of batches of labels is taken apart."""
+    """What is iterated: a `tf.data.Dataset` of batches of labels or files is taken apart."""
     if hasattr(values, "element_spec"):
         start_tensorflow()  # refuses in a forked process, in which the dataset would wait for ever
         if hasattr(values, "cardinality") and values.cardinality() == INFINITE:
             raise ValueError(f"{name} is a dataset without an end: take(n) limits it")
-        if name == "labels" and getattr(getattr(values.element_spec, "shape", None), "rank", 0):
+        spec = values.element_spec
+        single = name == "labels" or getattr(spec, "dtype", None) == "string"  # no array of many
+        if single and getattr(getattr(spec, "shape", None), "rank", 0):
             return values.unbatch()
     try:
         return iter(values)
@@ -182,7 +185,7 @@ def _image(item: Any, name: str) -> Source | np.ndarray:
     if isinstance(item, Image.Image):
         if 0 in item.size:
             raise ValueError(f"{name} has no pixels: its size is {item.size}")
-        return item
+        return _whole_picture(item)
     if hasattr(item, "read"):
         return _whole(item, name)
     if not (isinstance(item, list | tuple | Number) or hasattr(item, "__array__")):
@@ -210,6 +213,14 @@ def _of_bytes(content: bytes) -> Source:
     if b"\0" in content or len(content) > LONGEST_PATH:  # no path has that, every image does
         return content
     return Path(os.fsdecode(content))
+
+
+def _whole_picture(image: Image.Image) -> Image.Image:
+    """`image` with its pixels, whose file may be closed, or at another frame, when it is read."""
+    with contextlib.suppress(Exception):  # of damaged files, which reading names
+        image.load()
+        return image.copy() if getattr(image, "is_animated", False) else image
+    return image
 
 
 def _whole(file: Any, name: str) -> bytes:
@@ -336,3 +347,5 @@ def _is_missing(label: Any) -> bool:
         return bool(label != label)
     except (TypeError, ValueError):  # pandas.NA is neither equal nor unequal
         return type(label).__name__ == "NAType"
+    except ArithmeticError:  # Decimal("sNaN")
+        return True

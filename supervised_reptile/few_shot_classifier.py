@@ -7,9 +7,11 @@ that has to be one of scikit-learn's imports the second.
 from __future__ import annotations
 
 import inspect
+import os
 import warnings
 from collections.abc import Iterable
 from functools import cache
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -70,8 +72,8 @@ class FewShotClassifier:
 
     - an array [n, height, width, channels] of the weights' size, of NumPy, TensorFlow or anything
       else that has `__array__`. One channel may be left out; rows [n, height * width * channels]
-      do as well. Float arrays are in [0, 1]; integer arrays in [0, 255], or in [0, 1] if no value
-      passed to `fit` exceeds 1.
+      do as well. Float arrays are in [0, 1]; integer arrays in [0, 255], but an image of zeros and
+      ones is black and white.
     - an iterable of such arrays without n, or of batches of them, as `tf.data.Dataset` has them.
     - an iterable of files (paths, open files, or their content as bytes) and Pillow images of any
       size.
@@ -141,7 +143,7 @@ class FewShotClassifier:
             is a fork of one that used TensorFlow.
         """
         steps = self.steps
-        if steps is not None and (steps != int(steps) or steps < 0):
+        if steps is not None and not (isinstance(steps, Real) and steps >= 0 and steps % 1 == 0):
             raise ValueError(f"steps is {steps!r}: a number of inner steps is needed, or None")
         snapshot = self._open()
         classes, numbers = numbered(label_array(labels))
@@ -158,8 +160,7 @@ class FewShotClassifier:
                 f"{counted(len(classes), 'class')}, but these weights were trained to tell {most} "
                 "apart"
             )
-        form = ArrayForm(reader, _white(given))
-        support = _pixels(given, form)
+        support = _pixels(given, reader)
         if blank := blank_pictures(support, given).note:
             raise ValueError(f"{blank}; leave out what is blank or too faint")
         steps = snapshot.config.eval_steps if steps is None else int(steps)
@@ -169,9 +170,9 @@ class FewShotClassifier:
                 f"{self.weights}: {steps} inner steps on these images end in weights that are not "
                 "finite; take other weights or fewer steps"
             )
-        self._fitted = _Fitted(snapshot, form, support, adapted)
+        self._fitted = _Fitted(snapshot, support, adapted)
         self.classes_ = classes
-        self.n_features_in_ = int(np.prod(form.reader.shape))
+        self.n_features_in_ = int(np.prod(reader.shape))
         return self
 
     def predict_proba(self, images: Images) -> np.ndarray:
@@ -185,14 +186,15 @@ class FewShotClassifier:
         """
         if not self.__sklearn_is_fitted__():
             raise _not_fitted("this FewShotClassifier has seen no examples yet: call fit first")
-        snapshot, form, support, adapted = self._fitted
-        given = sources_or_array(images, form.reader.shape)
-        queries = _pixels(given, form)
+        snapshot, support, adapted = self._fitted
+        reader = Reader.of(snapshot)
+        given = sources_or_array(images, reader.shape)
+        queries = _pixels(given, reader)
         classes = len(self.classes_)
         if not len(queries):
             return np.empty((0, classes), np.float32)
         if blank := blank_pictures(queries, given).note:
-            warnings.warn(f"{blank}; their classes mean nothing", stacklevel=2)
+            warnings.warn(f"{blank}; predictions of such pictures mean nothing", stacklevel=2)
         model = _model(snapshot)
         classify = model.classify_together if self.transductive else model.classify
         return classify(adapted, support, queries, classes).numpy()
@@ -255,24 +257,18 @@ class FewShotClassifier:
 
     def _open(self) -> Snapshot:
         """The weights; they are read again only if another name was given to them."""
+        if not isinstance(self.weights, str | os.PathLike):
+            raise TypeError(f"weights is {self.weights!r}: a path, or a name such as omniglot-5way")
         opened = getattr(self, "_opened", None)
         if opened is None or opened[0] != self.weights:
             opened = self._opened = self.weights, open_snapshot(self.weights)
         return opened[1]
 
 
-class ArrayForm(NamedTuple):
-    """How arrays of images are understood."""
-
-    reader: Reader
-    white: int  # the integer that stands for 1.0
-
-
 class _Fitted(NamedTuple):
     """What `fit` leaves behind."""
 
     snapshot: Snapshot
-    form: ArrayForm
     support: np.ndarray  # float32 [n, height, width, channels]
     adapted: np.ndarray  # float32 [P], the weights
 
@@ -297,22 +293,18 @@ def _parameters() -> tuple[str, ...]:
     return tuple(inspect.signature(FewShotClassifier).parameters)
 
 
-def _pixels(images: list[Source] | np.ndarray, form: ArrayForm) -> np.ndarray:
+def _pixels(images: list[Source] | np.ndarray, reader: Reader) -> np.ndarray:
     """Images as float32 [n, height, width, channels], 0 ... 1 (else ValueError)."""
     if isinstance(images, list):
-        return read_pictures(images, form.reader)[0]
-    white = 1 if images.dtype.kind in "fb" else form.white
-    pixels = images.reshape(-1, *form.reader.shape).astype(np.float32) / white
+        return read_pictures(images, reader)[0]
+    pixels = images.reshape(-1, *reader.shape).astype(np.float32)
+    of_floats = images.dtype.kind in "fb"
+    if not of_floats:  # levels of 0 and 1 are black and white, as in files
+        pixels[pixels.max(axis=(1, 2, 3)) > 1] /= 255
     wrong = ~((pixels >= 0) & (pixels <= 1))  # also where they are no numbers
     if wrong.any():
         i = int(wrong.any(axis=(1, 2, 3)).argmax())
         value = images.reshape(pixels.shape)[i][wrong[i]][0]
-        raise ValueError(f"pixels go from 0 to {white} here, and image {i} has one of {value}")
+        white = "1 in floats" if of_floats else "255 in integers"
+        raise ValueError(f"pixels go from 0 to {white}, and image {i} has one of {value}")
     return pixels
-
-
-def _white(images: list[Source] | np.ndarray) -> int:
-    """The integer that stands for 1.0 in these images: 1 if none is larger, else 255."""
-    if isinstance(images, list) or images.dtype.kind not in "iub" or not images.size:
-        return 255
-    return 1 if images.max() <= 1 else 255

@@ -91,7 +91,8 @@ def reading(path: Path, remedy: str, what: str = "not readable") -> Iterator[Non
 
 def _fault(error: Exception, path: Path) -> str:
     if isinstance(error, KeyError):
-        return f"{error} is missing"
+        name = str(error.args[0]).removesuffix(" is not a file in the archive")  # NumPy's words
+        return f"{name!r} is missing"
     if isinstance(error, OSError) and error.strerror:
         file = Path(error.filename or path)
         return error.strerror if file == path else f"{file.name}: {error.strerror}"

@@ -36,6 +36,8 @@ def open_snapshot(place: Path | str | None) -> Snapshot:
                 "give --checkpoint RUN"
             )
         return read_npz(shipped)
+    if not str(place):
+        raise UserError("the path of the weights is empty; . is the current folder")
     path = Path(home_expanded(place))
     if not path.exists():
         raise UserError(

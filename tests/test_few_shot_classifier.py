@@ -8,17 +8,19 @@ import pickle
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Callable, Iterator
 from copy import copy, deepcopy
 from datetime import date
 from decimal import Decimal
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import small_problem as small
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageSequence
 from scipy.sparse import csr_array, csr_matrix
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
@@ -148,8 +150,8 @@ def test_labels_in_any_form(classifier: FewShotClassifier) -> None:
 def test_missing_labels_are_refused(classifier: FewShotClassifier) -> None:
     pandas = pytest.importorskip("pandas")
     for missing in (
-        None, np.nan, float("nan"), np.float32("nan"), Decimal("nan"), np.datetime64("NaT"),
-        pandas.NA, pandas.NaT, (1, np.nan),
+        None, np.nan, float("nan"), np.float32("nan"), Decimal("nan"), Decimal("snan"),
+        np.datetime64("NaT"), pandas.NA, pandas.NaT, (1, np.nan),
     ):  # fmt: skip
         labels = ["a"] * 4 + [missing] * 17
         for form in (list, iter, objects):
@@ -232,8 +234,9 @@ def test_whole_numbers_up_to_1_are_black_and_white(classifier: FewShotClassifier
         classifier.fit(bits.astype(float), LABELS).predict_proba(bits.astype(float)), once
     )
     np.testing.assert_array_equal(classifier.fit(bits > 0, LABELS).predict_proba(bits > 0), once)
-    with pytest.raises(ValueError, match="0 to 1"):
-        classifier.fit(bits, LABELS).predict_proba(IMAGES)
+    classifier.fit(np.where(np.arange(21)[:, None, None, None] % 2, bits, 255 * bits), LABELS)
+    for images in (bits, 255 * bits, [*bits[:9], *255 * bits[9:]]):  # each image by itself
+        np.testing.assert_array_equal(classifier.predict_proba(images), once)
 
 
 @pytest.fixture
@@ -250,6 +253,8 @@ def files(tmp_path: Path) -> list[Path]:
 def test_files_are_read(classifier: FewShotClassifier, files: list[Path]) -> None:
     whole = classifier.fit(IMAGES, LABELS).predict_proba(IMAGES)
     names = [str(file) for file in files]
+    first, *others = map(Image.open, files)
+    first.save(frames := files[0].parent / "frames.tif", save_all=True, append_images=others)
     for form in (
         lambda: files,
         lambda: iter(files),
@@ -266,12 +271,36 @@ def test_files_are_read(classifier: FewShotClassifier, files: list[Path]) -> Non
         lambda: tf.constant(names),
         lambda: tf.data.Dataset.list_files(names, shuffle=False),
         lambda: tf.data.Dataset.list_files(names, shuffle=False).map(tf.io.read_file),
+        lambda: tf.data.Dataset.list_files(names, shuffle=False).batch(4),
+        lambda: closed_at_once(files, Image.open),
+        lambda: closed_at_once(files, io.FileIO),
+        lambda: ImageSequence.Iterator(Image.open(frames)),
     ):
         again = classifier.fit(form(), LABELS).predict_proba(form())
         np.testing.assert_array_equal(again, whole)
     pandas = pytest.importorskip("pandas")
     for form in (pandas.Series(files, index=range(50, 71)), pandas.Index(names)):
         np.testing.assert_array_equal(classifier.predict_proba(form), whole)
+
+
+def closed_at_once(files: list[Path], opened: Callable[[Path], Any]) -> Iterator[Any]:
+    """Each file, open until the next one is asked for."""
+    for path in files:
+        with opened(path) as file:
+            yield file
+
+
+def test_an_array_that_a_generator_fills_again_is_read_in_time(
+    classifier: FewShotClassifier,
+) -> None:
+    def images() -> Iterator[np.ndarray]:
+        buffer = np.empty_like(IMAGES[0])
+        for image in IMAGES:
+            buffer[:] = image
+            yield buffer
+
+    whole = classifier.fit(IMAGES, LABELS).predict_proba(IMAGES)
+    np.testing.assert_array_equal(classifier.fit(images(), LABELS).predict_proba(images()), whole)
 
 
 def test_a_folder_searched_by_glob_is_read_whole(
@@ -434,11 +463,24 @@ def test_what_makes_no_sense_is_refused(classifier: FewShotClassifier) -> None:
     ):
         with pytest.raises(ValueError, match=words):
             classifier.fit(images, labels)
-    for steps in (-1, 2.5):
+    for steps in (-1, 2.5, np.nan, np.inf, "3"):
         with pytest.raises(ValueError, match="steps"):
             classifier.set_params(steps=steps).fit(IMAGES, LABELS)
     with pytest.raises(UserError, match="nowhere"):
         FewShotClassifier.load("nowhere")
+    with pytest.raises(UserError, match="is empty"):
+        FewShotClassifier.load("")
+    for weights in (None, 3):
+        with pytest.raises(TypeError, match=f"weights is {weights}: a path"):
+            FewShotClassifier.load(weights)
+
+
+def test_an_archive_without_weights_is_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", a=IMAGES)
+    with pytest.raises(
+        UserError, match=r"mine\.npz: not readable weights \('metadata' is missing\)"
+    ):
+        FewShotClassifier.load(tmp_path / "mine.npz")
 
 
 @pytest.mark.parametrize("labels", [LABELS, np.repeat([3, 1, 2], 7), [(1, "a"), "b", 2.5] * 7])
