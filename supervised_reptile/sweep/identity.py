@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -31,7 +33,7 @@ def check_sweep(plan: Plan, resume: bool) -> dict[str, Any]:
 
     Raises:
       UserError: plan.out holds a sweep without `resume`, none with it, or one of another space
-        or on other data; or the data have no validation classes.
+        or on other data; or the data have no validation classes, or others for each seed.
     """
     holds = holds_sweep(plan.out)
     if holds and not resume:
@@ -46,6 +48,7 @@ def check_sweep(plan: Plan, resume: bool) -> dict[str, Any]:
             f"{plan.data_dir} has no validation classes, by which a sweep chooses: hold some out "
             "(--val-classes; of your own images by --split)"
         )
+    _check_seeds(plan, dataset)
     if holds and (plan.out / DATA).exists():
         with reading(plan.out / DATA, REMEDY):
             stored = read_document(plan.out / DATA)
@@ -67,6 +70,21 @@ def _load(plan: Plan, **fields: Any) -> Dataset:
     space = plan.space
     config = configuration(space.command, space.words(next(extremes(space))), plan.data_dir)
     return COMMANDS[space.command].source.load(dataclasses.replace(config, **fields))
+
+
+def _check_seeds(plan: Plan, dataset: Dataset) -> None:
+    """Refuse to compare accuracies on the classes that each seed draws (UserError)."""
+    if not (dimension := plan.space.dimensions.get("seed")):
+        return
+    for seed in {int(value) for value in (min(dimension.ends), max(dimension.ends))}:
+        with contextlib.redirect_stderr(io.StringIO()):  # the same notes again
+            other = _load(plan, seed=seed)
+        if other.class_names != dataset.class_names:
+            raise UserError(
+                "seed is in [space], but each seed draws other validation classes from "
+                f"{plan.data_dir}, and accuracies on different classes cannot be compared: put it "
+                "into [fixed]"
+            )
 
 
 def _check_same(

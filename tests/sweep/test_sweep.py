@@ -34,6 +34,9 @@ from command_line import (
 from supervised_reptile.cli import reptile
 from supervised_reptile.data.glyphs import write_glyphs
 from supervised_reptile.sweep.cluster import OWN
+from supervised_reptile.sweep.identity import check_sweep
+from supervised_reptile.sweep.space_file import read_space
+from supervised_reptile.sweep.trials import Plan
 
 pytest.importorskip("ray", reason="the extra [sweep] is not installed")
 pytest.importorskip("optuna", reason="the extra [sweep] is not installed")
@@ -210,6 +213,18 @@ def test_own_images_that_change_before_a_trial_ends(data: Path, tmp_path: Path) 
     assert_refused(call("sweep", *words, "--resume", command=reptile), refusal)
     shutil.rmtree(images)
     assert_refused(call("sweep", *words, "--resume", command=reptile), str(images))
+
+
+def test_seeds_that_draw_other_classes(data: Path, tmp_path: Path) -> None:
+    """Trials on different validation classes cannot be ranked; divided images are the same."""
+    out, images = tmp_path / "sweep", importable(data, tmp_path / "images")
+    file = written(tmp_path / "space.toml", 'method = "grid"', "seed = [0, 1]")
+    outcome = call("sweep", file, "--data-dir", data, "--out", out, command=reptile)
+    assert_refused(outcome, f"seed draws other validation classes from {data}")
+    assert not out.exists()
+    file = written(file, 'method = "random"\ncommand = "train"', "seed = { int = [0, 9] }")
+    file.write_text(file.read_text().replace("val-classes = 10\n", ""))
+    check_sweep(Plan(read_space(file), str(images), out, 2, 1, 1, 0.0, None), resume=False)
 
 
 def test_a_long_folder_for_ray(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
