@@ -209,8 +209,8 @@ def test_other_weights_read_as_training_does(reader: Reader, tmp_path: Path) -> 
     form = PixelForm(16, reader.shape[2])
     wanted = decode(tmp_path / "photo.png", form).astype(np.float32) / 255
     np.testing.assert_array_equal(read[0], wanted)
-    assert "1 of 1 pictures was brought to 16x16 pixels" in notes
-    assert "1 of 1 pictures was stretched to the weights' proportions" in notes
+    assert "1 of 1 picture was brought to 16x16 pixels" in notes
+    assert "1 of 1 picture was stretched to the weights' proportions" in notes
 
 
 def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:

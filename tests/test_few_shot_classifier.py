@@ -503,7 +503,7 @@ def test_images_that_show_nothing_are_told(classifier: FewShotClassifier, tmp_pa
     with pytest.warns(UserWarning, match=r"2 of 21 pictures show nothing: image 4"):
         assert classifier.predict(images).shape == (21,)
     Image.new("L", (9, 9)).save(tmp_path / "a.png")
-    with pytest.warns(UserWarning, match=r"1 of 1 pictures shows nothing: .*a\.png"):
+    with pytest.warns(UserWarning, match=r"1 of 1 picture shows nothing: .*a\.png"):
         classifier.predict_proba([str(tmp_path / "a.png")])
     with pytest.raises(ValueError, match=r"shows nothing: .*a\.png"):
         classifier.fit([tmp_path / "a.png"], ["a"])

@@ -182,7 +182,7 @@ def test_queries_that_show_nothing_get_no_answer(pictures: Path, weights: Path) 
         pictures, weights, "--contact-sheet", pictures / "x.png", query="query/black.png"
     )
     assert alone.code == 0
-    assert "Note: 1 of 1 pictures shows nothing: " in alone.err
+    assert "Note: 1 of 1 picture shows nothing: " in alone.err
     assert (pictures / "x.png").exists()
 
 
