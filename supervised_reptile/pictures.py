@@ -96,7 +96,7 @@ def blank_pictures(pixels: np.ndarray, sources: object) -> BlankPictures:
         return source if source and isinstance(source, str | Path) else f"image {row}"
 
     rows = shows_nothing(pixels, 1)
-    return BlankPictures(rows, nothing_note(rows, name, "pictures"))
+    return BlankPictures(rows, nothing_note(rows, name, "picture"))
 
 
 def notes(changes: Iterable[Sequence[str]], total: int, reader: Reader) -> list[str]:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from supervised_reptile.data.items import NO_FORMAT, BrokenImage, Content, foreign_content
-from supervised_reptile.errors import one_line
+from supervised_reptile.errors import counted, one_line
 
 # An image in any of the forms that are read here.
 Encoded: TypeAlias = bytes | Path | np.ndarray | Image.Image
@@ -148,14 +148,14 @@ def nothing_note(blank: np.ndarray, name_of: Callable[[int], object], kind: str)
     Args:
       blank: as of `shows_nothing`.
       name_of: number of an image -> its name; asked for the first ones only.
-      kind: what they are called: "pictures".
+      kind: what one is called: "picture".
     """
     if not (rows := np.flatnonzero(blank).tolist()):
         return ""
     names = ", ".join(one_line(str(name_of(row))) for row in rows[:MOST_NAMED])
     more = f" and {len(rows) - MOST_NAMED:,} more" if len(rows) > MOST_NAMED else ""
     verb = "shows" if len(rows) == 1 else "show"
-    return f"{len(rows):,} of {len(blank):,} {kind} {verb} nothing: {names}{more}"
+    return f"{len(rows):,} of {counted(len(blank), kind)} {verb} nothing: {names}{more}"
 
 
 def contrast(image: Image.Image) -> int:

@@ -65,4 +65,4 @@ def blank_note(store: ImageStore) -> str:
 
     blocks = image_blocks(unchecked(store.images))
     blank = [shows_nothing(block, store.max_value) for block in blocks]
-    return nothing_note(np.concatenate([np.zeros(0, bool), *blank]), name, "images")
+    return nothing_note(np.concatenate([np.zeros(0, bool), *blank]), name, "image")
