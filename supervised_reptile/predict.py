@@ -67,7 +67,8 @@ def find_support(folder: Path) -> tuple[Examples, list[str]]:
       UserError: there are fewer than two classes, or one without a picture.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; name one that holds a folder for each class")
+        what = "not a folder" if folder.exists() else "no such folder"
+        raise UserError(f"{folder}: {what}; name one that holds a folder for each class")
     layout = ClassFolders(folder, {"": DiskFolder(folder)})
     listing = layout.listing()
     if not listing.items and not listing.empty:

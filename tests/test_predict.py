@@ -285,6 +285,8 @@ def test_mistakes_are_told_in_a_line(pictures: Path, weights: Path) -> None:
     refused("no class folders")
     support.rmdir()
     refused("support", "no such folder")
+    support.write_bytes(b"an archive")
+    refused("support", "not a folder")
 
 
 def test_wrong_weights_are_told_in_a_line(pictures: Path) -> None:

@@ -102,9 +102,10 @@ def cached_layout(layout: Layout, recipe: Recipe) -> ImageStore:
     """
     key = f"{recipe.tag}-{LISTING}-{files_fingerprint(layout.files(), layout.root)}"
     store = cached_store(key, lambda folder: write_layout(folder, layout, recipe))
+    provenance = {**store.provenance, "source": layout.root.resolve().name}  # same files, moved
     if layout.listed_quickly:  # what is left out is no part of the key
-        provenance = {**store.provenance, **_absences(layout.listing())}
-        store = dataclasses.replace(store, provenance=provenance)
+        provenance |= _absences(layout.listing())
+    store = dataclasses.replace(store, provenance=provenance)
     if recipe.skip_broken:
         return store
     if skipped := skipped_images(store):

@@ -253,6 +253,15 @@ def test_csvs_that_do_not_divide_the_classes_are_passed_over(rows: bytes, tmp_pa
     assert opened(on_disk(tmp_path, made("") | csvs)).names == CLASSES
 
 
+def test_moved_data_are_called_as_they_are_now(tmp_path: Path) -> None:
+    """Their store is found in the cache under the name of then."""
+    folder = on_disk(tmp_path, made("") | {"ant/README": b""})
+    for name in ("first", "second"):
+        folder = folder.rename(tmp_path / name)
+        (note,) = notes_on(opened(folder))
+        assert note.startswith(f"{name}: left out 1 file")
+
+
 def test_windows_archives_have_other_slashes(tmp_path: Path) -> None:
     path = tmp_path / "made.zip"
     with zipfile.ZipFile(path, "w") as archive:
