@@ -57,7 +57,7 @@ def open_folder(
     if store.splits and tuple(split) != SHARES:
         raise UserError(
             f"{path}: its folders {', '.join(store.splits)} divide the classes already; leave "
-            f"--split {','.join(map(str, split))} out"
+            f"--split {','.join(f'{share:g}' for share in split)} out"
         )
     if store.splits:
         return store
