@@ -113,7 +113,9 @@ def pairs_table(pairs: Sequence[Pair], setting: Setting) -> Table:
         difference = f"{100 * outcome.difference:+.2f} ± {percent(outcome.half_width)}"
         row = (pair.first.name, pair.second.name, difference, _chance(outcome.p))
         rows.append((*row, _chance(None if outcome.p is None else corrected)) if several else row)
-    columns = ("first", "second", "difference", "p", "p, Holm")[: 5 if several else 4]
+    columns = ("first", "second", "difference", "p", "p, Holm")[
+        : (5 if several else 4) * bool(tested)
+    ]
     notes = [OF_PAIRS + (f", corrected by Holm for {len(tested)} tests." if several else ".")]
     title = f"On the same episodes, {', '.join(setting.words()[:5])}"
     return Table(title, columns, tuple(rows), "\n".join(notes * bool(tested) + _untested(pairs)))

@@ -17,7 +17,7 @@ WIDTH = 100  # characters that notes in a terminal are wrapped to
 
 
 class Table(NamedTuple):
-    """A table as it is shown, every cell a text."""
+    """A table as it is shown, every cell a text; without columns its title and note."""
 
     title: str
     columns: tuple[str, ...]
@@ -30,10 +30,20 @@ class Table(NamedTuple):
         lines.insert(1, ["---"] * len(self.columns))
         grid = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         notes = [markdown_text(line) for line in self.note.splitlines() if line]
-        return "\n\n".join((f"**{markdown_text(self.title)}**", grid, *notes))
+        grids = [grid] if self.columns else []
+        return "\n\n".join((f"**{markdown_text(self.title)}**", *grids, *notes))
 
     def text(self) -> str:
         """The table for a terminal: aligned columns, headings broken at words where that helps."""
+        note = "\n".join(_wrapped(line) for line in self.note.splitlines())
+        grid = self._grid() if self.columns else ""
+        return "\n\n".join(part for part in (self.title, grid, note) if part)
+
+    def is_numeric(self, column: int) -> bool:
+        """Whether a column holds numbers only, to be aligned on the right."""
+        return bool(self.rows) and all(NUMERIC.fullmatch(row[column]) for row in self.rows)
+
+    def _grid(self) -> str:
         headings = [self._heading(i) for i in range(len(self.columns))]
         height = max(map(len, headings))
         headings = [[""] * (height - len(lines)) + lines for lines in headings]
@@ -41,16 +51,10 @@ class Table(NamedTuple):
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         lines.insert(height, tuple("-" * width for width in widths))
         adjust = [str.rjust if self.is_numeric(i) else str.ljust for i in range(len(widths))]
-        grid = "\n".join(
+        return "\n".join(
             "  ".join(f(cell, n) for f, cell, n in zip(adjust, line, widths, strict=True)).rstrip()
             for line in lines
         )
-        note = "\n".join(_wrapped(line) for line in self.note.splitlines())
-        return "\n\n".join(part for part in (self.title, grid, note) if part)
-
-    def is_numeric(self, column: int) -> bool:
-        """Whether a column holds numbers only, to be aligned on the right."""
-        return bool(self.rows) and all(NUMERIC.fullmatch(row[column]) for row in self.rows)
 
     def _heading(self, column: int) -> list[str]:
         """A heading in lines: its own, or no longer than the column's cells and longest word."""

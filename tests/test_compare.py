@@ -232,6 +232,7 @@ def why_not(*paths: Path) -> str:
     """What keeps two runs from being tested on the same episodes."""
     (pair,) = pairs_of(read_runs(paths), SETTING)
     assert pair.outcome is None or not pair.obstacle
+    assert bool(pairs_table([pair], SETTING).columns) is bool(pair.outcome)
     return pair.obstacle
 
 

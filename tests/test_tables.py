@@ -78,5 +78,11 @@ def test_a_table_without_rows_is_its_heading() -> None:
     assert Table("", ("a", "b c"), ()).text() == "   b\na  c\n-  -"
 
 
+def test_a_table_without_columns_is_its_title_and_note() -> None:
+    empty = TABLE._replace(columns=(), rows=())
+    assert empty.text() == "A title\n\nA note."
+    assert empty.markdown() == "**A title**\n\nA note."
+
+
 def test_studies_have_the_same_tables() -> None:
     assert StudysTable is Table
