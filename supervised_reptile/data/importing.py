@@ -127,9 +127,7 @@ def notes_on(store: ImageStore) -> list[str]:
     notes = [f"{name}: left out {words}"] if words else []
     if subfolders := _subfolders_everywhere(store):
         shown = one_line(first_few(subfolders, SHOWN))
-        notes.append(
-            f"{name}: every class holds subfolders ({shown}); each class is all of its own"
-        )
+        notes.append(f"{name}: every class holds subfolders ({shown}), which count as one class")
     if store.splits and (missing := [split for split in SPLITS if split not in store.splits]):
         notes.append(f"{name}: has no {' and no '.join(missing)} classes of its own")
     return notes
