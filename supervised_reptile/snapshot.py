@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,8 @@ def read_npz(path: Path) -> Snapshot:
     if not path.exists():
         raise UserError(f"{path}: no such file of weights")
     with reading(path, "export or copy them again", "not readable weights"):
+        if not zipfile.is_zipfile(path):  # which np.load would read as a single array, or refuse
+            raise ValueError("it is no .npz archive")
         with np.load(path, allow_pickle=False) as arrays:
             metadata = json.loads(str(arrays["metadata"]))
             if metadata["format"] != FORMAT:

@@ -172,7 +172,7 @@ def test_numpys_advice_to_trust_a_file_is_not_passed_on(tmp_path: Path) -> None:
         outcome = call(
             "export", "--checkpoint", path, "--format=npz", "--out", tmp_path / "x", command=reptile
         )
-        assert_refused(outcome, str(path), "not readable weights (it does not hold numbers)")
+        assert_refused(outcome, str(path), "not readable weights (it is no .npz archive)")
 
 
 # ---- data

@@ -481,6 +481,9 @@ def test_an_archive_without_weights_is_named(tmp_path: Path) -> None:
         UserError, match=r"mine\.npz: not readable weights \('metadata' is missing\)"
     ):
         FewShotClassifier.load(tmp_path / "mine.npz")
+    np.save(tmp_path / "mine.npy", IMAGES)
+    with pytest.raises(UserError, match=r"mine\.npy: not readable weights .*no \.npz archive"):
+        FewShotClassifier.load(tmp_path / "mine.npy")
 
 
 @pytest.mark.parametrize("labels", [LABELS, np.repeat([3, 1, 2], 7), [(1, "a"), "b", 2.5] * 7])

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from supervised_reptile.errors import UserError
+from supervised_reptile.files import home_expanded
 from supervised_reptile.sweep.trials import Plan
 
 OBJECT_STORE_BYTES = 80 * 2**20  # about the least that Ray takes; trials send it a few numbers
@@ -64,6 +65,7 @@ def _own_folder() -> Iterator[None]:
       UserError: RAY_TMPDIR is too long, or there is no short folder that can be written.
     """
     if chosen := os.environ.get("RAY_TMPDIR"):
+        os.environ["RAY_TMPDIR"] = chosen = home_expanded(chosen)
         if not _is_short(chosen):
             raise UserError(
                 f"RAY_TMPDIR={chosen} is too long for Ray's sockets: name a folder of at most "

@@ -234,6 +234,10 @@ def test_a_long_folder_for_ray(data: Path, tmp_path: Path, monkeypatch: pytest.M
     file = written(tmp_path / "space.toml", 'method = "grid"', "meta-step = [0.5, 1.0]")
     outcome = call("sweep", file, "--data-dir", data, "--out", tmp_path / "out", command=reptile)
     assert_refused(outcome, f"RAY_TMPDIR={long} is too long")
+    monkeypatch.setenv("HOME", str(long))
+    monkeypatch.setenv("RAY_TMPDIR", "~/ray")
+    outcome = call("sweep", file, "--data-dir", data, "--out", tmp_path / "out", command=reptile)
+    assert_refused(outcome, f"RAY_TMPDIR={long / 'ray'} is too long")
 
 
 @pytest.mark.parametrize("scheme", ["", "ray://"])
