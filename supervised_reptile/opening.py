@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from supervised_reptile.command_lines import flags
 from supervised_reptile.config import EVALUATION, MEASURED, Config, fields_of, flag_of
 from supervised_reptile.data.dataset import Dataset
 from supervised_reptile.data.items import SPLITS
 from supervised_reptile.errors import Interrupted, UserError
+from supervised_reptile.flags import flags
 from supervised_reptile.learner import Learner
 from supervised_reptile.request import Request, check_flags, settle
 from supervised_reptile.run_dir import RunDir, is_writable

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from supervised_reptile import alignment
-from supervised_reptile.command_lines import flags
 from supervised_reptile.config import ALL_SPLITS, EVALUATION, Config, fields_of, flag_of
 from supervised_reptile.data.dataset import SPLIT_NAMES, Dataset, check_pool
 from supervised_reptile.environment import describe
@@ -26,6 +25,7 @@ from supervised_reptile.episodes import (
 )
 from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.feed import Fed, ImageFeed, prefetched
+from supervised_reptile.flags import flags
 from supervised_reptile.learner import Learner
 from supervised_reptile.looks import plan_looks
 from supervised_reptile.modes import transduction_modes

@@ -109,7 +109,6 @@ def test_a_tilde_is_the_home_directory(
     assert len(clf.predict([picture])) == 1
 
 
-
 def test_a_folder_called_tilde(home: Path) -> None:
     command = ["data", "glyphs", *flags(alphabets=1, characters=1, drawings=1)]
     assert call(*command, "--out=./~", command=reptile).code == 0

@@ -19,9 +19,9 @@ import click
 
 from supervised_reptile import environment
 from supervised_reptile.cli import run as run_program
-from supervised_reptile.command_lines import command_line
 from supervised_reptile.errors import UserError
 from supervised_reptile.files import replacing, writing
+from supervised_reptile.flags import command_line
 from supervised_reptile.open_weights import open_snapshot
 from supervised_reptile.place import Place
 from supervised_reptile.resources import PRETRAINED, pretrained_weights

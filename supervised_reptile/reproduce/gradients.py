@@ -10,9 +10,9 @@ import click
 import numpy as np
 
 from supervised_reptile import environment
-from supervised_reptile.command_lines import command_line
 from supervised_reptile.config import Config
 from supervised_reptile.errors import counted
+from supervised_reptile.flags import command_line
 from supervised_reptile.plots import COLORS, Label, label_ends, save, smoothed
 from supervised_reptile.reproduce.jobs import Job, Plan, run_jobs
 from supervised_reptile.reproduce.options import (

@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from supervised_reptile.command_lines import flags
 from supervised_reptile.config import EVALUATION, MEASURED, Config, fields_of
 from supervised_reptile.errors import Interrupted, UserError
+from supervised_reptile.flags import flags
 from supervised_reptile.locks import lock, wait_until_free
 from supervised_reptile.processes import last_lines, start_run
 from supervised_reptile.progress import Bar

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import click
 
 from supervised_reptile import environment
-from supervised_reptile.command_lines import command_line
 from supervised_reptile.config import COUNT, Config
 from supervised_reptile.errors import counted
+from supervised_reptile.flags import command_line
 from supervised_reptile.plots import COLORS, Label, label_ends, save
 from supervised_reptile.reproduce.jobs import Job, Plan, run_jobs
 from supervised_reptile.reproduce.options import (

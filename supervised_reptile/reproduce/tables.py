@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from supervised_reptile import environment
-from supervised_reptile.command_lines import command_line
 from supervised_reptile.config import PRESETS, Config
 from supervised_reptile.errors import counted
+from supervised_reptile.flags import command_line
 from supervised_reptile.plots import COLORS, save
 from supervised_reptile.reproduce.experiments import (
     EXPERIMENTS,

@@ -12,11 +12,11 @@ import numpy as np
 
 from supervised_reptile.alignment import MEASURES, PAIRS, TASKS
 from supervised_reptile.alignment_curves import FIGURE, NAMES, plot_alignment
-from supervised_reptile.command_lines import command_line
 from supervised_reptile.config import COUNT, PRESETS, Config
 from supervised_reptile.environment import of_evaluations
 from supervised_reptile.errors import counted
 from supervised_reptile.files import writing
+from supervised_reptile.flags import command_line
 from supervised_reptile.place import Place
 from supervised_reptile.plots import pooled
 from supervised_reptile.reproduce.jobs import Job, run_jobs

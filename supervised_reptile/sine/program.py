@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from supervised_reptile import environment
-from supervised_reptile.command_lines import flags
 from supervised_reptile.errors import counted, plural
 from supervised_reptile.files import writing
+from supervised_reptile.flags import flags
 from supervised_reptile.opening import how_to_go_on
 from supervised_reptile.reproduce.study import STUDY, Figure, Study, write_study
 from supervised_reptile.request import Request

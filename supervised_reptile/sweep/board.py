@@ -6,11 +6,11 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 
-from supervised_reptile.command_lines import flags
 from supervised_reptile.config import MEASURED, Config
 from supervised_reptile.environment import of_evaluations
 from supervised_reptile.errors import counted
 from supervised_reptile.files import writing
+from supervised_reptile.flags import flags
 from supervised_reptile.plots import save
 from supervised_reptile.reproduce.study import Figure, Study, write_csv, write_study
 from supervised_reptile.run_files import stored_evaluation

@@ -8,8 +8,8 @@ import json
 import click
 import pytest
 
-from supervised_reptile.command_lines import flags
 from supervised_reptile.config import RESUMED, Config, config_from_flags, fill_from, flag_of
+from supervised_reptile.flags import flags
 from supervised_reptile.sine.cli import sine
 from supervised_reptile.sine.config import SineConfig
 
