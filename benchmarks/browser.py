@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from supervised_reptile.runtime import start_tensorflow
+from supervised_reptile.system.start_tensorflow import start_tensorflow
 
 WEB = Path(__file__).resolve().parents[1] / "web"
 
@@ -41,8 +41,8 @@ def main(
     from supervised_reptile.demo_server import make_server, read_site
     from supervised_reptile.export import web_files
     from supervised_reptile.open_weights import open_snapshot
-    from supervised_reptile.resources import web_folder
     from supervised_reptile.statistics import accuracy
+    from supervised_reptile.system.package_files import web_folder
 
     snapshot = open_snapshot(checkpoint)
     cases = make_cases(snapshot, data_dir, episodes, shots, steps)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from setting import Setting, make_setting
 
-from supervised_reptile.workers import cores
+from supervised_reptile.system.thread_pool import cores
 
 if TYPE_CHECKING:
     from supervised_reptile.group import Group

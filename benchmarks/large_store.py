@@ -20,7 +20,7 @@ import click
 import numpy as np
 from setting import make_setting
 
-from supervised_reptile.runtime import start_tensorflow
+from supervised_reptile.system.start_tensorflow import start_tensorflow
 
 start_tensorflow()
 

@@ -21,7 +21,7 @@ import click
 import numpy as np
 
 from supervised_reptile import looks
-from supervised_reptile.runtime import start_tensorflow
+from supervised_reptile.system.start_tensorflow import start_tensorflow
 
 if TYPE_CHECKING:
     from supervised_reptile.scoring import Scorer

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import click
 from entries import Entry
 
-from supervised_reptile.runtime import start_tensorflow
+from supervised_reptile.system.start_tensorflow import start_tensorflow
 
 # Picklable: a partial of one of the functions in `entries`. If it has a `module`, that is imported
 # before TensorFlow starts: PyTorch's 2.14 ends the process where TensorFlow 2.21 is loaded.

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from supervised_reptile.cluster import rings
+from supervised_reptile.system.tf_config import rings
 from supervised_reptile.tables import Table
 
 WORKERS = (8, 64, 512)

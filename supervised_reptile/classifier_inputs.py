@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from supervised_reptile.files import home_expanded
-from supervised_reptile.runtime import start_tensorflow
+from supervised_reptile.system.atomic_files import home_expanded
+from supervised_reptile.system.start_tensorflow import start_tensorflow
 
 Source = Path | Image.Image | bytes  # bytes: the content of a file
 

@@ -13,7 +13,7 @@ import click
 
 from supervised_reptile.errors import Interrupted, UserError, one_line
 from supervised_reptile.lazy import LazyGroup, Subcommands
-from supervised_reptile.shortage import (
+from supervised_reptile.system.out_of_memory import (
     discard_failing_output,
     memory_limit,
     open_closed_streams,

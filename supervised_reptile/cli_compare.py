@@ -27,7 +27,7 @@ from supervised_reptile.leaderboard import (
     pairs_table,
     seeds_table,
 )
-from supervised_reptile.place import Place
+from supervised_reptile.system.path_type import Place
 
 EPILOG = """\b
 Examples:

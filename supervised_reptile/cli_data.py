@@ -9,8 +9,8 @@ import click
 
 from supervised_reptile.config import COUNT, MOST_PIXELS, Count
 from supervised_reptile.errors import UserError, counted, one_line
-from supervised_reptile.files import CannotWriteError
-from supervised_reptile.place import Place
+from supervised_reptile.system.atomic_files import CannotWriteError
+from supervised_reptile.system.path_type import Place
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -32,7 +32,7 @@ def demo(checkpoint: str | None, port: int) -> None:
     from supervised_reptile.demo_server import HOST, make_server, read_site
     from supervised_reptile.export import web_files
     from supervised_reptile.open_weights import open_snapshot
-    from supervised_reptile.resources import web_folder
+    from supervised_reptile.system.package_files import web_folder
 
     read_site(web_folder())  # a missing page is told before TensorFlow is imported
     snapshot = open_snapshot(checkpoint)

@@ -8,7 +8,7 @@ import click
 
 from supervised_reptile.cli_weights import checkpoint_option
 from supervised_reptile.errors import counted
-from supervised_reptile.place import Place
+from supervised_reptile.system.path_type import Place
 
 FORMS = ("npz", "savedmodel", "web")
 

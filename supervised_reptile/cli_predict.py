@@ -8,7 +8,7 @@ import click
 
 from supervised_reptile.cli_weights import checkpoint_option
 from supervised_reptile.config import Count
-from supervised_reptile.place import Place
+from supervised_reptile.system.path_type import Place
 
 MOST_STEPS = 10_000  # minutes, in which nobody hears Ctrl-C
 EPILOG = """\b
@@ -88,7 +88,7 @@ def predict(
     """
     from supervised_reptile import predict as work
     from supervised_reptile.few_shot_classifier import FewShotClassifier
-    from supervised_reptile.resources import PRETRAINED
+    from supervised_reptile.system.package_files import PRETRAINED
 
     found, notes = work.find_support(support)
     files, more_notes = work.find_queries([*queries, *more])

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from supervised_reptile.cluster import read_cluster
 from supervised_reptile.config import (
     Config,
     config_from_flags,
@@ -18,8 +17,9 @@ from supervised_reptile.config import (
     names_weights,
 )
 from supervised_reptile.request import Request, settle
-from supervised_reptile.runtime import start_tensorflow
 from supervised_reptile.sources import Source
+from supervised_reptile.system.start_tensorflow import start_tensorflow
+from supervised_reptile.system.tf_config import read_cluster
 
 NAMED_WEIGHTS = "supervised_reptile.named_weights"  # the program that evaluates them
 

@@ -10,8 +10,8 @@ import click
 
 from supervised_reptile.config import COUNT, MOST_THREADS, Count, Rate
 from supervised_reptile.errors import UserError, counted
-from supervised_reptile.place import Place
-from supervised_reptile.workers import cores
+from supervised_reptile.system.path_type import Place
+from supervised_reptile.system.thread_pool import cores
 
 # The last reads TOML, which Python does by itself from 3.11 on.
 NEEDED = ("ray", "optuna", "cmaes", *("tomli",) * (sys.version_info < (3, 11)))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from supervised_reptile.place import Place
-from supervised_reptile.resources import PRETRAINED
+from supervised_reptile.system.package_files import PRETRAINED
+from supervised_reptile.system.path_type import Place
 
 checkpoint_option = click.option(
     "--checkpoint",

@@ -11,7 +11,6 @@ import numpy as np
 
 from supervised_reptile.config import IMAGES, TRAINING, Config, fields_of, flag_of
 from supervised_reptile.errors import UserError, counted
-from supervised_reptile.files import reading
 from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
 from supervised_reptile.run_files import (
     EPISODES,
@@ -25,6 +24,7 @@ from supervised_reptile.run_files import (
     short_names,
 )
 from supervised_reptile.statistics import Accuracy, Paired, paired
+from supervised_reptile.system.atomic_files import reading
 
 MODES = (TRANSDUCTIVE, NON_TRANSDUCTIVE)
 SPLITS = ("test", "val", "train")

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import click
 
 from supervised_reptile.errors import counted
-from supervised_reptile.place import Place
-from supervised_reptile.resources import PRETRAINED
+from supervised_reptile.system.package_files import PRETRAINED
+from supervised_reptile.system.path_type import Place
 
 if TYPE_CHECKING:
     import numpy as np

@@ -32,7 +32,6 @@ from supervised_reptile.opening import check_directory, how_to_go_on, load_settl
 from supervised_reptile.request import Request
 from supervised_reptile.run_dir import writing
 from supervised_reptile.run_files import Stored
-from supervised_reptile.runtime import on_accelerator
 from supervised_reptile.scoring import (
     AlignmentMonitor,
     Monitor,
@@ -41,6 +40,7 @@ from supervised_reptile.scoring import (
     evaluate_splits,
 )
 from supervised_reptile.shadow_run import AnyRun
+from supervised_reptile.system.start_tensorflow import on_accelerator
 from supervised_reptile.together import check_chiefs_data, silenced, take_chiefs, tell
 from supervised_reptile.train import check_training, image_supply, train
 

@@ -17,9 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from supervised_reptile.documents import document
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import reading, sync, writing
 from supervised_reptile.open_weights import (
     FORMAT,
     MANIFEST,
@@ -29,7 +27,9 @@ from supervised_reptile.open_weights import (
     verify_export,
 )
 from supervised_reptile.snapshot import Snapshot, flat, write_npz
-from supervised_reptile.whole_folders import appearing_whole
+from supervised_reptile.system.atomic_files import reading, sync, writing
+from supervised_reptile.system.atomic_folders import appearing_whole
+from supervised_reptile.system.checked_json import document
 
 WEB_FILE = "weights.bin"
 
@@ -58,7 +58,7 @@ def load_savedmodel(folder: Path) -> Any:
     """
     if verify_export(folder)["kind"] != "savedmodel":
         raise UserError(f"{folder}: not an export of --format savedmodel")
-    from supervised_reptile.runtime import start_tensorflow
+    from supervised_reptile.system.start_tensorflow import start_tensorflow
 
     start_tensorflow()
     import tensorflow as tf
@@ -87,7 +87,7 @@ def _write_web(folder: Path, snapshot: Snapshot) -> None:
 
 
 def _write_savedmodel(folder: Path, snapshot: Snapshot) -> None:
-    from supervised_reptile.runtime import start_tensorflow
+    from supervised_reptile.system.start_tensorflow import start_tensorflow
 
     start_tensorflow()
     from supervised_reptile.export_savedmodel import write_savedmodel

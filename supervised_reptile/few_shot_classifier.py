@@ -26,8 +26,8 @@ from supervised_reptile.classifier_inputs import (
 from supervised_reptile.errors import UserError, counted
 from supervised_reptile.open_weights import open_snapshot
 from supervised_reptile.pictures import Reader, blank_pictures, read_pictures
-from supervised_reptile.runtime import start_tensorflow
 from supervised_reptile.snapshot import fingerprint
+from supervised_reptile.system.start_tensorflow import start_tensorflow
 
 if TYPE_CHECKING:
     from PIL import Image

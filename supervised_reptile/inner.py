@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 
 import tensorflow as tf
 
-from supervised_reptile.runtime import threads
+from supervised_reptile.system.start_tensorflow import threads
 from supervised_reptile.weights import Grouping, Weights, times
 
 ADAM_BETA2 = 0.999

@@ -21,10 +21,10 @@ from supervised_reptile.opening import (
     same_split,
 )
 from supervised_reptile.request import Request, check_command, check_flags
-from supervised_reptile.resources import PRETRAINED
 from supervised_reptile.run_files import Stored, holds_run, read_stored
 from supervised_reptile.scoring import Scorer, check_evaluation, measure_splits
 from supervised_reptile.snapshot import Snapshot, flat
+from supervised_reptile.system.package_files import PRETRAINED
 
 
 def run_experiment(request: Request) -> None:

@@ -6,12 +6,12 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from supervised_reptile.documents import read_document
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import home_expanded, reading
-from supervised_reptile.resources import PRETRAINED, pretrained_weights
 from supervised_reptile.run_files import holds_run
 from supervised_reptile.snapshot import Snapshot, read_npz
+from supervised_reptile.system.atomic_files import home_expanded, reading
+from supervised_reptile.system.checked_json import read_document
+from supervised_reptile.system.package_files import PRETRAINED, pretrained_weights
 
 FORMAT = "supervised-reptile export 1"
 MANIFEST = "export.json"
@@ -49,7 +49,7 @@ def open_snapshot(place: Path | str | None) -> Snapshot:
     if not holds_run(path) and ((path / MANIFEST).exists() or (path / NPZ_FILE).exists()):
         verify_export(path)
         return read_npz(path / NPZ_FILE)
-    from supervised_reptile.runtime import start_tensorflow
+    from supervised_reptile.system.start_tensorflow import start_tensorflow
 
     start_tensorflow()  # TensorFlow's checkpoints are read by TensorFlow alone
     from supervised_reptile.run_snapshot import snapshot_of_run

@@ -27,8 +27,8 @@ from supervised_reptile.data.decode import (
 from supervised_reptile.data.items import BrokenImage
 from supervised_reptile.drawings import read_drawing
 from supervised_reptile.errors import UserError, counted
-from supervised_reptile.progress import Bar
 from supervised_reptile.snapshot import Snapshot
+from supervised_reptile.system.progress_bar import Bar
 
 # What can be changed in a picture, in words that complete "N of M pictures ...".
 RESIZED = "brought to {height}x{width} pixels"

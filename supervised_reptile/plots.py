@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from supervised_reptile.errors import one_line
-from supervised_reptile.files import replacing
+from supervised_reptile.system.atomic_files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -17,7 +17,7 @@ from supervised_reptile.data.split_layouts import ClassFolders, images_below
 from supervised_reptile.errors import UserError, counted
 from supervised_reptile.few_shot_classifier import FewShotClassifier
 from supervised_reptile.pictures import blank_pictures, read_pictures
-from supervised_reptile.progress import Bar
+from supervised_reptile.system.progress_bar import Bar
 from supervised_reptile.tables import Table
 
 QUERIES_AT_ONCE = 16  # between two movements of the progress bar

@@ -21,9 +21,9 @@ from supervised_reptile.data.contact_sheet import (
     thumbnail,
 )
 from supervised_reptile.errors import counted
-from supervised_reptile.files import replacing, writing
 from supervised_reptile.plots import COLORS
 from supervised_reptile.predict import NOTHING, Prediction
+from supervised_reptile.system.atomic_files import replacing, writing
 
 ANSWER_WIDTHS = 210, 420  # pixels beside a query, for its answer, the least and the most
 CLASS_SIZE, FILE_SIZE = 14, 11  # of the fonts there

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from supervised_reptile.cluster import Cluster
 from supervised_reptile.config import (
     EVALUATED,
     EVALUATION,
@@ -28,6 +27,7 @@ from supervised_reptile.run_files import (
     read_stored,
 )
 from supervised_reptile.sources import SOURCES, Source
+from supervised_reptile.system.tf_config import Cluster
 
 OWN = "reptile train DIR"  # whose images have no shape of their own
 

@@ -33,16 +33,11 @@ from typing import Any, TypeVar
 import numpy as np
 import tensorflow as tf
 
-from supervised_reptile import files
 from supervised_reptile.alignment import MEASURES, PAIRS
 from supervised_reptile.config import flag_of
-from supervised_reptile.documents import write_document
 from supervised_reptile.errors import UserError, first_line
 from supervised_reptile.events import Events
-from supervised_reptile.files import CannotWriteError, remove_unfinished, replacing, sync
 from supervised_reptile.learner import Learner
-from supervised_reptile.line_log import LineLog, checksums_of
-from supervised_reptile.locks import LOCK, lock
 from supervised_reptile.run_files import (
     ALIGNMENT,
     CHECKPOINTS,
@@ -60,6 +55,16 @@ from supervised_reptile.run_files import (
     read_evaluations,
     warn_of_lost_indices,
 )
+from supervised_reptile.system import atomic_files
+from supervised_reptile.system.atomic_files import (
+    CannotWriteError,
+    remove_unfinished,
+    replacing,
+    sync,
+)
+from supervised_reptile.system.checked_json import write_document
+from supervised_reptile.system.checked_log import LineLog, checksums_of
+from supervised_reptile.system.folder_lock import LOCK, lock
 
 KEPT_CHECKPOINTS = 3
 TENSORBOARD = "tensorboard"
@@ -82,12 +87,12 @@ OWN = (
 
 
 # What TensorFlow raises on damaged checkpoints.
-BROKEN = (tf.errors.OpError, AssertionError, *files.UNREADABLE)
+BROKEN = (tf.errors.OpError, AssertionError, *atomic_files.UNREADABLE)
 
 
 def writing(path: Path) -> contextlib.AbstractContextManager[None]:
-    """As `files.writing`, for what TensorFlow writes as well."""
-    return files.writing(path, tf.errors.OpError)
+    """As `atomic_files.writing`, for what TensorFlow writes as well."""
+    return atomic_files.writing(path, tf.errors.OpError)
 
 
 T = TypeVar("T")

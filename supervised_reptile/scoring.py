@@ -13,7 +13,6 @@ import numpy as np
 from supervised_reptile import alignment
 from supervised_reptile.config import ALL_SPLITS, EVALUATION, Config, fields_of, flag_of
 from supervised_reptile.data.dataset import SPLIT_NAMES, Dataset, check_pool
-from supervised_reptile.environment import describe
 from supervised_reptile.episodes import (
     Purpose,
     Stream,
@@ -29,11 +28,12 @@ from supervised_reptile.flags import flags
 from supervised_reptile.learner import Learner
 from supervised_reptile.looks import plan_looks
 from supervised_reptile.modes import transduction_modes
-from supervised_reptile.progress import Bar
 from supervised_reptile.run_files import evaluation_settings
 from supervised_reptile.shadow_run import AnyRun
-from supervised_reptile.signals import StopSignals
 from supervised_reptile.statistics import accuracy
+from supervised_reptile.system.machine import describe
+from supervised_reptile.system.progress_bar import Bar
+from supervised_reptile.system.stop_signals import StopSignals
 
 EPISODES_PER_CALL = 8, 64  # at least and at most
 # Pixels that one compiled call adapts to: seconds of work, so that Ctrl-C is heard soon.

@@ -19,7 +19,7 @@ import numpy as np
 
 from supervised_reptile.config import DATA, EXECUTION, PLACE, Config
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import reading, replacing, writing
+from supervised_reptile.system.atomic_files import reading, replacing, writing
 
 FORMAT = "supervised-reptile weights 1"
 WEIGHTS, SECOND_MOMENT = "weights", "second_moment"

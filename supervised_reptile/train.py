@@ -25,7 +25,7 @@ from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.feed import Fed, ImageFeed, prefetched
 from supervised_reptile.group import ALONE, Group
 from supervised_reptile.learner import Learner
-from supervised_reptile.signals import StopSignals
+from supervised_reptile.system.stop_signals import StopSignals
 
 # Pixels that one compiled call may train on: seconds of work, so that Ctrl-C is heard soon.
 PIXELS_PER_CALL = 20_000_000

@@ -29,7 +29,7 @@ from command_line import ROOT, Outcome, call, flags, script
 
 from supervised_reptile.cli import reptile
 from supervised_reptile.cli_run import RunCommand, interpret
-from supervised_reptile.cluster import VARIABLE, read_cluster
+from supervised_reptile.system.tf_config import VARIABLE, read_cluster
 
 FENCE = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # A run that is only evaluated has its other sizes already, one that is continued all of them.

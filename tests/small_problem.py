@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from supervised_reptile.runtime import start_tensorflow
+from supervised_reptile.system.start_tensorflow import start_tensorflow
 
 start_tensorflow()
 

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from supervised_reptile import cluster
-from supervised_reptile.runtime import start_tensorflow
+from supervised_reptile.system import tf_config
+from supervised_reptile.system.start_tensorflow import start_tensorflow
 
 if __name__ == "__main__":  # before `small_problem` does it, without a cluster
-    start_tensorflow(cluster=cluster.read_cluster())
+    start_tensorflow(cluster=tf_config.read_cluster())
 
 import small_problem as small
 from small_problem import ADAM, SGD
@@ -57,8 +57,8 @@ def train(group: Group) -> dict[str, np.ndarray]:
 
 
 def main(out: str) -> None:
-    cluster.LONGEST_RING = 3  # so that four are a grid already
-    group = group_of(cluster.read_cluster())
+    tf_config.LONGEST_RING = 3  # so that four are a grid already
+    group = group_of(tf_config.read_cluster())
     ends = train(group)
     for name, end in ends.items():  # replicas that drift apart would never be noticed
         assert np.array_equal(group.broadcast(end), end), name

@@ -32,7 +32,7 @@ from supervised_reptile import FewShotClassifier
 from supervised_reptile.cli import reptile
 from supervised_reptile.data.store import cache_folder
 from supervised_reptile.errors import UserError, counted
-from supervised_reptile.place import Place
+from supervised_reptile.system.path_type import Place
 
 
 def attempt(tmp_path: Path, data: Path, *more: str) -> Outcome:

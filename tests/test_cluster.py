@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from command_line import TINY, assert_refused, call, flags
 
-from supervised_reptile.cluster import VARIABLE, read_cluster, rings, write_cluster
+from supervised_reptile.system.tf_config import VARIABLE, read_cluster, rings, write_cluster
 
 TWO = {"worker": ["a:1", "b:2"]}
 

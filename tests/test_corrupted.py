@@ -26,7 +26,6 @@ from command_line import TINY, Outcome, call, flags, saved_state, saved_steps
 from PIL import Image
 from small_problem import small_images, small_snapshot
 
-from supervised_reptile import resources
 from supervised_reptile.cli import reptile
 from supervised_reptile.data.glyphs import GlyphSet, write_glyphs
 from supervised_reptile.data.omniglot import load_omniglot
@@ -38,6 +37,7 @@ from supervised_reptile.reproduce.cost import Case, Measured
 from supervised_reptile.reproduce.study import Figure, Study, write_study
 from supervised_reptile.run_files import read_alignment, read_metrics
 from supervised_reptile.snapshot import fingerprint
+from supervised_reptile.system import package_files
 from supervised_reptile.tables import Table
 
 CASES = int(os.environ.get("CORRUPTED_CASES", "600"))
@@ -376,14 +376,16 @@ def sweep(folder: Path) -> Outcome:
 def package(factory: pytest.TempPathFactory) -> Path:
     folder = factory.getbasetemp() / "corrupted" / "package"
     if not folder.exists():
-        shutil.copytree(resources.metadata_folder(), folder / "metadata")
+        shutil.copytree(package_files.metadata_folder(), folder / "metadata")
     return folder
 
 
 def metadata(folder: Path) -> Outcome:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resources, "PACKAGE", folder)
-        return reading(lambda: [resources.read_metadata(name) for name in resources.METADATA])
+        patch.setattr(package_files, "PACKAGE", folder)
+        return reading(
+            lambda: [package_files.read_metadata(name) for name in package_files.METADATA]
+        )
 
 
 NEWEST = "run/checkpoints/ckpt-60.*"

@@ -18,10 +18,11 @@ import pytest
 from command_line import ROOT, assert_refused, call
 from small_problem import small_snapshot
 
-from supervised_reptile import cli_demo, demo_server, resources
+from supervised_reptile import cli_demo, demo_server
 from supervised_reptile.cli import reptile
 from supervised_reptile.demo_server import HOST, make_server, read_site
 from supervised_reptile.errors import UserError
+from supervised_reptile.system import package_files
 
 PAGE = b"<!doctype html><title>demo</title>"
 
@@ -209,9 +210,9 @@ def test_only_drawings_can_be_drawn() -> None:
 def test_refusals_of_the_command(
     built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resources, "web_folder", lambda: tmp_path / "none")
+    monkeypatch.setattr(package_files, "web_folder", lambda: tmp_path / "none")
     assert_refused(call("demo", command=reptile), "not built")
-    monkeypatch.setattr(resources, "web_folder", lambda: built)
+    monkeypatch.setattr(package_files, "web_folder", lambda: built)
     outcome = call("demo", "--checkpoint", tmp_path / "none", command=reptile)
     assert_refused(outcome, "no such run directory")
     monkeypatch.chdir(tmp_path)

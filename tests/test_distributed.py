@@ -37,12 +37,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_problem import assert_close
 
-from supervised_reptile.cluster import VARIABLE, write_cluster
 from supervised_reptile.config import Config
 from supervised_reptile.errors import UserError
 from supervised_reptile.group import ALONE, Group
-from supervised_reptile.meeting import PATIENCE_VARIABLE
 from supervised_reptile.private_network import leave_network
+from supervised_reptile.system.rendezvous import PATIENCE_VARIABLE
+from supervised_reptile.system.tf_config import VARIABLE, write_cluster
 from supervised_reptile.together import tell
 
 # Five tasks, which neither two nor three workers share evenly; ten steps, because sooner or later

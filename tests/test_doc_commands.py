@@ -9,8 +9,8 @@ import pytest
 from command_line import Outcome
 from doc_commands import Command, Unrun, run_commands, understand
 
-from supervised_reptile.cluster import write_cluster
 from supervised_reptile.errors import UserError
+from supervised_reptile.system.tf_config import write_cluster
 
 PAGE = """\
 # A page

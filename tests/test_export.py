@@ -16,13 +16,14 @@ import small_problem as small
 from command_line import assert_refused, call, edit_document, saved_state, tree
 from small_problem import RATE, small_snapshot
 
-from supervised_reptile import export, open_weights, resources
+from supervised_reptile import export, open_weights
 from supervised_reptile.cli import reptile
 from supervised_reptile.cli_export import FORMS
 from supervised_reptile.errors import UserError
 from supervised_reptile.export import FORMATS, web_files, write_export
 from supervised_reptile.open_weights import MANIFEST, open_snapshot, verify_export
 from supervised_reptile.snapshot import Snapshot, flat, read_npz, write_npz
+from supervised_reptile.system import package_files
 
 
 def assert_same(one: Snapshot, other: Snapshot) -> None:
@@ -274,7 +275,7 @@ def test_weights_that_come_along_need_no_checkpoint(
     monkeypatch.setattr(open_weights, "pretrained_weights", lambda name: tmp_path / f"{name}.npz")
     for place in (None, "omniglot-5way"):
         assert_same(open_snapshot(place), small_snapshot())
-    assert resources.pretrained_weights().name == "omniglot-5way.npz"
+    assert package_files.pretrained_weights().name == "omniglot-5way.npz"
 
 
 @pytest.mark.parametrize("place", ["./omniglot-5way", Path("omniglot-5way")])

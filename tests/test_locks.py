@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from command_line import assert_refused, call, flags, tree
 
-from supervised_reptile import locks
 from supervised_reptile.cli import reptile
 from supervised_reptile.errors import UserError
-from supervised_reptile.locks import lock
+from supervised_reptile.system import folder_lock
+from supervised_reptile.system.folder_lock import lock
 
 # what to run with an --out -> where below it the first one would be at work
 AT_WORK = {
@@ -40,7 +40,7 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def flock(*_: object) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(locks.fcntl, "flock", flock)
+    monkeypatch.setattr(folder_lock.fcntl, "flock", flock)
     with pytest.raises(UserError, match=re.escape(f"{tmp_path}: no lock there (No locks avail")):
         lock(tmp_path)
 

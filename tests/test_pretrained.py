@@ -23,9 +23,9 @@ from command_line import (
 
 from supervised_reptile import open_weights
 from supervised_reptile.open_weights import open_snapshot
-from supervised_reptile.resources import PRETRAINED, pretrained_weights
 from supervised_reptile.run_files import read_evaluations
 from supervised_reptile.snapshot import fingerprint, read_npz, write_npz
+from supervised_reptile.system.package_files import PRETRAINED, pretrained_weights
 
 SHIP = ROOT / "tools" / "ship_weights.py"
 ACCURACY = re.compile(r"Test accuracy(?:, ([a-z-]+))?: ([01]\.\d+)")

@@ -9,7 +9,7 @@ import sys
 import pytest
 from tqdm import tqdm
 
-from supervised_reptile.progress import Bar, terminal_size
+from supervised_reptile.system.progress_bar import Bar, terminal_size
 
 
 def test_where_nobody_looks_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,9 +24,9 @@ from command_line import ROOT, call, flags, real_omniglot, script
 from supervised_reptile.demo_server import HOST, make_server, read_site
 from supervised_reptile.export import web_files, write_export
 from supervised_reptile.open_weights import open_snapshot
-from supervised_reptile.resources import pretrained_weights
 from supervised_reptile.snapshot import Snapshot
 from supervised_reptile.statistics import accuracy
+from supervised_reptile.system.package_files import pretrained_weights
 
 WEB = ROOT / "web"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -185,7 +185,7 @@ def test_the_page_is_part_of_an_installed_package(tmp_path: Path) -> None:
     assert (package / "web" / "assets" / "main.js").exists()
     assert (package / "report" / "page.html.jinja").exists()
     assert (package / "report" / "style.css").exists()
-    program = "from supervised_reptile.resources import *; print(web_folder())"
+    program = "from supervised_reptile.system.package_files import *; print(web_folder())"
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path / "lib", capture_output=True, text=True
     )

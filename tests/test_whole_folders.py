@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from supervised_reptile.errors import UserError
-from supervised_reptile.whole_folders import appearing_whole
+from supervised_reptile.system.atomic_folders import appearing_whole
 
 
 def make(path: Path, name: str) -> None:

@@ -17,16 +17,16 @@ from typing import Any
 
 import click
 
-from supervised_reptile import environment
 from supervised_reptile.cli import run as run_program
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import replacing, writing
 from supervised_reptile.flags import command_line
 from supervised_reptile.open_weights import open_snapshot
-from supervised_reptile.place import Place
-from supervised_reptile.resources import PRETRAINED, pretrained_weights
 from supervised_reptile.run_files import read_evaluations
 from supervised_reptile.snapshot import Snapshot, write_npz
+from supervised_reptile.system import machine
+from supervised_reptile.system.atomic_files import replacing, writing
+from supervised_reptile.system.package_files import PRETRAINED, pretrained_weights
+from supervised_reptile.system.path_type import Place
 
 DATA = "Omniglot: 1,200 characters in four rotations for training, the other 423 for test"
 LICENCE = "MIT, as this program's; Omniglot's drawings: MIT, (c) 2015 Brenden Lake"
@@ -100,7 +100,7 @@ def describe(
         "outer_steps": snapshot.outer_steps,
         "command": command_line("run_omniglot.py", snapshot.config, OMITTED),
         "test_accuracy": accuracies,
-        "environment": environment.describe(),
+        "environment": machine.describe(),
         "licence": LICENCE,
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
     }

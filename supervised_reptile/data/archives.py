@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from supervised_reptile.data.items import BrokenImage, foreign_content
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import UNREADABLE
+from supervised_reptile.system.atomic_files import UNREADABLE
 
 ARCHIVE_ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 MAX_MEMBER_BYTES = 1 << 28  # no image is larger: a declared size beyond it is an attack

@@ -14,7 +14,7 @@ from supervised_reptile.data.official import readable_name
 from supervised_reptile.data.store import ImageStore
 from supervised_reptile.data.summary import parts_of
 from supervised_reptile.errors import counted, one_line
-from supervised_reptile.files import writing
+from supervised_reptile.system.atomic_files import writing
 
 CLASSES = 6  # of each split, evenly spaced
 IMAGES = 8  # of each class, evenly spaced

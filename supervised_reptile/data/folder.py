@@ -19,7 +19,7 @@ from supervised_reptile.data.layouts import find_layout
 from supervised_reptile.data.omniglot import holds_alphabets
 from supervised_reptile.data.store import ImageStore
 from supervised_reptile.errors import UserError, counted
-from supervised_reptile.workers import cores, map_ahead
+from supervised_reptile.system.thread_pool import cores, map_ahead
 
 LARGEST_DEFAULT = 84  # pixels a side, as Mini-ImageNet; smaller images keep their size
 GREY_MODES = ("1", "L", "LA", "La", "F")

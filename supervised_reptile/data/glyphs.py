@@ -28,10 +28,10 @@ from supervised_reptile.data.chance import Chance
 from supervised_reptile.data.glyph_drawing import IDEAL, SIDE, draw, invent_drawer
 from supervised_reptile.data.glyph_programs import Character, Style, invent_character, invent_style
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import writing
-from supervised_reptile.progress import Bar
-from supervised_reptile.whole_folders import appearing_whole
-from supervised_reptile.workers import cores, map_ahead
+from supervised_reptile.system.atomic_files import writing
+from supervised_reptile.system.atomic_folders import appearing_whole
+from supervised_reptile.system.progress_bar import Bar
+from supervised_reptile.system.thread_pool import cores, map_ahead
 
 FORMAT = "supervised-reptile drawn alphabets"
 VERSION = 1  # another one draws otherwise from the same seed

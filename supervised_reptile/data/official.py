@@ -11,7 +11,7 @@ from typing import NamedTuple
 from supervised_reptile.data.items import SPLITS
 from supervised_reptile.data.store import ImageStore
 from supervised_reptile.errors import counted
-from supervised_reptile.resources import read_metadata
+from supervised_reptile.system.package_files import read_metadata
 
 MINIIMAGENET, ALPHABETS, OWN = "Mini-ImageNet", "alphabets of characters", "own images"
 MINIIMAGENET_IMAGES = 600  # of every class

@@ -42,7 +42,7 @@ from supervised_reptile.data.items import (
 from supervised_reptile.data.store import ImageStore, is_store, open_store
 from supervised_reptile.drawings import legible
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import UNREADABLE
+from supervised_reptile.system.atomic_files import UNREADABLE
 
 SIZE = 28  # pixels a side after resizing
 TRAIN_CHARACTERS = 1200

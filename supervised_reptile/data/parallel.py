@@ -18,8 +18,8 @@ import numpy as np
 from supervised_reptile.data.decode import PixelForm, decode
 from supervised_reptile.data.items import BrokenImage, Content
 from supervised_reptile.data.store import BLOCK, release_pages
-from supervised_reptile.progress import Bar
-from supervised_reptile.workers import cores, map_ahead
+from supervised_reptile.system.progress_bar import Bar
+from supervised_reptile.system.thread_pool import cores, map_ahead
 
 BATCH = 8  # images a worker takes at once
 

@@ -31,10 +31,16 @@ import numpy as np
 import platformdirs
 
 from supervised_reptile.data.checked_images import CheckedImages, image_checksums, unchecked
-from supervised_reptile.documents import document, read_document
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import CannotWriteError, checksum, home_expanded, reading, writing
-from supervised_reptile.whole_folders import appearing_whole
+from supervised_reptile.system.atomic_files import (
+    CannotWriteError,
+    checksum,
+    home_expanded,
+    reading,
+    writing,
+)
+from supervised_reptile.system.atomic_folders import appearing_whole
+from supervised_reptile.system.checked_json import document, read_document
 
 FORMAT = "supervised-reptile image store 1"
 IMAGES_FILE = "images.npy"

@@ -11,7 +11,6 @@ from typing import NamedTuple
 from supervised_reptile.compare import Run, Wanted, read_runs, settings_of
 from supervised_reptile.config import Config
 from supervised_reptile.errors import UserError, first_few
-from supervised_reptile.files import checksum
 from supervised_reptile.leaderboard import leaderboard
 from supervised_reptile.reproduce.study import (
     STUDY,
@@ -27,6 +26,7 @@ from supervised_reptile.run_files import (
     note_skipped,
     subfolders,
 )
+from supervised_reptile.system.atomic_files import checksum
 
 RUNS = "other-runs"  # the anchor of the section on runs that belong to no study
 

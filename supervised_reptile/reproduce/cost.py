@@ -13,15 +13,15 @@ from typing import NamedTuple
 import click
 import numpy as np
 
-from supervised_reptile import environment
 from supervised_reptile.config import Count
-from supervised_reptile.documents import read_document, write_document
 from supervised_reptile.errors import Interrupted, UserError, counted
-from supervised_reptile.files import reading, writing
-from supervised_reptile.progress import Bar
 from supervised_reptile.reproduce.cost_report import NAMES, Cost, Costs, Quartiles, write_report
 from supervised_reptile.reproduce.options import data_option, out_option, threads_option
-from supervised_reptile.signals import StopSignals
+from supervised_reptile.system import machine
+from supervised_reptile.system.atomic_files import reading, writing
+from supervised_reptile.system.checked_json import read_document, write_document
+from supervised_reptile.system.progress_bar import Bar
+from supervised_reptile.system.stop_signals import StopSignals
 
 ALGORITHMS = tuple(NAMES)
 MEASUREMENTS = "measurements.json"
@@ -76,7 +76,7 @@ class Measured:
           UserError: it was measured elsewhere, cannot be read, or nothing can be written there.
         """
         self._path = folder / MEASUREMENTS
-        self.about = {**environment.describe(), "threads": str(threads or "all")}
+        self.about = {**machine.describe(), "threads": str(threads or "all")}
         self.seconds = 0.0
         self.results: dict[Case, dict[str, float]] = {}
         if self._path.exists():

@@ -19,7 +19,7 @@ import numpy as np
 
 from supervised_reptile.config import PRESETS, Config
 from supervised_reptile.errors import UserError
-from supervised_reptile.runtime import start_tensorflow
+from supervised_reptile.system.start_tensorflow import start_tensorflow
 
 STEPS_PER_CALL = 5  # outer steps
 CALLS, SECONDS = 5, 3.0  # timed at least

@@ -10,8 +10,8 @@ import click
 
 from supervised_reptile.config import Count
 from supervised_reptile.errors import UserError
-from supervised_reptile.place import Place
 from supervised_reptile.reproduce.options import fraction_option, jobs_option, out_option
+from supervised_reptile.system.path_type import Place
 
 # In the order in which they run: what is seen early tells most of what is to come.
 TABLES = ("omniglot-5way", "omniglot-20way", "miniimagenet-5way")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 import numpy as np
 
-from supervised_reptile import environment
 from supervised_reptile.config import Config
 from supervised_reptile.errors import counted
 from supervised_reptile.flags import command_line
@@ -32,6 +31,7 @@ from supervised_reptile.reproduce.study import (
 )
 from supervised_reptile.run_files import read_episodes, read_metrics
 from supervised_reptile.statistics import accuracy, mean_of, paired
+from supervised_reptile.system import machine
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -202,7 +202,7 @@ def _study(results: Sequence[Result], plan: Plan) -> Study:
         ),
         commands=(own, *(command_line("run_omniglot.py", r.config, omit) for r in results)),
         seconds=sum(result.evaluation["training_seconds"] for result in results),
-        environment=environment.of_evaluations(result.evaluation for result in results),
+        environment=machine.of_evaluations(result.evaluation for result in results),
         tables=(accuracies(results), claims(results)),
         figures=(Figure("Accuracy during training", FIGURE),),
         caveat=short if plan.outer_steps != PAPER_STEPS else "",

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from supervised_reptile.config import COUNT, MOST_THREADS, Count, Rate
-from supervised_reptile.place import Place
-from supervised_reptile.workers import cores
+from supervised_reptile.system.path_type import Place
+from supervised_reptile.system.thread_pool import cores
 
 out_option = click.option(
     "--out",

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import click
 
-from supervised_reptile import environment
 from supervised_reptile.config import COUNT, Config
 from supervised_reptile.errors import counted
 from supervised_reptile.flags import command_line
@@ -30,6 +29,7 @@ from supervised_reptile.reproduce.study import (
 )
 from supervised_reptile.run_files import read_episodes
 from supervised_reptile.statistics import Accuracy, accuracy
+from supervised_reptile.system import machine
 
 OUTER_STEPS, EPISODES = 2000, 400  # by default: the shape shows
 FIGURE, DATA = "overlap.png", "overlap.csv"
@@ -198,7 +198,7 @@ def _study(results: Results, plan: Plan) -> Study:
         ),
         commands=(own, example),
         seconds=sum(evaluation["training_seconds"] for evaluation in evaluations),
-        environment=environment.of_evaluations(evaluations),
+        environment=machine.of_evaluations(evaluations),
         tables=tuple(table(results, panel) for panel in PANELS),
         figures=(Figure("Accuracy after training", FIGURE),),
         caveat=short if plan.outer_steps != OUTER_STEPS else "",

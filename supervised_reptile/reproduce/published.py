@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-from supervised_reptile.resources import read_metadata
+from supervised_reptile.system.package_files import read_metadata
 
 SHOTS = (1, 5)
 MODES = ("non_transductive", "transductive")

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import click
 
-from supervised_reptile.documents import read_document, write_document
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import checksum, reading, replacing, writing
+from supervised_reptile.system.atomic_files import checksum, reading, replacing, writing
+from supervised_reptile.system.checked_json import read_document, write_document
 from supervised_reptile.tables import Table
 
 STUDY = "study.json"

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from supervised_reptile import environment
 from supervised_reptile.config import PRESETS, Config
 from supervised_reptile.errors import counted
 from supervised_reptile.flags import command_line
@@ -26,6 +25,7 @@ from supervised_reptile.reproduce.experiments import (
 from supervised_reptile.reproduce.published import MODES, SHOTS, Published, published
 from supervised_reptile.reproduce.study import Figure, Study, Table, own_command, write_study
 from supervised_reptile.run_files import stored_evaluation
+from supervised_reptile.system import machine
 
 PAPER_EPISODES = 10_000
 FIGURE = "cells.png"
@@ -73,7 +73,7 @@ def summarize(plan: Plan, configs: Sequence[Config]) -> Study:
         text=_text(configs[0], seconds / len(configs)),
         commands=_commands(plan, configs[0]),
         seconds=seconds,
-        environment=environment.of_evaluations(chain.from_iterable(found)),
+        environment=machine.of_evaluations(chain.from_iterable(found)),
         tables=(table(cells),),
         figures=(Figure("Measured and published accuracies", FIGURE),),
         caveat=_caveat(plan, configs[0]),

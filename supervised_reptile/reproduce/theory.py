@@ -13,17 +13,17 @@ import numpy as np
 from supervised_reptile.alignment import MEASURES, PAIRS, TASKS
 from supervised_reptile.alignment_curves import FIGURE, NAMES, plot_alignment
 from supervised_reptile.config import COUNT, PRESETS, Config
-from supervised_reptile.environment import of_evaluations
 from supervised_reptile.errors import counted
-from supervised_reptile.files import writing
 from supervised_reptile.flags import command_line
-from supervised_reptile.place import Place
 from supervised_reptile.plots import pooled
 from supervised_reptile.reproduce.jobs import Job, run_jobs
 from supervised_reptile.reproduce.options import out_option, threads_option
 from supervised_reptile.reproduce.study import Figure, Study, Table, own_command, write_study
 from supervised_reptile.run_files import read_alignment
-from supervised_reptile.runtime import start_tensorflow
+from supervised_reptile.system.atomic_files import writing
+from supervised_reptile.system.machine import of_evaluations
+from supervised_reptile.system.path_type import Place
+from supervised_reptile.system.start_tensorflow import start_tensorflow
 
 OUTER_STEPS = 2000
 LAST_SHARE = 0.1  # of the looks, for what stands in the table as the end of training

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from supervised_reptile import environment
-from supervised_reptile.files import writing
 from supervised_reptile.reproduce.study import Figure, Study, Table, write_csv
 from supervised_reptile.reproduce.theory_figure import draw
+from supervised_reptile.system import machine
+from supervised_reptile.system.atomic_files import writing
 from supervised_reptile.theory import (
     ORDER_TOLERANCE,
     RATES,
@@ -43,7 +43,7 @@ def measured_study(out: Path) -> Study:
         text=_text(measured),
         commands=("reptile reproduce theory --out DIR",),
         seconds=time.perf_counter() - began,
-        environment=environment.describe(),
+        environment=machine.describe(),
         tables=(table(measured),),
         figures=(Figure("Weight of AvgGradInner, and what the prediction leaves", FIGURE),),
     )

@@ -23,7 +23,7 @@ from supervised_reptile.config import (
     flag,
 )
 from supervised_reptile.errors import counted
-from supervised_reptile.place import Place
+from supervised_reptile.system.path_type import Place
 
 NUMBER = Finite()
 MOST_WEIGHTS = 10**7

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from supervised_reptile import environment
 from supervised_reptile.errors import counted, plural
-from supervised_reptile.files import writing
 from supervised_reptile.flags import flags
 from supervised_reptile.opening import how_to_go_on
 from supervised_reptile.reproduce.study import STUDY, Figure, Study, write_study
@@ -35,6 +33,8 @@ from supervised_reptile.sine.figures import (
     draw_losses,
 )
 from supervised_reptile.statistics import loss
+from supervised_reptile.system import machine
+from supervised_reptile.system.atomic_files import writing
 from supervised_reptile.tables import Table
 
 RANDOM = "random initialization"
@@ -121,7 +121,7 @@ def study_of(experiment: Experiment, losses: Mapping[str, np.ndarray], seconds: 
         ),
         commands=(shlex.join(["reptile", "sine", *flags(config)]),),
         seconds=seconds,
-        environment=environment.describe(),
+        environment=machine.describe(),
         tables=(table(config, losses),),
         figures=tuple(figures),
     )

@@ -7,9 +7,7 @@ import shlex
 from collections.abc import Sequence
 
 from supervised_reptile.config import MEASURED, Config
-from supervised_reptile.environment import of_evaluations
 from supervised_reptile.errors import counted
-from supervised_reptile.files import writing
 from supervised_reptile.flags import flags
 from supervised_reptile.plots import save
 from supervised_reptile.reproduce.study import Figure, Study, write_csv, write_study
@@ -26,6 +24,8 @@ from supervised_reptile.sweep.standing import (
     shown_value,
 )
 from supervised_reptile.sweep.trials import SPLIT, Plan, Trial
+from supervised_reptile.system.atomic_files import writing
+from supervised_reptile.system.machine import of_evaluations
 from supervised_reptile.tables import Table
 
 LEADERBOARD, FIGURE = "leaderboard.csv", "objective.png"

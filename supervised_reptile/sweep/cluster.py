@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import home_expanded
 from supervised_reptile.sweep.trials import Plan
+from supervised_reptile.system.atomic_files import home_expanded
 
 OBJECT_STORE_BYTES = 80 * 2**20  # about the least that Ray takes; trials send it a few numbers
 CONNECT_SECONDS = 10

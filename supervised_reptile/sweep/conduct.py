@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from supervised_reptile.errors import Interrupted, UserError
-from supervised_reptile.locks import lock, wait_until_free
-from supervised_reptile.signals import StopSignals
 from supervised_reptile.sweep.board import show_board
 from supervised_reptile.sweep.cluster import connected, quiet
 from supervised_reptile.sweep.identity import check_sweep, write_data
@@ -16,6 +14,8 @@ from supervised_reptile.sweep.live import LiveTable
 from supervised_reptile.sweep.standing import FAILED, Standing, stored_standing
 from supervised_reptile.sweep.study import Study
 from supervised_reptile.sweep.trials import Plan, make_trial
+from supervised_reptile.system.folder_lock import lock, wait_until_free
+from supervised_reptile.system.stop_signals import StopSignals
 
 if TYPE_CHECKING:
     from ray.tune.schedulers import TrialScheduler

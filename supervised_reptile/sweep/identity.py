@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supervised_reptile.config import EXECUTION, IMAGES, PLACE, fields_of, flag_of
-from supervised_reptile.documents import read_document, write_document
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import reading, writing
 from supervised_reptile.run_files import CONFIG, read_stored
 from supervised_reptile.sweep.dimensions import Choices, Range, as_toml
 from supervised_reptile.sweep.space import COMMANDS, Space, configuration, extremes
 from supervised_reptile.sweep.trials import SPLIT, SWEEP, Plan, holds_sweep
+from supervised_reptile.system.atomic_files import reading, writing
+from supervised_reptile.system.checked_json import read_document, write_document
 
 if TYPE_CHECKING:
     from supervised_reptile.data.dataset import Dataset

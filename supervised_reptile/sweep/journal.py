@@ -8,8 +8,8 @@ from typing import Any
 
 from optuna.storages.journal import JournalFileBackend
 
-from supervised_reptile.files import reading
-from supervised_reptile.line_log import extend_checksums, intact_lines
+from supervised_reptile.system.atomic_files import reading
+from supervised_reptile.system.checked_log import extend_checksums, intact_lines
 
 
 class CheckedJournal(JournalFileBackend):

@@ -11,7 +11,6 @@ from typing import TextIO
 from tqdm import tqdm
 
 from supervised_reptile.errors import counted
-from supervised_reptile.progress import terminal_size
 from supervised_reptile.sweep.standing import (
     ENDED,
     FAILED,
@@ -21,6 +20,7 @@ from supervised_reptile.sweep.standing import (
     shown_accuracy,
     shown_value,
 )
+from supervised_reptile.system.progress_bar import terminal_size
 from supervised_reptile.tables import Table
 
 BEST_SHOWN = 5

@@ -21,15 +21,15 @@ from optuna.distributions import (
 )
 from optuna.trial import TrialState
 
-from supervised_reptile.documents import write_document
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import reading, writing
-from supervised_reptile.line_log import checksums_of
 from supervised_reptile.sweep.dimensions import Choices, Dimension
 from supervised_reptile.sweep.identity import REMEDY, as_json, check_space
 from supervised_reptile.sweep.journal import CheckedJournal
 from supervised_reptile.sweep.space import Point, Space
 from supervised_reptile.sweep.trials import SWEEP, holds_sweep
+from supervised_reptile.system.atomic_files import reading, writing
+from supervised_reptile.system.checked_json import write_document
+from supervised_reptile.system.checked_log import checksums_of
 
 JOURNAL = "study.journal"
 NAME = "sweep"

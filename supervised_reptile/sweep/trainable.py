@@ -9,8 +9,6 @@ from typing import Any
 
 from ray import tune
 
-from supervised_reptile.locks import PATIENCE, POLL_SECONDS, wait_until_free
-from supervised_reptile.processes import last_lines, start_run
 from supervised_reptile.run_files import holds_run
 from supervised_reptile.sweep.trials import (
     Look,
@@ -20,6 +18,8 @@ from supervised_reptile.sweep.trials import (
     make_trial,
     read_looks,
 )
+from supervised_reptile.system.folder_lock import PATIENCE, POLL_SECONDS, wait_until_free
+from supervised_reptile.system.processes import last_lines, start_run
 
 LONGEST_STEP = 1.0  # seconds without news after which Tune is told the old: it may want to stop
 MOST_RESULTS = 100  # of a trial that Tune hears of, however many looks there are

@@ -14,7 +14,7 @@ from PIL import Image
 from supervised_reptile.data.decode import PixelForm, decode, left_out_reason
 from supervised_reptile.data.items import NO_FORMAT, BrokenImage
 from supervised_reptile.data.parallel import decode_into
-from supervised_reptile.workers import map_ahead
+from supervised_reptile.system.thread_pool import map_ahead
 
 COLOUR, GREY = PixelForm(16, 3), PixelForm(16, 1)
 

@@ -13,7 +13,6 @@ from command_line import edit_document
 from made_images import encoded, picture, pictures, write_folders, write_zip
 from PIL import Image
 
-from supervised_reptile import resources
 from supervised_reptile.cli_data import data
 from supervised_reptile.data.duplicates import equal_images
 from supervised_reptile.data.miniimagenet import import_miniimagenet
@@ -21,6 +20,7 @@ from supervised_reptile.data.official import miniimagenet_classes, readable_name
 from supervised_reptile.data.store import StoreIndex, open_store, write_store
 from supervised_reptile.data.verify import verify
 from supervised_reptile.errors import UserError
+from supervised_reptile.system import package_files
 
 
 def run(*arguments: object) -> tuple[int, list[str]]:
@@ -140,14 +140,14 @@ def test_objects_for_pixels_are_refused(tmp_path: Path) -> None:
 
 def test_a_changed_split_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The program's own metadata: test classes must not become training classes."""
-    shutil.copytree(resources.metadata_folder(), tmp_path / "metadata")
-    monkeypatch.setattr(resources, "PACKAGE", tmp_path)
-    for name in resources.METADATA:
-        assert resources.read_metadata(name)
+    shutil.copytree(package_files.metadata_folder(), tmp_path / "metadata")
+    monkeypatch.setattr(package_files, "PACKAGE", tmp_path)
+    for name in package_files.METADATA:
+        assert package_files.read_metadata(name)
         path = tmp_path / "metadata" / name
         path.write_text(path.read_text(encoding="utf8").replace("1", "2", 1), encoding="utf8")
         with pytest.raises(UserError, match=f"{name}: not readable .* install the program again"):
-            resources.read_metadata(name)
+            package_files.read_metadata(name)
 
 
 @pytest.mark.parametrize("gone", ["images.npy", "store.json", "files.json"])

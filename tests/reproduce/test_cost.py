@@ -24,7 +24,7 @@ from supervised_reptile.plots import COLORS
 from supervised_reptile.reproduce import cost
 from supervised_reptile.reproduce.cost import Case, Numbers, Plan, run_probe
 from supervised_reptile.reproduce.study import read_study
-from supervised_reptile.signals import StopSignals
+from supervised_reptile.system.stop_signals import StopSignals
 
 
 def made_up(case: Case, plan: Plan, stop: StopSignals) -> dict[str, float]:

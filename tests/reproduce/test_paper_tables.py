@@ -16,7 +16,6 @@ from command_line import assert_refused, call, edit_document, tree
 
 from supervised_reptile.cli import reptile
 from supervised_reptile.config import PRESETS
-from supervised_reptile.files import checksum
 from supervised_reptile.reproduce.published import Published, published
 from supervised_reptile.reproduce.study import (
     Figure,
@@ -26,6 +25,7 @@ from supervised_reptile.reproduce.study import (
     write_study,
 )
 from supervised_reptile.reproduce.tables import Cell
+from supervised_reptile.system.atomic_files import checksum
 
 SHORT = ("--fraction", 0.0004, "--eval-samples", 12)  # 40 outer steps
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from supervised_reptile.runtime import start_tensorflow
+from supervised_reptile.system.start_tensorflow import start_tensorflow
 
 start_tensorflow()
 
@@ -21,7 +21,6 @@ import tensorflow as tf  # noqa: E402
 from supervised_reptile.data.chance import Chance  # noqa: E402
 from supervised_reptile.data.glyph_drawing import IDEAL, draw  # noqa: E402
 from supervised_reptile.data.glyphs import GlyphSet, invent_alphabets  # noqa: E402
-from supervised_reptile.documents import document  # noqa: E402
 from supervised_reptile.inner import (  # noqa: E402
     InnerRule,
     InnerState,
@@ -38,6 +37,7 @@ from supervised_reptile.models import (  # noqa: E402
     logits,
     unpack,
 )
+from supervised_reptile.system.checked_json import document  # noqa: E402
 from supervised_reptile.weights import times  # noqa: E402
 
 NET = ConvNet((10, 7, 1), way=3, filters=4, pooling=False, blocks=3)  # even and odd sizes

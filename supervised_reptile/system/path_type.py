@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import home_expanded
+from supervised_reptile.system.atomic_files import home_expanded
 
 
 class Place(click.Path):

@@ -15,8 +15,8 @@ import sys
 import threading
 import time
 
-from supervised_reptile.cluster import Cluster
 from supervised_reptile.errors import UserError
+from supervised_reptile.system.tf_config import Cluster
 
 # How long a worker waits for the others: schedulers do not start all at once.
 PATIENCE_VARIABLE, PATIENCE_SECONDS = "REPTILE_JOIN_SECONDS", 600

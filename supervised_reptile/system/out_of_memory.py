@@ -12,7 +12,7 @@ except ImportError:  # a system without limits
     resource = None
 
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import reason
+from supervised_reptile.system.atomic_files import reason
 
 # The last: open, but not for writing.
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from supervised_reptile.errors import UserError
-from supervised_reptile.files import reason, writing
+from supervised_reptile.system.atomic_files import reason, writing
 
 LOCK = "lock"  # the file that is locked; it stays, and says nothing
 POLL_SECONDS = 0.2

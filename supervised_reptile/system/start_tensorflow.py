@@ -9,11 +9,15 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-from supervised_reptile.cluster import Cluster
 from supervised_reptile.errors import UserError
-from supervised_reptile.meeting import meet
-from supervised_reptile.shortage import check_memory_limit, open_closed_streams, shortage
-from supervised_reptile.workers import cores
+from supervised_reptile.system.out_of_memory import (
+    check_memory_limit,
+    open_closed_streams,
+    shortage,
+)
+from supervised_reptile.system.rendezvous import meet
+from supervised_reptile.system.tf_config import Cluster
+from supervised_reptile.system.thread_pool import cores
 
 FORKED = (
     "TensorFlow was used before this process was forked, and waits for ever in a fork: use "

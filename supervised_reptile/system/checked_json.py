@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from supervised_reptile.files import checksum, replacing
+from supervised_reptile.system.atomic_files import checksum, replacing
 
 CRC = "crc32"
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from supervised_reptile.errors import counted
-from supervised_reptile.files import reading
+from supervised_reptile.system.atomic_files import reading
 
 SUFFIX = ".crc"
 

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from supervised_reptile.files import writing
-from supervised_reptile.resources import PACKAGE
+from supervised_reptile.system.atomic_files import writing
+from supervised_reptile.system.package_files import PACKAGE
 
 LIBC = ctypes.CDLL(None)
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from supervised_reptile.files import checksum, reading
+from supervised_reptile.system.atomic_files import checksum, reading
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 METADATA = {  # CRC-32 of each file, with "\n" between its lines
     "paper.json": "380a1f2d",
     "miniimagenet/train.csv": "7e2112fe",

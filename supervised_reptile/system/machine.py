@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from supervised_reptile.errors import counted
-from supervised_reptile.workers import cores
+from supervised_reptile.system.thread_pool import cores
 
 PACKAGES = ("supervised-reptile", "tensorflow", "numpy", "pillow")
 
