@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from supervised_reptile.data.decode import (
+from supervised_reptile.data.layouts.decode_image import (
     MIN_CONTRAST,
     RESIZE,
     contrast,

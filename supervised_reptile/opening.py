@@ -13,7 +13,7 @@ from typing import Any
 
 from supervised_reptile.config import EVALUATION, MEASURED, Config, fields_of, flag_of
 from supervised_reptile.data.dataset import Dataset
-from supervised_reptile.data.items import SPLITS
+from supervised_reptile.data.layouts.layout import SPLITS
 from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.flags import flags
 from supervised_reptile.learner import Learner

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from supervised_reptile.data.decode import (
+from supervised_reptile.data.layouts.decode_image import (
     MIN_CONTRAST,
     RESIZE,
     STRETCHED_LEVELS,
@@ -24,7 +24,7 @@ from supervised_reptile.data.decode import (
     nothing_note,
     shows_nothing,
 )
-from supervised_reptile.data.items import BrokenImage
+from supervised_reptile.data.layouts.layout import BrokenImage
 from supervised_reptile.drawings import read_drawing
 from supervised_reptile.errors import UserError, counted
 from supervised_reptile.snapshot import Snapshot

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from supervised_reptile.data.folders import DiskFolder
-from supervised_reptile.data.items import left_out_note, passed_over, with_counts
-from supervised_reptile.data.split_layouts import ClassFolders, images_below
+from supervised_reptile.data.layouts.layout import left_out_note, passed_over, with_counts
+from supervised_reptile.data.layouts.list_folder import DiskFolder
+from supervised_reptile.data.layouts.split_folders import ClassFolders, images_below
 from supervised_reptile.errors import UserError, counted
 from supervised_reptile.few_shot_classifier import FewShotClassifier
 from supervised_reptile.pictures import blank_pictures, read_pictures

@@ -11,7 +11,7 @@ from command_line import real_omniglot
 from PIL import Image, ImageDraw, ImageOps
 
 from supervised_reptile import pictures
-from supervised_reptile.data.decode import PixelForm, decode
+from supervised_reptile.data.layouts.decode_image import PixelForm, decode
 from supervised_reptile.data.omniglot import decode_drawing, sorted_drawings
 from supervised_reptile.errors import UserError
 from supervised_reptile.pictures import Reader, read_picture, read_pictures

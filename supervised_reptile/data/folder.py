@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from supervised_reptile.data.decode import DECODER, PixelForm, open_image
 from supervised_reptile.data.importing import Recipe, cached_layout
-from supervised_reptile.data.items import SPLITS, BrokenImage, Content, Layout, Listing
-from supervised_reptile.data.layouts import find_layout
+from supervised_reptile.data.layouts.decode_image import DECODER, PixelForm, open_image
+from supervised_reptile.data.layouts.find_layout import find_layout
+from supervised_reptile.data.layouts.layout import SPLITS, BrokenImage, Content, Layout, Listing
 from supervised_reptile.data.omniglot import holds_alphabets
 from supervised_reptile.data.store import ImageStore
 from supervised_reptile.errors import UserError, counted

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from supervised_reptile.data.decode import RESIZE, PixelForm, decode
-from supervised_reptile.data.items import (
+from supervised_reptile.data.layouts.decode_image import RESIZE, PixelForm, decode
+from supervised_reptile.data.layouts.layout import (
     BROKEN,
     EMPTY,
     NAMED,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from supervised_reptile.data.decode import PixelForm
 from supervised_reptile.data.importing import Recipe, cached_layout, write_layout
-from supervised_reptile.data.items import Layout, require_training
-from supervised_reptile.data.layouts import LAYOUTS, find_layout
+from supervised_reptile.data.layouts.decode_image import PixelForm
+from supervised_reptile.data.layouts.find_layout import LAYOUTS, find_layout
+from supervised_reptile.data.layouts.layout import Layout, require_training
 from supervised_reptile.data.store import ImageStore, is_store, open_store
 from supervised_reptile.errors import UserError
 

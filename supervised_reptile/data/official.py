@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import NamedTuple
 
-from supervised_reptile.data.items import SPLITS
+from supervised_reptile.data.layouts.layout import SPLITS
 from supervised_reptile.data.store import ImageStore
 from supervised_reptile.errors import counted
 from supervised_reptile.system.package_files import read_metadata

@@ -19,8 +19,23 @@ import numpy as np
 from PIL import Image
 
 from supervised_reptile.data.dataset import ClassPool, Dataset, pool_of
-from supervised_reptile.data.decode import DECODER, PixelForm, broken, left_out_reason, open_image
-from supervised_reptile.data.folders import (
+from supervised_reptile.data.importing import Recipe, cached_layout
+from supervised_reptile.data.layouts.decode_image import (
+    DECODER,
+    PixelForm,
+    broken,
+    left_out_reason,
+    open_image,
+)
+from supervised_reptile.data.layouts.layout import (
+    EMPTY,
+    BrokenImage,
+    Content,
+    Item,
+    Listing,
+    passed_over,
+)
+from supervised_reptile.data.layouts.list_folder import (
     MOST_WRAPPERS,
     DiskFolder,
     Folder,
@@ -29,15 +44,6 @@ from supervised_reptile.data.folders import (
     name_of,
     walk,
     wrapped,
-)
-from supervised_reptile.data.importing import Recipe, cached_layout
-from supervised_reptile.data.items import (
-    EMPTY,
-    BrokenImage,
-    Content,
-    Item,
-    Listing,
-    passed_over,
 )
 from supervised_reptile.data.store import ImageStore, is_store, open_store
 from supervised_reptile.drawings import legible

@@ -15,8 +15,8 @@ from itertools import islice
 
 import numpy as np
 
-from supervised_reptile.data.decode import PixelForm, decode
-from supervised_reptile.data.items import BrokenImage, Content
+from supervised_reptile.data.layouts.decode_image import PixelForm, decode
+from supervised_reptile.data.layouts.layout import BrokenImage, Content
 from supervised_reptile.data.store import BLOCK, release_pages
 from supervised_reptile.system.progress_bar import Bar
 from supervised_reptile.system.thread_pool import cores, map_ahead

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from made_images import write_tar, write_zip
 
-from supervised_reptile.data import archives
-from supervised_reptile.data.archives import archive_stem, class_tars, open_archive
-from supervised_reptile.data.items import BrokenImage
+from supervised_reptile.data.layouts import archives
+from supervised_reptile.data.layouts.archives import archive_stem, class_tars, open_archive
+from supervised_reptile.data.layouts.layout import BrokenImage
 from supervised_reptile.errors import UserError
 
 GOOD = {"a/one.jpg": b"1", "a/two.jpg": b"22", "b/three.jpg": b"333"}

@@ -11,9 +11,9 @@ import pytest
 from made_images import encoded, picture, write_zip
 from PIL import Image
 
-from supervised_reptile.data import decode
 from supervised_reptile.data.folder import open_folder
 from supervised_reptile.data.importing import notes_on
+from supervised_reptile.data.layouts import decode_image
 from supervised_reptile.data.store import ImageStore
 from supervised_reptile.errors import UserError
 
@@ -278,7 +278,7 @@ def test_windows_archives_have_other_slashes(tmp_path: Path) -> None:
 @pytest.fixture
 def _no_heif(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As where pillow-heif is not installed."""
-    caches = decode._formats, decode._known_endings
+    caches = decode_image._formats, decode_image._known_endings
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     Image.init()
     monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)

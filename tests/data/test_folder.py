@@ -14,7 +14,7 @@ from PIL import Image
 
 from supervised_reptile.data.folder import open_folder, split_classes
 from supervised_reptile.data.importing import notes_on
-from supervised_reptile.data.items import SPLITS
+from supervised_reptile.data.layouts.layout import SPLITS
 from supervised_reptile.errors import UserError
 
 

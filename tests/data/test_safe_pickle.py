@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from supervised_reptile.data.safe_pickle import PickledArray, load_pickle
+from supervised_reptile.data.layouts.safe_pickle import PickledArray, load_pickle
 from supervised_reptile.errors import UserError
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)

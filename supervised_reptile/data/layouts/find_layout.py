@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from supervised_reptile.data.archives import archive_stem
-from supervised_reptile.data.csv_layouts import (
+from supervised_reptile.data.layouts.archives import archive_stem
+from supervised_reptile.data.layouts.cache_pickles import SplitPickles, split_pickles
+from supervised_reptile.data.layouts.csv_splits import (
     CsvImages,
     IlsvrcTar,
     divides_classes,
     split_csvs,
 )
-from supervised_reptile.data.folders import MOST_WRAPPERS, DiskFolder, files_in, name_of, wrapped
-from supervised_reptile.data.items import Layout, by_split, require_training
-from supervised_reptile.data.pickle_layout import SplitPickles, split_pickles
-from supervised_reptile.data.split_layouts import ClassFolders, SplitArchives
+from supervised_reptile.data.layouts.layout import Layout, by_split, require_training
+from supervised_reptile.data.layouts.list_folder import (
+    MOST_WRAPPERS,
+    DiskFolder,
+    files_in,
+    name_of,
+    wrapped,
+)
+from supervised_reptile.data.layouts.split_folders import ClassFolders, SplitArchives
 from supervised_reptile.errors import UserError
 
 ILSVRC_TAR = "ILSVRC2012_img_train.tar"

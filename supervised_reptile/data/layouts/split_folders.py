@@ -8,18 +8,10 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from supervised_reptile.data.archives import Members, open_archive
-from supervised_reptile.data.csv_layouts import HEADER
-from supervised_reptile.data.decode import left_out_reason, may_be_image
-from supervised_reptile.data.folders import (
-    DiskFolder,
-    Folder,
-    MemberFolder,
-    below,
-    name_of,
-    walk,
-)
-from supervised_reptile.data.items import (
+from supervised_reptile.data.layouts.archives import Members, open_archive
+from supervised_reptile.data.layouts.csv_splits import HEADER
+from supervised_reptile.data.layouts.decode_image import left_out_reason, may_be_image
+from supervised_reptile.data.layouts.layout import (
     BESIDE_CLASSES,
     OUTSIDE_SPLITS,
     WITHOUT_CLASSES,
@@ -29,6 +21,14 @@ from supervised_reptile.data.items import (
     by_split,
     require_training,
     split_of,
+)
+from supervised_reptile.data.layouts.list_folder import (
+    DiskFolder,
+    Folder,
+    MemberFolder,
+    below,
+    name_of,
+    walk,
 )
 from supervised_reptile.errors import UserError
 

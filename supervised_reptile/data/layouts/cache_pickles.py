@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from supervised_reptile.data.folders import files_in
-from supervised_reptile.data.items import Content, Item, Listing, split_of
-from supervised_reptile.data.safe_pickle import PickledArray, load_pickle
+from supervised_reptile.data.layouts.layout import Content, Item, Listing, split_of
+from supervised_reptile.data.layouts.list_folder import files_in
+from supervised_reptile.data.layouts.safe_pickle import PickledArray, load_pickle
 from supervised_reptile.errors import UserError
 
 PICKLE_NAMES = (

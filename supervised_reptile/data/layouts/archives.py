@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path, PurePosixPath
 
-from supervised_reptile.data.items import BrokenImage, foreign_content
+from supervised_reptile.data.layouts.layout import BrokenImage, foreign_content
 from supervised_reptile.errors import UserError
 from supervised_reptile.system.atomic_files import UNREADABLE
 

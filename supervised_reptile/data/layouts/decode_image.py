@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from supervised_reptile.data.items import NO_FORMAT, BrokenImage, Content, foreign_content
+from supervised_reptile.data.layouts.layout import NO_FORMAT, BrokenImage, Content, foreign_content
 from supervised_reptile.errors import counted, one_line
 
 # An image in any of the forms that are read here.

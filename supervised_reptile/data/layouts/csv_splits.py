@@ -16,9 +16,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from supervised_reptile.data.archives import class_tars, open_archive
-from supervised_reptile.data.folders import DiskFolder, files_in, is_never_data, walk
-from supervised_reptile.data.items import SPLITS, BrokenImage, Content, Item, Listing, by_split
+from supervised_reptile.data.layouts.archives import class_tars, open_archive
+from supervised_reptile.data.layouts.layout import (
+    SPLITS,
+    BrokenImage,
+    Content,
+    Item,
+    Listing,
+    by_split,
+)
+from supervised_reptile.data.layouts.list_folder import DiskFolder, files_in, is_never_data, walk
 from supervised_reptile.errors import UserError
 
 HEADER = "filename,label"

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from supervised_reptile.data.items import foreign_content
+from supervised_reptile.data.layouts.layout import foreign_content
 from supervised_reptile.errors import UserError
 
 NUMBERS = re.compile(r"b1|[iu][1248]|f[248]")
