@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import click
 
-from supervised_reptile.data.glyphs import GlyphSet, write_glyphs
+from supervised_reptile.data.glyphs.draw_alphabets import GlyphSet, write_glyphs
 from supervised_reptile.tables import Table
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -53,7 +53,7 @@ def draw_glyphs(
     out: Path, seed: int, alphabets: int, characters: int, drawings: int, overwrite: bool
 ) -> None:
     """Draw invented alphabets in Omniglot's folder layout, to train on without a download."""
-    from supervised_reptile.data.glyphs import GlyphSet, write_glyphs
+    from supervised_reptile.data.glyphs.draw_alphabets import GlyphSet, write_glyphs
 
     write_glyphs(out, GlyphSet(seed, alphabets, characters, drawings), overwrite)
     drawn = counted(alphabets * characters, "character"), counted(drawings, "drawing")

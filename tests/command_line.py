@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 from supervised_reptile.cli import run
-from supervised_reptile.data.glyphs import GlyphSet, write_glyphs
+from supervised_reptile.data.glyphs.draw_alphabets import GlyphSet, write_glyphs
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "run_omniglot.py"

@@ -27,7 +27,7 @@ from PIL import Image
 from small_problem import small_images, small_snapshot
 
 from supervised_reptile.cli import reptile
-from supervised_reptile.data.glyphs import GlyphSet, write_glyphs
+from supervised_reptile.data.glyphs.draw_alphabets import GlyphSet, write_glyphs
 from supervised_reptile.data.omniglot import load_omniglot
 from supervised_reptile.data.store import ImageStore, StoreIndex, open_store, write_store
 from supervised_reptile.errors import UserError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from supervised_reptile.data.chance import Chance
+from supervised_reptile.data.glyphs.random_draws import Chance
 
 
 def test_numbers_are_pinned_for_good() -> None:

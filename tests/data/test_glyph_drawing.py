@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from supervised_reptile.data.chance import Chance
-from supervised_reptile.data.glyph_drawing import IDEAL, SIDE, draw, invent_drawer
+from supervised_reptile.data.glyphs.drawing import IDEAL, SIDE, draw, invent_drawer
+from supervised_reptile.data.glyphs.random_draws import Chance
 
 UPRIGHT = np.array([[0.5, 0.0, 1.0], [0.5, 1.0, 1.0]])
 CORNER = np.array([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 0.0]])

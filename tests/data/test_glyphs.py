@@ -11,10 +11,10 @@ from PIL import Image
 
 from supervised_reptile.cli import reptile, run
 from supervised_reptile.cli_data import draw_glyphs
-from supervised_reptile.data import glyphs as glyphs_module
-from supervised_reptile.data.chance import Chance
-from supervised_reptile.data.glyph_drawing import IDEAL, draw
-from supervised_reptile.data.glyphs import GlyphSet, invent_alphabets, write_glyphs
+from supervised_reptile.data.glyphs import draw_alphabets as glyphs_module
+from supervised_reptile.data.glyphs.draw_alphabets import GlyphSet, invent_alphabets, write_glyphs
+from supervised_reptile.data.glyphs.drawing import IDEAL, draw
+from supervised_reptile.data.glyphs.random_draws import Chance
 from supervised_reptile.data.omniglot import open_omniglot_store
 from supervised_reptile.errors import UserError
 

@@ -32,7 +32,7 @@ from command_line import (
 )
 
 from supervised_reptile.cli import reptile
-from supervised_reptile.data.glyphs import write_glyphs
+from supervised_reptile.data.glyphs.draw_alphabets import write_glyphs
 from supervised_reptile.sweep.cluster import OWN
 from supervised_reptile.sweep.identity import check_sweep
 from supervised_reptile.sweep.space_file import read_space

@@ -18,9 +18,9 @@ start_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 
-from supervised_reptile.data.chance import Chance  # noqa: E402
-from supervised_reptile.data.glyph_drawing import IDEAL, draw  # noqa: E402
-from supervised_reptile.data.glyphs import GlyphSet, invent_alphabets  # noqa: E402
+from supervised_reptile.data.glyphs.draw_alphabets import GlyphSet, invent_alphabets  # noqa: E402
+from supervised_reptile.data.glyphs.drawing import IDEAL, draw  # noqa: E402
+from supervised_reptile.data.glyphs.random_draws import Chance  # noqa: E402
 from supervised_reptile.inner import (  # noqa: E402
     InnerRule,
     InnerState,

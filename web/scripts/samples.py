@@ -12,9 +12,9 @@ from itertools import islice
 
 import numpy as np
 
-from supervised_reptile.data.chance import Chance
-from supervised_reptile.data.glyph_drawing import SIDE, invent_drawer, pen_paths
-from supervised_reptile.data.glyphs import GlyphSet, invent_alphabets
+from supervised_reptile.data.glyphs.draw_alphabets import GlyphSet, invent_alphabets
+from supervised_reptile.data.glyphs.drawing import SIDE, invent_drawer, pen_paths
+from supervised_reptile.data.glyphs.random_draws import Chance
 
 SEED = 5
 ALPHABETS, CHARACTERS, DRAWINGS = 4, 5, 4

@@ -24,9 +24,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from supervised_reptile.data.chance import Chance
-from supervised_reptile.data.glyph_drawing import IDEAL, SIDE, draw, invent_drawer
-from supervised_reptile.data.glyph_programs import Character, Style, invent_character, invent_style
+from supervised_reptile.data.glyphs.characters import (
+    Character,
+    Style,
+    invent_character,
+    invent_style,
+)
+from supervised_reptile.data.glyphs.drawing import IDEAL, SIDE, draw, invent_drawer
+from supervised_reptile.data.glyphs.random_draws import Chance
 from supervised_reptile.errors import UserError
 from supervised_reptile.system.atomic_files import writing
 from supervised_reptile.system.atomic_folders import appearing_whole

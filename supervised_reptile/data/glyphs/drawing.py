@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from supervised_reptile.data.chance import Chance
-from supervised_reptile.data.glyph_parts import Stroke
-from supervised_reptile.data.glyph_programs import Character
+from supervised_reptile.data.glyphs.characters import Character
+from supervised_reptile.data.glyphs.random_draws import Chance
+from supervised_reptile.data.glyphs.strokes import Stroke
 
 SIDE = 105  # pixels, as in Omniglot
 MARGIN = 4  # pixels at the edge that the middle of the pen keeps clear of

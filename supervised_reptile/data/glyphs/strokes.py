@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from supervised_reptile.data.chance import Chance
+from supervised_reptile.data.glyphs.random_draws import Chance
 
 Stroke = np.ndarray  # float64 [nodes, 3]
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from supervised_reptile.data.chance import Chance
-from supervised_reptile.data.glyph_parts import LINKS, RINGS, STRAIGHT, Stroke, choose_parts
+from supervised_reptile.data.glyphs.random_draws import Chance
+from supervised_reptile.data.glyphs.strokes import LINKS, RINGS, STRAIGHT, Stroke, choose_parts
 
 Character = tuple[Stroke, ...]  # in the unit box, y downwards; see `glyph_parts` for strokes
 

@@ -1,0 +1,1 @@
+"""Drawn alphabets: a data set in Omniglot's layout without a download."""
