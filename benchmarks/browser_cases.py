@@ -15,8 +15,8 @@ from PIL import Image
 from supervised_reptile.config import Config
 from supervised_reptile.data.checked_images import CheckedImages
 from supervised_reptile.data.dataset import Dataset
+from supervised_reptile.data.episodes import Tasks, evaluation_tasks
 from supervised_reptile.data.omniglot import load_omniglot, sorted_drawings
-from supervised_reptile.episodes import Tasks, evaluation_tasks
 from supervised_reptile.evaluate import NON_TRANSDUCTIVE, Episodes, query_scores
 from supervised_reptile.experiment import make_learner
 from supervised_reptile.inner import Examples, adapt

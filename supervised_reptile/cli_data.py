@@ -120,8 +120,8 @@ def verify_data(path: Path) -> None:
 )
 def show_data(path: Path, out: Path) -> None:
     """Summarise PATH and write a contact sheet of a few images of several classes."""
-    from supervised_reptile.data.any_data import open_any
     from supervised_reptile.data.contact_sheet import write_contact_sheet
+    from supervised_reptile.data.open_any import open_any
     from supervised_reptile.data.summary import summary_lines
 
     store = open_any(path)

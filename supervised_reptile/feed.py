@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from supervised_reptile.data.dataset import Dataset
-from supervised_reptile.episodes import Tasks
+from supervised_reptile.data.episodes import Tasks
 from supervised_reptile.models import Encode
 from supervised_reptile.system.thread_pool import map_ahead
 

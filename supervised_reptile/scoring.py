@@ -13,7 +13,7 @@ import numpy as np
 from supervised_reptile import alignment
 from supervised_reptile.config import ALL_SPLITS, EVALUATION, Config, fields_of, flag_of
 from supervised_reptile.data.dataset import SPLIT_NAMES, Dataset, check_pool
-from supervised_reptile.episodes import (
+from supervised_reptile.data.episodes import (
     Purpose,
     Stream,
     Tasks,

@@ -45,7 +45,7 @@ def load_miniimagenet(config: Config) -> Dataset:
 
 def print_notes(store: ImageStore) -> None:
     """Say what was left out of a data set, which split it lacks and which images are blank."""
-    from supervised_reptile.data.importing import notes_on
+    from supervised_reptile.data.import_layout import notes_on
     from supervised_reptile.data.summary import blank_note
 
     for note in (*notes_on(store), blank_note(store)):

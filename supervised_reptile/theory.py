@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from supervised_reptile.data.dataset import ClassPool
-from supervised_reptile.episodes import Purpose, Stream, TaskShape, sample_tasks
+from supervised_reptile.data.episodes import Purpose, Stream, TaskShape, sample_tasks
 from supervised_reptile.gradients import batch_gradients
 from supervised_reptile.inner import (
     Examples,

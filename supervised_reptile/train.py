@@ -12,7 +12,7 @@ import numpy as np
 
 from supervised_reptile.config import TAILED, Config, flag_of
 from supervised_reptile.data.dataset import ClassPool, Dataset, check_pool
-from supervised_reptile.episodes import (
+from supervised_reptile.data.episodes import (
     Purpose,
     Stream,
     Tasks,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from supervised_reptile.episodes import Tasks
+from supervised_reptile.data.episodes import Tasks
 from supervised_reptile.inner import Problem
 from supervised_reptile.models import ConvNet
 

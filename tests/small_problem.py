@@ -18,7 +18,7 @@ import tensorflow as tf  # noqa: E402
 
 from supervised_reptile.config import Config  # noqa: E402
 from supervised_reptile.data.dataset import ClassPool, Dataset  # noqa: E402
-from supervised_reptile.episodes import (  # noqa: E402
+from supervised_reptile.data.episodes import (  # noqa: E402
     Purpose,
     Stream,
     Tasks,

@@ -22,7 +22,7 @@ import small_problem as small
 from small_problem import ADAM, SGD
 from test_outer import ALGORITHMS
 
-from supervised_reptile.episodes import Purpose, Stream, TaskShape, sample_tasks
+from supervised_reptile.data.episodes import Purpose, Stream, TaskShape, sample_tasks
 from supervised_reptile.group import Group, group_of
 from supervised_reptile.learner import Learner
 from supervised_reptile.meta_batch import MetaBatch

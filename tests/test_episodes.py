@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from supervised_reptile.data.dataset import ClassPool, check_pool
-from supervised_reptile.episodes import (
+from supervised_reptile.data.episodes import (
     Purpose,
     Stream,
     Tasks,

@@ -12,7 +12,7 @@ import pytest
 import small_problem as small
 
 from supervised_reptile import feed
-from supervised_reptile.episodes import Tasks, TaskShape
+from supervised_reptile.data.episodes import Tasks, TaskShape
 from supervised_reptile.feed import Fed, ImageFeed, prefetched
 
 SHAPE = TaskShape(

@@ -14,7 +14,7 @@ import pytest
 import small_problem as small
 import tensorflow as tf
 
-from supervised_reptile.episodes import Tasks
+from supervised_reptile.data.episodes import Tasks
 from supervised_reptile.evaluate import Episodes, query_scores
 from supervised_reptile.feed import Fed
 from supervised_reptile.inner import Examples, InnerRule, InnerState, adapt, inner_step, look_up

@@ -8,7 +8,7 @@ import small_problem as small
 import tensorflow as tf
 from slow_reference import Batch, SlowLearner
 
-from supervised_reptile.episodes import TaskShape
+from supervised_reptile.data.episodes import TaskShape
 from supervised_reptile.inner import (
     Examples,
     InnerRule,

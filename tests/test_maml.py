@@ -15,7 +15,7 @@ from test_resume import KILLED
 
 from supervised_reptile import experiment
 from supervised_reptile.config import PRESETS, Config
-from supervised_reptile.episodes import Tasks, TaskShape, foml_shape
+from supervised_reptile.data.episodes import Tasks, TaskShape, foml_shape
 from supervised_reptile.execution import SideBySide, Stacked
 from supervised_reptile.feed import Fed
 from supervised_reptile.inner import InnerRule, InnerState, Problem, inner_step

@@ -10,7 +10,7 @@ import small_problem as small
 from slow_reference import Batch, SlowLearner, slow_tasks
 
 from supervised_reptile.config import Config
-from supervised_reptile.episodes import Tasks, TaskShape, foml_shape
+from supervised_reptile.data.episodes import Tasks, TaskShape, foml_shape
 from supervised_reptile.execution import LANES
 from supervised_reptile.inner import Examples, InnerRule
 from supervised_reptile.learner import Learner

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from supervised_reptile.data.official import readable_name
+from supervised_reptile.data.official_sets import readable_name
 from supervised_reptile.data.store import ImageStore
 from supervised_reptile.data.summary import parts_of
 from supervised_reptile.errors import counted, one_line

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from supervised_reptile.data.importing import Recipe, cached_layout, write_layout
+from supervised_reptile.data.import_layout import Recipe, cached_layout, write_layout
 from supervised_reptile.data.layouts.decode_image import PixelForm
 from supervised_reptile.data.layouts.find_layout import LAYOUTS, find_layout
 from supervised_reptile.data.layouts.layout import Layout, require_training

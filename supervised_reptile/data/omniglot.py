@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from supervised_reptile.data.dataset import ClassPool, Dataset, pool_of
-from supervised_reptile.data.importing import Recipe, cached_layout
+from supervised_reptile.data.import_layout import Recipe, cached_layout
 from supervised_reptile.data.layouts.decode_image import (
     DECODER,
     PixelForm,
@@ -45,8 +45,8 @@ from supervised_reptile.data.layouts.list_folder import (
     walk,
     wrapped,
 )
+from supervised_reptile.data.normalize_drawings import legible
 from supervised_reptile.data.store import ImageStore, is_store, open_store
-from supervised_reptile.drawings import legible
 from supervised_reptile.errors import UserError
 from supervised_reptile.system.atomic_files import UNREADABLE
 

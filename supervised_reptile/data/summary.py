@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from supervised_reptile.data.checked_images import unchecked
-from supervised_reptile.data.importing import notes_on
+from supervised_reptile.data.import_layout import notes_on
 from supervised_reptile.data.layouts.decode_image import nothing_note, shows_nothing
-from supervised_reptile.data.official import kind_of
+from supervised_reptile.data.official_sets import kind_of
 from supervised_reptile.data.store import ImageStore, image_blocks
 from supervised_reptile.errors import counted
 

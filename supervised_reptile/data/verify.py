@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from supervised_reptile.data.any_data import open_any
 from supervised_reptile.data.duplicates import Duplicates, find_duplicates
-from supervised_reptile.data.importing import empty_classes, skipped_images
+from supervised_reptile.data.import_layout import empty_classes, skipped_images
 from supervised_reptile.data.layouts.layout import SHOWN, SPLITS
-from supervised_reptile.data.official import Difference, differences
+from supervised_reptile.data.official_sets import Difference, differences
+from supervised_reptile.data.open_any import open_any
 from supervised_reptile.data.store import ImageStore, is_store, pixel_checksum
 from supervised_reptile.data.summary import summary_lines
 from supervised_reptile.errors import counted

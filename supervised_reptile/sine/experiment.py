@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from supervised_reptile.config import MOST_IN_STEP, Config
-from supervised_reptile.episodes import Purpose, Stream, check_batch
+from supervised_reptile.data.episodes import Purpose, Stream, check_batch
 from supervised_reptile.feed import Fed
 from supervised_reptile.inner import InnerRule, Problem, mean_squared_error
 from supervised_reptile.learner import Learner

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from supervised_reptile.compiled import AnyLength
-from supervised_reptile.episodes import Tasks
+from supervised_reptile.data.episodes import Tasks
 from supervised_reptile.inner import (
     Examples,
     InnerState,

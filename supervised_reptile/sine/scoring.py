@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from supervised_reptile.episodes import Purpose, Stream, Tasks, TaskShape
+from supervised_reptile.data.episodes import Purpose, Stream, Tasks, TaskShape
 from supervised_reptile.errors import Interrupted
 from supervised_reptile.learner import Learner
 from supervised_reptile.scoring import NOTHING_STORED, Monitor

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from supervised_reptile.episodes import (
+from supervised_reptile.data.episodes import (
     Stream,
     Tasks,
     TaskShape,

@@ -11,9 +11,9 @@ import pytest
 from made_images import encoded, picture, write_zip
 from PIL import Image
 
-from supervised_reptile.data.folder import open_folder
-from supervised_reptile.data.importing import notes_on
+from supervised_reptile.data.import_layout import notes_on
 from supervised_reptile.data.layouts import decode_image
+from supervised_reptile.data.own_images import open_folder
 from supervised_reptile.data.store import ImageStore
 from supervised_reptile.errors import UserError
 

@@ -11,9 +11,9 @@ import pytest
 from made_images import encoded, picture
 from PIL import Image
 
+from supervised_reptile.data.decode_parallel import decode_into
 from supervised_reptile.data.layouts.decode_image import PixelForm, decode, left_out_reason
 from supervised_reptile.data.layouts.layout import NO_FORMAT, BrokenImage
-from supervised_reptile.data.parallel import decode_into
 from supervised_reptile.system.thread_pool import map_ahead
 
 COLOUR, GREY = PixelForm(16, 3), PixelForm(16, 1)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from made_images import CLASSES, encoded, picture, pictures, write_folders
 from PIL import Image
 
-from supervised_reptile.data.folder import open_folder, split_classes
-from supervised_reptile.data.importing import notes_on
+from supervised_reptile.data.import_layout import notes_on
 from supervised_reptile.data.layouts.layout import SPLITS
+from supervised_reptile.data.own_images import open_folder, split_classes
 from supervised_reptile.errors import UserError
 
 

@@ -24,7 +24,7 @@ from made_images import (
 )
 from PIL import Image
 
-from supervised_reptile.data.importing import notes_on
+from supervised_reptile.data.import_layout import notes_on
 from supervised_reptile.data.layouts.layout import NO_FORMAT
 from supervised_reptile.data.miniimagenet import import_miniimagenet, open_miniimagenet
 from supervised_reptile.data.store import cache_folder, is_store, open_store

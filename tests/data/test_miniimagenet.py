@@ -13,7 +13,7 @@ from PIL import Image
 
 from supervised_reptile.data.duplicates import find_duplicates
 from supervised_reptile.data.miniimagenet import import_miniimagenet, open_miniimagenet
-from supervised_reptile.data.official import miniimagenet_classes
+from supervised_reptile.data.official_sets import miniimagenet_classes
 from supervised_reptile.data.store import ImageStore
 from supervised_reptile.data.verify import verify
 

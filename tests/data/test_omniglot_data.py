@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from supervised_reptile.data import omniglot
-from supervised_reptile.data.importing import notes_on
+from supervised_reptile.data.import_layout import notes_on
 from supervised_reptile.data.omniglot import (
     decode_drawing,
     load_omniglot,

@@ -16,7 +16,7 @@ from PIL import Image
 from supervised_reptile.cli_data import data
 from supervised_reptile.data.duplicates import equal_images
 from supervised_reptile.data.miniimagenet import import_miniimagenet
-from supervised_reptile.data.official import miniimagenet_classes, readable_name
+from supervised_reptile.data.official_sets import miniimagenet_classes, readable_name
 from supervised_reptile.data.store import StoreIndex, open_store, write_store
 from supervised_reptile.data.verify import verify
 from supervised_reptile.errors import UserError

@@ -11,7 +11,7 @@ import tensorflow as tf
 from slow_reference import Batch, SlowLearner, slow_tasks
 
 from supervised_reptile.compiled import AnyLength
-from supervised_reptile.episodes import Purpose, Stream, TaskShape, foml_shape
+from supervised_reptile.data.episodes import Purpose, Stream, TaskShape, foml_shape
 from supervised_reptile.feed import Fed
 from supervised_reptile.inner import InnerRule, Problem, mean_squared_error
 from supervised_reptile.learner import Learner

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from supervised_reptile.episodes import Purpose, Stream, Tasks, TaskShape, foml_shape
+from supervised_reptile.data.episodes import Purpose, Stream, Tasks, TaskShape, foml_shape
 from supervised_reptile.sine.waves import Waves, draw_waves
 
 WAVES = Waves()

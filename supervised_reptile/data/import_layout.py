@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from supervised_reptile.data.decode_parallel import decode_into
 from supervised_reptile.data.layouts.decode_image import RESIZE, PixelForm, decode
 from supervised_reptile.data.layouts.layout import (
     BROKEN,
@@ -29,7 +30,6 @@ from supervised_reptile.data.layouts.layout import (
     require_training,
     with_counts,
 )
-from supervised_reptile.data.parallel import decode_into
 from supervised_reptile.data.store import (
     ImageStore,
     StoreIndex,

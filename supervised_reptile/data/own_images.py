@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from supervised_reptile.data.importing import Recipe, cached_layout
+from supervised_reptile.data.import_layout import Recipe, cached_layout
 from supervised_reptile.data.layouts.decode_image import DECODER, PixelForm, open_image
 from supervised_reptile.data.layouts.find_layout import find_layout
 from supervised_reptile.data.layouts.layout import SPLITS, BrokenImage, Content, Layout, Listing

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from supervised_reptile.data.folder import open_undivided
 from supervised_reptile.data.layouts.find_layout import LAYOUTS, find_layout
 from supervised_reptile.data.layouts.layout import Layout
 from supervised_reptile.data.layouts.split_folders import ClassFolders, SplitArchives
 from supervised_reptile.data.miniimagenet import open_miniimagenet
-from supervised_reptile.data.official import miniimagenet_labels
+from supervised_reptile.data.official_sets import miniimagenet_labels
 from supervised_reptile.data.omniglot import holds_alphabets, open_omniglot_store
+from supervised_reptile.data.own_images import open_undivided
 from supervised_reptile.data.store import ImageStore, is_store, open_store
 from supervised_reptile.errors import UserError
 
