@@ -20,8 +20,8 @@ from supervised_reptile.data.omniglot import load_omniglot, sorted_drawings
 from supervised_reptile.evaluate import NON_TRANSDUCTIVE, Episodes, query_scores
 from supervised_reptile.experiment import make_learner
 from supervised_reptile.inner import Examples, adapt
-from supervised_reptile.models import encoder
 from supervised_reptile.named_weights import load_snapshot
+from supervised_reptile.networks.conv4 import encoder
 from supervised_reptile.run_snapshot import stored_net
 from supervised_reptile.scoring import evaluation_shape
 from supervised_reptile.snapshot import Snapshot

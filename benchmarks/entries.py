@@ -74,14 +74,15 @@ def evaluation_entry(name: str, precision: str, episodes: int) -> Entry:
 
 def make_learner(setting: Setting, group: Group | None = None):
     """Our learner and image feed for a setting; the learner as a member of `group`, if any."""
-    from supervised_reptile import experiment, models
+    from supervised_reptile import experiment
     from supervised_reptile.feed import ImageFeed
+    from supervised_reptile.networks import conv4
 
-    make_net = models.miniimagenet_net if setting.pooling else models.omniglot_net
+    make_net = conv4.miniimagenet_net if setting.pooling else conv4.omniglot_net
     net = make_net(setting.dataset.image_shape, setting.config.way)
     max_value = setting.dataset.max_value
     learner = experiment.make_learner(setting.config, net, max_value, group or experiment.ALONE)
-    return learner, ImageFeed(setting.dataset, models.encoder(net, len(setting.dataset.images)))
+    return learner, ImageFeed(setting.dataset, conv4.encoder(net, len(setting.dataset.images)))
 
 
 class PeerEntry(NamedTuple):

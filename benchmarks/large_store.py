@@ -29,7 +29,7 @@ from supervised_reptile.config import Config  # noqa: E402
 from supervised_reptile.data.dataset import ClassPool, Dataset  # noqa: E402
 from supervised_reptile.feed import ImageFeed, prefetched  # noqa: E402
 from supervised_reptile.learner import Learner  # noqa: E402
-from supervised_reptile.models import ConvNet, encoder, miniimagenet_net  # noqa: E402
+from supervised_reptile.networks.conv4 import ConvNet, encoder, miniimagenet_net  # noqa: E402
 from supervised_reptile.train import Chunk, draw, task_shape  # noqa: E402
 
 STEPS = 4

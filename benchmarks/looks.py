@@ -36,17 +36,18 @@ INTERVAL = 10  # the original's
 @click.option("--rounds", default=9, show_default=True, type=click.IntRange(min=1))
 def main(checkpoint: Path, data_dir: Path, rounds: int) -> None:
     start_tensorflow()
-    from supervised_reptile import models, run_dir, run_files, train
+    from supervised_reptile import run_dir, run_files, train
     from supervised_reptile.data.omniglot import load_omniglot
     from supervised_reptile.experiment import make_learner
     from supervised_reptile.feed import ImageFeed
     from supervised_reptile.modes import transduction_modes
+    from supervised_reptile.networks import conv4
     from supervised_reptile.scoring import Scorer
 
     stored = run_files.read_stored(checkpoint)
     dataset = load_omniglot(data_dir, stored.config.seed, stored.config.val_classes)
-    net = models.omniglot_net(dataset.image_shape, stored.config.way)
-    feed = ImageFeed(dataset, models.encoder(net, len(dataset.images)))
+    net = conv4.omniglot_net(dataset.image_shape, stored.config.way)
+    feed = ImageFeed(dataset, conv4.encoder(net, len(dataset.images)))
     learner = make_learner(stored.config, net, dataset.max_value)
     with run_dir.RunDir(checkpoint, stored) as run:
         run.attach(learner)

@@ -48,7 +48,7 @@ def our_entry(tasks: int) -> Entry:
 
 def layer_arrays() -> list[np.ndarray]:
     """Float32 kernels and biases of the network at its start."""
-    from supervised_reptile.mlp import MLP, initial_mlp_weights
+    from supervised_reptile.networks.mlp import MLP, initial_mlp_weights
 
     shapes = [shape for _, shape in MLP().shapes]
     cuts = np.cumsum([np.prod(shape) for shape in shapes])[:-1]

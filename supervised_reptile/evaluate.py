@@ -17,7 +17,7 @@ from supervised_reptile.inner import (
     look_up,
 )
 from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
-from supervised_reptile.weights import Weights
+from supervised_reptile.networks.weights import Weights
 
 
 class Episodes(NamedTuple):

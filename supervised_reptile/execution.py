@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-from supervised_reptile.shapes import size
+from supervised_reptile.networks.shapes import size
 from supervised_reptile.system.start_tensorflow import threads
 
 # Tasks computed at the same time. A constant, not the number of cores: it decides the order

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from supervised_reptile import models
 from supervised_reptile.alignment_curves import plot_alignment
 from supervised_reptile.config import Config
 from supervised_reptile.data.dataset import Dataset
@@ -19,7 +18,8 @@ from supervised_reptile.inner import InnerRule, Problem, summed_cross_entropy
 from supervised_reptile.learner import Learner
 from supervised_reptile.learning_curves import plot_learning_curve
 from supervised_reptile.meta_batch import MetaBatch
-from supervised_reptile.models import (
+from supervised_reptile.networks import conv4
+from supervised_reptile.networks.conv4 import (
     ConvNet,
     Reading,
     encoder,

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from supervised_reptile.data.dataset import Dataset
 from supervised_reptile.data.episodes import Tasks
-from supervised_reptile.models import Encode
+from supervised_reptile.networks.conv4 import Encode
 from supervised_reptile.system.thread_pool import map_ahead
 
 # Data sets up to this size live in the graph's memory and only row numbers cross into it;

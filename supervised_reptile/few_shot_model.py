@@ -19,9 +19,9 @@ from supervised_reptile.inner import (
     adapt,
     summed_cross_entropy,
 )
-from supervised_reptile.layers import in_graph_patches
-from supervised_reptile.models import Reading, grouping, logits, unpack
 from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
+from supervised_reptile.networks.conv4 import Reading, grouping, logits, unpack
+from supervised_reptile.networks.layers import in_graph_patches
 from supervised_reptile.run_snapshot import stored_net
 from supervised_reptile.snapshot import Snapshot, flat
 

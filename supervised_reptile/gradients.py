@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from supervised_reptile.execution import Execution, SideBySide
 from supervised_reptile.inner import Examples, Problem, Table, look_up, loss_gradient
-from supervised_reptile.weights import Weights
+from supervised_reptile.networks.weights import Weights
 
 
 def batch_gradients(

@@ -16,9 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 from supervised_reptile.errors import UserError
-from supervised_reptile.shapes import size
+from supervised_reptile.networks.shapes import size
+from supervised_reptile.networks.weights import Weights, times
 from supervised_reptile.system.tf_config import Cluster, rings
-from supervised_reptile.weights import Weights, times
 
 _FIRST_RING = 180_302_999  # any number that TensorFlow's strategy, which counts from 1, leaves
 

@@ -11,8 +11,8 @@ from typing import NamedTuple, cast
 
 import tensorflow as tf
 
+from supervised_reptile.networks.weights import Grouping, Weights, times
 from supervised_reptile.system.start_tensorflow import threads
-from supervised_reptile.weights import Grouping, Weights, times
 
 ADAM_BETA2 = 0.999
 ADAM_EPSILON = 1e-8

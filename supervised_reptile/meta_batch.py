@@ -14,9 +14,9 @@ import tensorflow as tf
 from supervised_reptile.execution import Execution, SideBySide, cut, task_count
 from supervised_reptile.group import ALONE, Group
 from supervised_reptile.inner import ADAM_BETA2, InnerState, Problem, Table
+from supervised_reptile.networks.shapes import size
+from supervised_reptile.networks.weights import Weights, plus, times, zeros_like
 from supervised_reptile.outer import TaskResult, TrainingTasks, run_tasks
-from supervised_reptile.shapes import size
-from supervised_reptile.weights import Weights, plus, times, zeros_like
 
 
 class MetaBatch(NamedTuple):

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from supervised_reptile import models
 from supervised_reptile.config import EVALUATED_BY_NAME, fill_from
 from supervised_reptile.experiment import make_learner
 from supervised_reptile.feed import ImageFeed
 from supervised_reptile.learner import Learner
-from supervised_reptile.models import encoder
+from supervised_reptile.networks import conv4
+from supervised_reptile.networks.conv4 import encoder
 from supervised_reptile.open_weights import open_snapshot
 from supervised_reptile.opening import (
     check_architecture,

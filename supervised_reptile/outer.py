@@ -28,8 +28,8 @@ from supervised_reptile.inner import (
     inner_step,
     look_up,
 )
+from supervised_reptile.networks.weights import Weights, all_finite, minus, plus
 from supervised_reptile.outer_optimizers import OptimizerState, OuterOptimizer
-from supervised_reptile.weights import Weights, all_finite, minus, plus
 
 
 class TrainingTasks(NamedTuple):

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from supervised_reptile.data.omniglot import is_turned
 from supervised_reptile.errors import UserError
-from supervised_reptile.models import ConvNet, unflatten
+from supervised_reptile.networks.conv4 import ConvNet, unflatten
 from supervised_reptile.run_dir import newest_readable
 from supervised_reptile.run_files import CONFIG, check_checkpoint, read_stored
 from supervised_reptile.snapshot import Parts, Snapshot

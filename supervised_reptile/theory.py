@@ -32,8 +32,8 @@ from supervised_reptile.inner import (
     Table,
     summed_cross_entropy,
 )
+from supervised_reptile.networks.weights import Weights, zeros_like
 from supervised_reptile.outer import TrainingTasks, run_tasks
-from supervised_reptile.weights import Weights, zeros_like
 
 CLASSES, POINTS = 8, 8  # clouds of points in the plane, to be told apart
 SHAPE = TaskShape(way=3, shots=8, steps=6, batch=4)  # six mini-batches that share no example

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from supervised_reptile.data.episodes import Tasks
 from supervised_reptile.inner import Problem
-from supervised_reptile.models import ConvNet
+from supervised_reptile.networks.conv4 import ConvNet
 
 
 def network(net: ConvNet, weights: np.ndarray, images: np.ndarray) -> np.ndarray:

@@ -36,7 +36,7 @@ from supervised_reptile.inner import (  # noqa: E402
 )
 from supervised_reptile.learner import Learner  # noqa: E402
 from supervised_reptile.meta_batch import MetaBatch  # noqa: E402
-from supervised_reptile.models import (  # noqa: E402
+from supervised_reptile.networks.conv4 import (  # noqa: E402
     ConvNet,
     Reading,
     encoder,

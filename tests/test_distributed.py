@@ -96,7 +96,7 @@ def messages(errors: str) -> list[str]:
 
 
 def initial_weights(run: Path) -> np.ndarray:
-    from supervised_reptile.models import initial_weights, omniglot_net
+    from supervised_reptile.networks.conv4 import initial_weights, omniglot_net
 
     return initial_weights(omniglot_net((28, 28, 1), way=3), seed=0)
 

@@ -20,9 +20,9 @@ from supervised_reptile.feed import Fed
 from supervised_reptile.inner import Examples, InnerRule, InnerState, adapt, inner_step, look_up
 from supervised_reptile.learner import Learner
 from supervised_reptile.meta_batch import MetaBatch
-from supervised_reptile.models import ConvNet, encoder, miniimagenet_net, omniglot_net
 from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
-from supervised_reptile.weights import zeros_like
+from supervised_reptile.networks.conv4 import ConvNet, encoder, miniimagenet_net, omniglot_net
+from supervised_reptile.networks.weights import zeros_like
 
 NAMES = (
     "omniglot_reptile_adam",

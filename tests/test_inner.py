@@ -20,7 +20,7 @@ from supervised_reptile.inner import (
     look_up,
     summed_cross_entropy,
 )
-from supervised_reptile.weights import zeros_like
+from supervised_reptile.networks.weights import zeros_like
 
 RATE = 0.05
 

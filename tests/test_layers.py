@@ -13,8 +13,8 @@ from slow_reference import batch_norm as slow_batch_norm
 from slow_reference import convolution as slow_convolution
 from slow_reference import windows
 
-from supervised_reptile import layers
-from supervised_reptile.layers import block_of_patches, convolution, image_patches
+from supervised_reptile.networks import layers
+from supervised_reptile.networks.layers import block_of_patches, convolution, image_patches
 
 SIZES = [(8, 8), (7, 10), (5, 4), (1, 3)]
 

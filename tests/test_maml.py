@@ -21,7 +21,7 @@ from supervised_reptile.feed import Fed
 from supervised_reptile.inner import InnerRule, InnerState, Problem, inner_step
 from supervised_reptile.learner import Learner
 from supervised_reptile.meta_batch import MetaBatch
-from supervised_reptile.models import ConvNet, encoder, miniimagenet_net, omniglot_net
+from supervised_reptile.networks.conv4 import ConvNet, encoder, miniimagenet_net, omniglot_net
 from supervised_reptile.train import longest_call, plan_chunks
 
 FOUR_STEPS = TaskShape(way=3, shots=4, steps=4, batch=5)

@@ -11,8 +11,8 @@ import small_problem as small
 import tensorflow as tf
 from slow_reference import named_parts, network
 
-from supervised_reptile import moments
-from supervised_reptile.models import (
+from supervised_reptile.networks import patch_moments
+from supervised_reptile.networks.conv4 import (
     ConvNet,
     Reading,
     conv4,
@@ -180,7 +180,7 @@ def test_images_too_many_for_moments_are_read_without(monkeypatch: pytest.Monkey
     images, weights = random_images(4, net), small.some_weights(net)
     with_moments = scores(net, weights, images)
     assert len(encoded(net, images, tf.float64)) == 2
-    monkeypatch.setattr(moments, "REMEMBERED_BYTES", 100)
+    monkeypatch.setattr(patch_moments, "REMEMBERED_BYTES", 100)
     assert len(encoded(net, images, tf.float64)) == 1
     small.assert_close(scores(net, weights, images), with_moments)
 

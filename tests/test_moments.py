@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import small_problem  # noqa: F401  (starts TensorFlow as the programs do)
 
-from supervised_reptile import moments
-from supervised_reptile.layers import image_patches
-from supervised_reptile.moments import Moments, patch_moments
+from supervised_reptile.networks import patch_moments
+from supervised_reptile.networks.layers import image_patches
+from supervised_reptile.networks.patch_moments import Moments, patch_moments
 
 
 def random_images(count: int, size: tuple[int, int, int]) -> np.ndarray:
@@ -36,7 +36,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         seen.append(len(images))
         return patch_moments(images)
 
-    monkeypatch.setattr(moments, "patch_moments", watched)
+    monkeypatch.setattr(patch_moments, "patch_moments", watched)
     return seen
 
 

@@ -20,7 +20,7 @@ from supervised_reptile import experiment
 from supervised_reptile.config import PRESETS, Config
 from supervised_reptile.inner import Examples, InnerRule
 from supervised_reptile.learner import Learner
-from supervised_reptile.models import (
+from supervised_reptile.networks.conv4 import (
     ConvNet,
     encoder,
     miniimagenet_net,

@@ -53,7 +53,7 @@ def measure(config: Config) -> Measurement:
     from supervised_reptile import experiment, train
     from supervised_reptile.data.omniglot import load_omniglot
     from supervised_reptile.feed import ImageFeed
-    from supervised_reptile.models import encoder, omniglot_net
+    from supervised_reptile.networks.conv4 import encoder, omniglot_net
 
     dataset = load_omniglot(Path(config.data_dir), config.seed, 0)
     train.check_training(config, dataset)

@@ -15,7 +15,7 @@ from supervised_reptile.feed import Fed
 from supervised_reptile.inner import InnerRule, Problem, mean_squared_error
 from supervised_reptile.learner import Learner
 from supervised_reptile.meta_batch import MetaBatch
-from supervised_reptile.mlp import MLP, initial_mlp_weights, mlp_grouping, mlp_predictions
+from supervised_reptile.networks.mlp import MLP, initial_mlp_weights, mlp_grouping, mlp_predictions
 from supervised_reptile.opening import check_directory, opened_run
 from supervised_reptile.request import Request, settle
 from supervised_reptile.run_files import Stored

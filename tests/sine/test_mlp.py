@@ -7,7 +7,7 @@ import pytest
 import small_problem  # noqa: F401 - starts TensorFlow as the programs do
 import tensorflow as tf
 
-from supervised_reptile.mlp import MLP, initial_mlp_weights, mlp_grouping, mlp_predictions
+from supervised_reptile.networks.mlp import MLP, initial_mlp_weights, mlp_grouping, mlp_predictions
 
 ACTIVATIONS = {"tanh": np.tanh, "relu": lambda x: np.maximum(x, 0)}
 NETS = [MLP(), MLP(activation="relu"), MLP(5, 3), MLP(7, 1, "relu")]

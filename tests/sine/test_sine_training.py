@@ -16,7 +16,7 @@ from supervised_reptile.feed import Fed
 from supervised_reptile.inner import InnerRule, Problem, mean_squared_error
 from supervised_reptile.learner import Learner
 from supervised_reptile.meta_batch import MetaBatch
-from supervised_reptile.mlp import MLP, initial_mlp_weights, mlp_grouping, mlp_predictions
+from supervised_reptile.networks.mlp import MLP, initial_mlp_weights, mlp_grouping, mlp_predictions
 from supervised_reptile.sine.fit import Fitter, Start, losses
 from supervised_reptile.sine.waves import Waves, draw_waves
 

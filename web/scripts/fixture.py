@@ -28,8 +28,7 @@ from supervised_reptile.inner import (  # noqa: E402
     inner_step,
     summed_cross_entropy,
 )
-from supervised_reptile.layers import image_patches  # noqa: E402
-from supervised_reptile.models import (  # noqa: E402
+from supervised_reptile.networks.conv4 import (  # noqa: E402
     ConvNet,
     Reading,
     grouping,
@@ -37,8 +36,9 @@ from supervised_reptile.models import (  # noqa: E402
     logits,
     unpack,
 )
+from supervised_reptile.networks.layers import image_patches  # noqa: E402
+from supervised_reptile.networks.weights import times  # noqa: E402
 from supervised_reptile.system.checked_json import document  # noqa: E402
-from supervised_reptile.weights import times  # noqa: E402
 
 NET = ConvNet((10, 7, 1), way=3, filters=4, pooling=False, blocks=3)  # even and odd sizes
 IMAGES, TIME = 5, 40

@@ -2,7 +2,7 @@
  * The paper's Omniglot classifier as a pure function of (weights, images).
  *
  * Four blocks of 3x3 convolution with stride 2, batch norm and ReLU, then one dense layer: the
- * network of supervised_reptile/models.py, whose flat vector of weights is cut up here.
+ * network of supervised_reptile/networks/conv4.py, whose flat vector of weights is cut up here.
  */
 
 import { keep, tensor2d, tidy, type Tensor } from '@tensorflow/tfjs-core';

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from supervised_reptile.layers import TAPS
+from supervised_reptile.networks.layers import TAPS
 
 REMEMBERED_BYTES = 256 * 2**20
 IMAGES_AT_ONCE = 8

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
-from supervised_reptile.layers import (
+from supervised_reptile.networks.layers import (
     BATCH_NORM_EPSILON,
     batch_norm,
     block_of_patches,
@@ -24,8 +24,8 @@ from supervised_reptile.layers import (
     fold_batch_norm,
     image_patches,
 )
-from supervised_reptile.moments import Moments
-from supervised_reptile.weights import Grouping, Weights
+from supervised_reptile.networks.patch_moments import Moments
+from supervised_reptile.networks.weights import Grouping, Weights
 
 LARGE = 2**14  # weights of a kernel from which it is a group of its own
 _INITIAL_WEIGHTS = 0x1717  # separates these random numbers from the tasks' streams

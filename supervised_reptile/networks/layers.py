@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from supervised_reptile.shapes import size
+from supervised_reptile.networks.shapes import size
 
 BATCH_NORM_EPSILON = 1e-3
 TAPS = 9  # of a 3x3 kernel

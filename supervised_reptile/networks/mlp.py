@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from supervised_reptile.models import flatten, initial_draws, unflatten
-from supervised_reptile.weights import Grouping, Weights
+from supervised_reptile.networks.conv4 import flatten, initial_draws, unflatten
+from supervised_reptile.networks.weights import Grouping, Weights
 
 ACTIVATIONS = {"tanh": tf.tanh, "relu": tf.nn.relu}
 

@@ -1,0 +1,1 @@
+"""Conv4 and the MLP as functions of (weights, inputs)."""
