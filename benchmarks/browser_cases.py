@@ -12,14 +12,14 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from supervised_reptile.algorithms.evaluate import NON_TRANSDUCTIVE, Episodes, query_scores
+from supervised_reptile.algorithms.inner_loop import Examples, adapt
 from supervised_reptile.config import Config
 from supervised_reptile.data.checked_images import CheckedImages
 from supervised_reptile.data.dataset import Dataset
 from supervised_reptile.data.episodes import Tasks, evaluation_tasks
 from supervised_reptile.data.omniglot import load_omniglot, sorted_drawings
-from supervised_reptile.evaluate import NON_TRANSDUCTIVE, Episodes, query_scores
 from supervised_reptile.experiment import make_learner
-from supervised_reptile.inner import Examples, adapt
 from supervised_reptile.named_weights import load_snapshot
 from supervised_reptile.networks.conv4 import encoder
 from supervised_reptile.run_snapshot import stored_net

@@ -15,7 +15,7 @@ from setting import Setting, make_setting
 from supervised_reptile.system.thread_pool import cores
 
 if TYPE_CHECKING:
-    from supervised_reptile.group import Group
+    from supervised_reptile.algorithms.worker_group import Group
 
 MATRIX = 2048  # rows and columns of the matrix product that defines the peak
 # The paper's inner batch of 5-shot evaluation, where it is not that of 1-shot.
@@ -75,7 +75,7 @@ def evaluation_entry(name: str, precision: str, episodes: int) -> Entry:
 def make_learner(setting: Setting, group: Group | None = None):
     """Our learner and image feed for a setting; the learner as a member of `group`, if any."""
     from supervised_reptile import experiment
-    from supervised_reptile.feed import ImageFeed
+    from supervised_reptile.algorithms.image_feed import ImageFeed
     from supervised_reptile.networks import conv4
 
     make_net = conv4.miniimagenet_net if setting.pooling else conv4.omniglot_net

@@ -37,9 +37,9 @@ INTERVAL = 10  # the original's
 def main(checkpoint: Path, data_dir: Path, rounds: int) -> None:
     start_tensorflow()
     from supervised_reptile import run_dir, run_files, train
+    from supervised_reptile.algorithms.image_feed import ImageFeed
     from supervised_reptile.data.omniglot import load_omniglot
     from supervised_reptile.experiment import make_learner
-    from supervised_reptile.feed import ImageFeed
     from supervised_reptile.modes import transduction_modes
     from supervised_reptile.networks import conv4
     from supervised_reptile.scoring import Scorer

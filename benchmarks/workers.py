@@ -60,7 +60,7 @@ def all_reduces(work: Work) -> tuple:
     """A function that all-reduces, and how many bytes it is about."""
     import tensorflow as tf
 
-    from supervised_reptile.group import group_of
+    from supervised_reptile.algorithms.worker_group import group_of
 
     group = group_of(read_cluster())
 
@@ -88,7 +88,7 @@ def training(work: Work) -> tuple:
     from setting import make_setting
 
     from supervised_reptile import train
-    from supervised_reptile.group import group_of
+    from supervised_reptile.algorithms.worker_group import group_of
 
     group = group_of(read_cluster())
     setting = make_setting(SETTING)

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from supervised_reptile.errors import counted
-from supervised_reptile.evaluate import Episodes, query_scores
-from supervised_reptile.inner import (
+from supervised_reptile.algorithms.evaluate import Episodes, query_scores
+from supervised_reptile.algorithms.inner_loop import (
     Examples,
     InnerRule,
     InnerState,
@@ -19,6 +18,7 @@ from supervised_reptile.inner import (
     adapt,
     summed_cross_entropy,
 )
+from supervised_reptile.errors import counted
 from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
 from supervised_reptile.networks.conv4 import Reading, grouping, logits, unpack
 from supervised_reptile.networks.layers import in_graph_patches

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from supervised_reptile.algorithms.image_feed import ImageFeed
+from supervised_reptile.algorithms.learner import Learner
 from supervised_reptile.config import EVALUATED_BY_NAME, fill_from
 from supervised_reptile.experiment import make_learner
-from supervised_reptile.feed import ImageFeed
-from supervised_reptile.learner import Learner
 from supervised_reptile.networks import conv4
 from supervised_reptile.networks.conv4 import encoder
 from supervised_reptile.open_weights import open_snapshot

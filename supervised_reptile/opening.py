@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from supervised_reptile.algorithms.learner import Learner
 from supervised_reptile.config import EVALUATION, MEASURED, Config, fields_of, flag_of
 from supervised_reptile.data.dataset import Dataset
 from supervised_reptile.data.layouts.layout import SPLITS
 from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.flags import flags
-from supervised_reptile.learner import Learner
 from supervised_reptile.request import Request, check_flags, settle
 from supervised_reptile.run_dir import RunDir, is_writable
 from supervised_reptile.run_files import Stored, check_checkpoint, holds_run, read_stored

@@ -33,11 +33,11 @@ from typing import Any, TypeVar
 import numpy as np
 import tensorflow as tf
 
+from supervised_reptile.algorithms.learner import Learner
 from supervised_reptile.alignment import MEASURES, PAIRS
 from supervised_reptile.config import flag_of
 from supervised_reptile.errors import UserError, first_line
 from supervised_reptile.events import Events
-from supervised_reptile.learner import Learner
 from supervised_reptile.run_files import (
     ALIGNMENT,
     CHECKPOINTS,

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from supervised_reptile import alignment
+from supervised_reptile.algorithms.image_feed import Fed, ImageFeed, prefetched
+from supervised_reptile.algorithms.learner import Learner
 from supervised_reptile.config import ALL_SPLITS, EVALUATION, Config, fields_of, flag_of
 from supervised_reptile.data.dataset import SPLIT_NAMES, Dataset, check_pool
 from supervised_reptile.data.episodes import (
@@ -23,9 +25,7 @@ from supervised_reptile.data.episodes import (
     sample_tasks,
 )
 from supervised_reptile.errors import Interrupted, UserError
-from supervised_reptile.feed import Fed, ImageFeed, prefetched
 from supervised_reptile.flags import flags
-from supervised_reptile.learner import Learner
 from supervised_reptile.looks import plan_looks
 from supervised_reptile.modes import transduction_modes
 from supervised_reptile.run_files import evaluation_settings

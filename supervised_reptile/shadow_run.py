@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from supervised_reptile.learner import Learner
+from supervised_reptile.algorithms.learner import Learner
 from supervised_reptile.run_dir import RunDir, newest_readable
 
 

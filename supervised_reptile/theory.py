@@ -20,10 +20,8 @@ from typing import NamedTuple, cast
 import numpy as np
 import tensorflow as tf
 
-from supervised_reptile.data.dataset import ClassPool
-from supervised_reptile.data.episodes import Purpose, Stream, TaskShape, sample_tasks
-from supervised_reptile.gradients import batch_gradients
-from supervised_reptile.inner import (
+from supervised_reptile.algorithms.gradients import batch_gradients
+from supervised_reptile.algorithms.inner_loop import (
     Examples,
     InnerRule,
     InnerState,
@@ -32,8 +30,10 @@ from supervised_reptile.inner import (
     Table,
     summed_cross_entropy,
 )
+from supervised_reptile.algorithms.outer_loop import TrainingTasks, run_tasks
+from supervised_reptile.data.dataset import ClassPool
+from supervised_reptile.data.episodes import Purpose, Stream, TaskShape, sample_tasks
 from supervised_reptile.networks.weights import Weights, zeros_like
-from supervised_reptile.outer import TrainingTasks, run_tasks
 
 CLASSES, POINTS = 8, 8  # clouds of points in the plane, to be told apart
 SHAPE = TaskShape(way=3, shots=8, steps=6, batch=4)  # six mini-batches that share no example

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from supervised_reptile.algorithms.learner import Learner
+from supervised_reptile.algorithms.worker_group import Group
 from supervised_reptile.config import (
     EVALUATION,
     IMAGES,
@@ -24,8 +26,6 @@ from supervised_reptile.config import (
     differing_flags,
 )
 from supervised_reptile.errors import UserError
-from supervised_reptile.group import Group
-from supervised_reptile.learner import Learner
 from supervised_reptile.run_dir import RunDir
 from supervised_reptile.run_files import Stored
 from supervised_reptile.shadow_run import AnyRun, ShadowRun

@@ -10,6 +10,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from supervised_reptile.algorithms.image_feed import Fed, ImageFeed, prefetched
+from supervised_reptile.algorithms.learner import Learner
+from supervised_reptile.algorithms.worker_group import ALONE, Group
 from supervised_reptile.config import TAILED, Config, flag_of
 from supervised_reptile.data.dataset import ClassPool, Dataset, check_pool
 from supervised_reptile.data.episodes import (
@@ -22,9 +25,6 @@ from supervised_reptile.data.episodes import (
     sample_tasks,
 )
 from supervised_reptile.errors import Interrupted, UserError
-from supervised_reptile.feed import Fed, ImageFeed, prefetched
-from supervised_reptile.group import ALONE, Group
-from supervised_reptile.learner import Learner
 from supervised_reptile.system.stop_signals import StopSignals
 
 # Pixels that one compiled call may train on: seconds of work, so that Ctrl-C is heard soon.

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from supervised_reptile.algorithms.inner_loop import Problem
 from supervised_reptile.data.episodes import Tasks
-from supervised_reptile.inner import Problem
 from supervised_reptile.networks.conv4 import ConvNet
 
 

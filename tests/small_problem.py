@@ -16,6 +16,17 @@ start_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 
+from supervised_reptile.algorithms.execution import Stacked  # noqa: E402
+from supervised_reptile.algorithms.image_feed import Fed  # noqa: E402
+from supervised_reptile.algorithms.inner_loop import (  # noqa: E402
+    InnerRule,
+    InnerState,
+    Problem,
+    summed_cross_entropy,
+)
+from supervised_reptile.algorithms.learner import Learner  # noqa: E402
+from supervised_reptile.algorithms.meta_batch import MetaBatch  # noqa: E402
+from supervised_reptile.algorithms.worker_group import ALONE, Group  # noqa: E402
 from supervised_reptile.config import Config  # noqa: E402
 from supervised_reptile.data.dataset import ClassPool, Dataset  # noqa: E402
 from supervised_reptile.data.episodes import (  # noqa: E402
@@ -25,17 +36,6 @@ from supervised_reptile.data.episodes import (  # noqa: E402
     TaskShape,
     sample_tasks,
 )
-from supervised_reptile.execution import Stacked  # noqa: E402
-from supervised_reptile.feed import Fed  # noqa: E402
-from supervised_reptile.group import ALONE, Group  # noqa: E402
-from supervised_reptile.inner import (  # noqa: E402
-    InnerRule,
-    InnerState,
-    Problem,
-    summed_cross_entropy,
-)
-from supervised_reptile.learner import Learner  # noqa: E402
-from supervised_reptile.meta_batch import MetaBatch  # noqa: E402
 from supervised_reptile.networks.conv4 import (  # noqa: E402
     ConvNet,
     Reading,

@@ -22,10 +22,10 @@ import small_problem as small
 from small_problem import ADAM, SGD
 from test_outer import ALGORITHMS
 
+from supervised_reptile.algorithms.learner import Learner
+from supervised_reptile.algorithms.meta_batch import MetaBatch
+from supervised_reptile.algorithms.worker_group import Group, group_of
 from supervised_reptile.data.episodes import Purpose, Stream, TaskShape, sample_tasks
-from supervised_reptile.group import Group, group_of
-from supervised_reptile.learner import Learner
-from supervised_reptile.meta_batch import MetaBatch
 
 META_BATCH, STEP_SIZES = 5, np.array([0.8, 0.5])
 

@@ -37,9 +37,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_problem import assert_close
 
+from supervised_reptile.algorithms.worker_group import ALONE, Group
 from supervised_reptile.config import Config
 from supervised_reptile.errors import UserError
-from supervised_reptile.group import ALONE, Group
 from supervised_reptile.private_network import leave_network
 from supervised_reptile.system.rendezvous import PATIENCE_VARIABLE
 from supervised_reptile.system.tf_config import VARIABLE, write_cluster

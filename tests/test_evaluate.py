@@ -8,14 +8,14 @@ import small_problem as small
 import tensorflow as tf
 from slow_reference import Batch, SlowLearner
 
-from supervised_reptile.data.episodes import Tasks, TaskShape
-from supervised_reptile.evaluate import (
+from supervised_reptile.algorithms.evaluate import (
     Episodes,
     query_scores,
 )
-from supervised_reptile.execution import LANES
-from supervised_reptile.inner import Examples
-from supervised_reptile.learner import Learner
+from supervised_reptile.algorithms.execution import LANES
+from supervised_reptile.algorithms.inner_loop import Examples
+from supervised_reptile.algorithms.learner import Learner
+from supervised_reptile.data.episodes import Tasks, TaskShape
 from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
 
 MODES = (TRANSDUCTIVE, NON_TRANSDUCTIVE)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import small_problem as small
 
-from supervised_reptile import feed
+from supervised_reptile.algorithms import image_feed
+from supervised_reptile.algorithms.image_feed import Fed, ImageFeed, prefetched
 from supervised_reptile.data.episodes import Tasks, TaskShape
-from supervised_reptile.feed import Fed, ImageFeed, prefetched
 
 SHAPE = TaskShape(
     way=3, shots=2, steps=2, batch=3, tail=3, tail_shots=1, queries=1
@@ -32,7 +32,7 @@ def seen(fed: Fed, name: str) -> np.ndarray:
 
 @pytest.fixture
 def gathered(monkeypatch: pytest.MonkeyPatch) -> ImageFeed:
-    monkeypatch.setattr(feed, "RESIDENT_BYTES", 100)
+    monkeypatch.setattr(image_feed, "RESIDENT_BYTES", 100)
     return ImageFeed(small.small_dataset(), small.encode)
 
 
@@ -65,7 +65,7 @@ def test_resident_images_are_put_into_memory_once(tasks: Tasks) -> None:
 def test_memory_mapped_images_are_gathered(
     tmp_path: Path, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "RESIDENT_BYTES", 100)
+    monkeypatch.setattr(image_feed, "RESIDENT_BYTES", 100)
     np.save(tmp_path / "images.npy", small.IMAGES)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
     fed = ImageFeed(replace(small.small_dataset(), images=mapped), small.encode)(tasks)

@@ -13,12 +13,17 @@ import small_problem as small
 import tensorflow as tf
 from small_problem import RATE, small_snapshot
 
+from supervised_reptile.algorithms.evaluate import (
+    NON_TRANSDUCTIVE,
+    TRANSDUCTIVE,
+    Episodes,
+    query_scores,
+)
+from supervised_reptile.algorithms.inner_loop import Examples, InnerRule, adapt
 from supervised_reptile.errors import UserError
-from supervised_reptile.evaluate import NON_TRANSDUCTIVE, TRANSDUCTIVE, Episodes, query_scores
 from supervised_reptile.export import load_savedmodel, write_export
 from supervised_reptile.few_shot_classifier import FewShotClassifier
 from supervised_reptile.few_shot_model import FewShotModel, inner_batches
-from supervised_reptile.inner import Examples, InnerRule, adapt
 from supervised_reptile.networks.conv4 import ConvNet
 from supervised_reptile.networks.layers import image_patches, in_graph_patches
 from supervised_reptile.snapshot import flat, write_npz

@@ -14,12 +14,19 @@ import pytest
 import small_problem as small
 import tensorflow as tf
 
+from supervised_reptile.algorithms.evaluate import Episodes, query_scores
+from supervised_reptile.algorithms.image_feed import Fed
+from supervised_reptile.algorithms.inner_loop import (
+    Examples,
+    InnerRule,
+    InnerState,
+    adapt,
+    inner_step,
+    look_up,
+)
+from supervised_reptile.algorithms.learner import Learner
+from supervised_reptile.algorithms.meta_batch import MetaBatch
 from supervised_reptile.data.episodes import Tasks
-from supervised_reptile.evaluate import Episodes, query_scores
-from supervised_reptile.feed import Fed
-from supervised_reptile.inner import Examples, InnerRule, InnerState, adapt, inner_step, look_up
-from supervised_reptile.learner import Learner
-from supervised_reptile.meta_batch import MetaBatch
 from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
 from supervised_reptile.networks.conv4 import ConvNet, encoder, miniimagenet_net, omniglot_net
 from supervised_reptile.networks.weights import zeros_like

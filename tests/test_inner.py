@@ -8,8 +8,7 @@ import small_problem as small
 import tensorflow as tf
 from slow_reference import Batch, SlowLearner
 
-from supervised_reptile.data.episodes import TaskShape
-from supervised_reptile.inner import (
+from supervised_reptile.algorithms.inner_loop import (
     Examples,
     InnerRule,
     InnerState,
@@ -20,6 +19,7 @@ from supervised_reptile.inner import (
     look_up,
     summed_cross_entropy,
 )
+from supervised_reptile.data.episodes import TaskShape
 from supervised_reptile.networks.weights import zeros_like
 
 RATE = 0.05

@@ -14,13 +14,13 @@ from test_outer import ORDERS, STEP_SIZES, assert_same, some_batch, train_slowly
 from test_resume import KILLED
 
 from supervised_reptile import experiment
+from supervised_reptile.algorithms.execution import SideBySide, Stacked
+from supervised_reptile.algorithms.image_feed import Fed
+from supervised_reptile.algorithms.inner_loop import InnerRule, InnerState, Problem, inner_step
+from supervised_reptile.algorithms.learner import Learner
+from supervised_reptile.algorithms.meta_batch import MetaBatch
 from supervised_reptile.config import PRESETS, Config
 from supervised_reptile.data.episodes import Tasks, TaskShape, foml_shape
-from supervised_reptile.execution import SideBySide, Stacked
-from supervised_reptile.feed import Fed
-from supervised_reptile.inner import InnerRule, InnerState, Problem, inner_step
-from supervised_reptile.learner import Learner
-from supervised_reptile.meta_batch import MetaBatch
 from supervised_reptile.networks.conv4 import ConvNet, encoder, miniimagenet_net, omniglot_net
 from supervised_reptile.train import longest_call, plan_chunks
 

@@ -9,13 +9,13 @@ import pytest
 import small_problem as small
 from slow_reference import Batch, SlowLearner, slow_tasks
 
+from supervised_reptile.algorithms.execution import LANES
+from supervised_reptile.algorithms.inner_loop import Examples, InnerRule
+from supervised_reptile.algorithms.learner import Learner
+from supervised_reptile.algorithms.outer_loop import TrainingTasks, outer_steps
+from supervised_reptile.algorithms.outer_optimizers import OPTIMIZERS
 from supervised_reptile.config import Config
 from supervised_reptile.data.episodes import Tasks, TaskShape, foml_shape
-from supervised_reptile.execution import LANES
-from supervised_reptile.inner import Examples, InnerRule
-from supervised_reptile.learner import Learner
-from supervised_reptile.outer import TrainingTasks, outer_steps
-from supervised_reptile.outer_optimizers import OPTIMIZERS
 
 REPTILE = TaskShape(way=3, shots=4, steps=3, batch=5)
 ALGORITHMS = {

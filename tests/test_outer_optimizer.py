@@ -12,9 +12,9 @@ from command_line import TINY, assert_same_state, call, drawn_alphabets, execute
 from test_outer import ALGORITHMS, train_slowly
 from test_resume import KILLED
 
+from supervised_reptile.algorithms.learner import Learner
+from supervised_reptile.algorithms.outer_optimizers import OPTIMIZERS
 from supervised_reptile.config import OUTER_OPTIMIZERS
-from supervised_reptile.learner import Learner
-from supervised_reptile.outer_optimizers import OPTIMIZERS
 
 SIZES = np.array([0.5, 0.25, 0.125])
 

@@ -17,17 +17,17 @@ from test_evaluate import SHAPE as EPISODE
 from test_outer import ALGORITHMS, RULES, STEP_SIZES
 
 from supervised_reptile import experiment
+from supervised_reptile.algorithms.inner_loop import Examples, InnerRule
+from supervised_reptile.algorithms.learner import Learner
+from supervised_reptile.algorithms.outer_loop import TrainingTasks, outer_steps
+from supervised_reptile.algorithms.outer_optimizers import OPTIMIZERS
 from supervised_reptile.config import PRESETS, Config
-from supervised_reptile.inner import Examples, InnerRule
-from supervised_reptile.learner import Learner
 from supervised_reptile.networks.conv4 import (
     ConvNet,
     encoder,
     miniimagenet_net,
     omniglot_net,
 )
-from supervised_reptile.outer import TrainingTasks, outer_steps
-from supervised_reptile.outer_optimizers import OPTIMIZERS
 
 
 def stacked_learner(rule: InnerRule) -> Learner:

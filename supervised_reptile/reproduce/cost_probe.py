@@ -51,8 +51,8 @@ def measure(config: Config) -> Measurement:
         raise UserError(f"memory is read from {STATUS}, which only Linux has")
     start_tensorflow(config.threads)
     from supervised_reptile import experiment, train
+    from supervised_reptile.algorithms.image_feed import ImageFeed
     from supervised_reptile.data.omniglot import load_omniglot
-    from supervised_reptile.feed import ImageFeed
     from supervised_reptile.networks.conv4 import encoder, omniglot_net
 
     dataset = load_omniglot(Path(config.data_dir), config.seed, 0)

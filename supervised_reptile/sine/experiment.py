@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from supervised_reptile.algorithms.image_feed import Fed
+from supervised_reptile.algorithms.inner_loop import InnerRule, Problem, mean_squared_error
+from supervised_reptile.algorithms.learner import Learner
+from supervised_reptile.algorithms.meta_batch import MetaBatch
 from supervised_reptile.config import MOST_IN_STEP, Config
 from supervised_reptile.data.episodes import Purpose, Stream, check_batch
-from supervised_reptile.feed import Fed
-from supervised_reptile.inner import InnerRule, Problem, mean_squared_error
-from supervised_reptile.learner import Learner
-from supervised_reptile.meta_batch import MetaBatch
 from supervised_reptile.networks.mlp import MLP, initial_mlp_weights, mlp_grouping, mlp_predictions
 from supervised_reptile.opening import check_directory, opened_run
 from supervised_reptile.request import Request, settle

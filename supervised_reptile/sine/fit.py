@@ -7,9 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from supervised_reptile.compiled import AnyLength
-from supervised_reptile.data.episodes import Tasks
-from supervised_reptile.inner import (
+from supervised_reptile.algorithms.compiled import AnyLength
+from supervised_reptile.algorithms.inner_loop import (
     Examples,
     InnerState,
     Inputs,
@@ -18,7 +17,8 @@ from supervised_reptile.inner import (
     inner_step,
     look_up,
 )
-from supervised_reptile.learner import Learner
+from supervised_reptile.algorithms.learner import Learner
+from supervised_reptile.data.episodes import Tasks
 
 
 class Start(NamedTuple):

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from supervised_reptile.algorithms.learner import Learner
 from supervised_reptile.data.episodes import Purpose, Stream, Tasks, TaskShape
 from supervised_reptile.errors import Interrupted
-from supervised_reptile.learner import Learner
 from supervised_reptile.scoring import NOTHING_STORED, Monitor
 from supervised_reptile.shadow_run import AnyRun
 from supervised_reptile.sine.config import SineConfig

@@ -10,12 +10,12 @@ import small_problem as small
 import tensorflow as tf
 from slow_reference import Batch, SlowLearner, slow_tasks
 
-from supervised_reptile.compiled import AnyLength
+from supervised_reptile.algorithms.compiled import AnyLength
+from supervised_reptile.algorithms.image_feed import Fed
+from supervised_reptile.algorithms.inner_loop import InnerRule, Problem, mean_squared_error
+from supervised_reptile.algorithms.learner import Learner
+from supervised_reptile.algorithms.meta_batch import MetaBatch
 from supervised_reptile.data.episodes import Purpose, Stream, TaskShape, foml_shape
-from supervised_reptile.feed import Fed
-from supervised_reptile.inner import InnerRule, Problem, mean_squared_error
-from supervised_reptile.learner import Learner
-from supervised_reptile.meta_batch import MetaBatch
 from supervised_reptile.networks.mlp import MLP, initial_mlp_weights, mlp_grouping, mlp_predictions
 from supervised_reptile.sine.fit import Fitter, Start, losses
 from supervised_reptile.sine.waves import Waves, draw_waves

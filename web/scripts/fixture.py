@@ -18,16 +18,16 @@ start_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 
-from supervised_reptile.data.glyphs.draw_alphabets import GlyphSet, invent_alphabets  # noqa: E402
-from supervised_reptile.data.glyphs.drawing import IDEAL, draw  # noqa: E402
-from supervised_reptile.data.glyphs.random_draws import Chance  # noqa: E402
-from supervised_reptile.inner import (  # noqa: E402
+from supervised_reptile.algorithms.inner_loop import (  # noqa: E402
     InnerRule,
     InnerState,
     Problem,
     inner_step,
     summed_cross_entropy,
 )
+from supervised_reptile.data.glyphs.draw_alphabets import GlyphSet, invent_alphabets  # noqa: E402
+from supervised_reptile.data.glyphs.drawing import IDEAL, draw  # noqa: E402
+from supervised_reptile.data.glyphs.random_draws import Chance  # noqa: E402
 from supervised_reptile.networks.conv4 import (  # noqa: E402
     ConvNet,
     Reading,

@@ -1,4 +1,4 @@
-/** The inner optimizers of supervised_reptile/inner.py: one step, as a pure function. */
+/** The inner optimizers of supervised_reptile/algorithms/inner_loop.py: one step, as a pure function. */
 
 import {
   add,

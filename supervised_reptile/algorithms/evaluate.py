@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from supervised_reptile.execution import Execution, SideBySide
-from supervised_reptile.inner import (
+from supervised_reptile.algorithms.execution import Execution, SideBySide
+from supervised_reptile.algorithms.inner_loop import (
     Examples,
     InnerState,
     Inputs,

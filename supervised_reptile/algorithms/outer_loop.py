@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from supervised_reptile.execution import pick, task_count
-from supervised_reptile.inner import (
+from supervised_reptile.algorithms.execution import pick, task_count
+from supervised_reptile.algorithms.inner_loop import (
     Examples,
     InnerState,
     Problem,
@@ -28,8 +28,8 @@ from supervised_reptile.inner import (
     inner_step,
     look_up,
 )
+from supervised_reptile.algorithms.outer_optimizers import OptimizerState, OuterOptimizer
 from supervised_reptile.networks.weights import Weights, all_finite, minus, plus
-from supervised_reptile.outer_optimizers import OptimizerState, OuterOptimizer
 
 
 class TrainingTasks(NamedTuple):

@@ -11,14 +11,14 @@ from functools import partial
 import numpy as np
 import tensorflow as tf
 
-from supervised_reptile.compiled import AnyLength
-from supervised_reptile.evaluate import Episodes, correct_counts
-from supervised_reptile.feed import Fed
-from supervised_reptile.gradients import gradient_products
-from supervised_reptile.inner import Examples, InnerState, Table
-from supervised_reptile.meta_batch import MetaBatch
-from supervised_reptile.outer import OuterState, TrainingTasks, outer_steps
-from supervised_reptile.outer_optimizers import OPTIMIZERS
+from supervised_reptile.algorithms.compiled import AnyLength
+from supervised_reptile.algorithms.evaluate import Episodes, correct_counts
+from supervised_reptile.algorithms.gradients import gradient_products
+from supervised_reptile.algorithms.image_feed import Fed
+from supervised_reptile.algorithms.inner_loop import Examples, InnerState, Table
+from supervised_reptile.algorithms.meta_batch import MetaBatch
+from supervised_reptile.algorithms.outer_loop import OuterState, TrainingTasks, outer_steps
+from supervised_reptile.algorithms.outer_optimizers import OPTIMIZERS
 
 
 class Learner:

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from supervised_reptile.execution import Execution, SideBySide, cut, task_count
-from supervised_reptile.group import ALONE, Group
-from supervised_reptile.inner import ADAM_BETA2, InnerState, Problem, Table
+from supervised_reptile.algorithms.execution import Execution, SideBySide, cut, task_count
+from supervised_reptile.algorithms.inner_loop import ADAM_BETA2, InnerState, Problem, Table
+from supervised_reptile.algorithms.outer_loop import TaskResult, TrainingTasks, run_tasks
+from supervised_reptile.algorithms.worker_group import ALONE, Group
 from supervised_reptile.networks.shapes import size
 from supervised_reptile.networks.weights import Weights, plus, times, zeros_like
-from supervised_reptile.outer import TaskResult, TrainingTasks, run_tasks
 
 
 class MetaBatch(NamedTuple):

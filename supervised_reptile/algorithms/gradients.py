@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from supervised_reptile.execution import Execution, SideBySide
-from supervised_reptile.inner import Examples, Problem, Table, look_up, loss_gradient
+from supervised_reptile.algorithms.execution import Execution, SideBySide
+from supervised_reptile.algorithms.inner_loop import (
+    Examples,
+    Problem,
+    Table,
+    look_up,
+    loss_gradient,
+)
 from supervised_reptile.networks.weights import Weights
 
 

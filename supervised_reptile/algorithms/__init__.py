@@ -1,0 +1,1 @@
+"""The paper's method: the inner loop, the outer loop and the accuracy of episodes."""
