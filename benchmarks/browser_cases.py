@@ -22,9 +22,9 @@ from supervised_reptile.data.omniglot import load_omniglot, sorted_drawings
 from supervised_reptile.experiment import make_learner
 from supervised_reptile.named_weights import load_snapshot
 from supervised_reptile.networks.conv4 import encoder
-from supervised_reptile.run_snapshot import stored_net
+from supervised_reptile.runs.checkpoint_snapshot import stored_net
+from supervised_reptile.runs.snapshot import Snapshot
 from supervised_reptile.scoring import evaluation_shape
-from supervised_reptile.snapshot import Snapshot
 
 SIDE = 105  # pixels of the drawings before they are made smaller
 

@@ -36,15 +36,16 @@ INTERVAL = 10  # the original's
 @click.option("--rounds", default=9, show_default=True, type=click.IntRange(min=1))
 def main(checkpoint: Path, data_dir: Path, rounds: int) -> None:
     start_tensorflow()
-    from supervised_reptile import run_dir, run_files, train
+    from supervised_reptile import train
     from supervised_reptile.algorithms.image_feed import ImageFeed
     from supervised_reptile.data.omniglot import load_omniglot
     from supervised_reptile.experiment import make_learner
     from supervised_reptile.modes import transduction_modes
     from supervised_reptile.networks import conv4
+    from supervised_reptile.runs import read_run, run_dir
     from supervised_reptile.scoring import Scorer
 
-    stored = run_files.read_stored(checkpoint)
+    stored = read_run.read_stored(checkpoint)
     dataset = load_omniglot(data_dir, stored.config.seed, stored.config.val_classes)
     net = conv4.omniglot_net(dataset.image_shape, stored.config.way)
     feed = ImageFeed(dataset, conv4.encoder(net, len(dataset.images)))

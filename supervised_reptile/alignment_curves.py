@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from supervised_reptile.alignment import MEASURES, PAIRS, TASKS
 from supervised_reptile.plots import (
     COLORS,
     SMOOTHING_SHARE,
@@ -18,7 +17,8 @@ from supervised_reptile.plots import (
     pooled,
     save,
 )
-from supervised_reptile.run_files import read_alignment
+from supervised_reptile.runs.gradient_alignment import MEASURES, PAIRS, TASKS
+from supervised_reptile.runs.read_run import read_alignment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

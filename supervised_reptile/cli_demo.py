@@ -11,7 +11,7 @@ from supervised_reptile.cli_weights import checkpoint_option
 from supervised_reptile.errors import counted
 
 if TYPE_CHECKING:
-    from supervised_reptile.snapshot import Snapshot
+    from supervised_reptile.runs.snapshot import Snapshot
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,7 +31,7 @@ def demo(checkpoint: str | None, port: int) -> None:
     """
     from supervised_reptile.demo_server import HOST, make_server, read_site
     from supervised_reptile.export import web_files
-    from supervised_reptile.open_weights import open_snapshot
+    from supervised_reptile.runs.open_weights import open_snapshot
     from supervised_reptile.system.package_files import web_folder
 
     read_site(web_folder())  # a missing page is told before TensorFlow is imported

@@ -37,7 +37,7 @@ def export(checkpoint: str | None, form: str, out: Path, overwrite: bool) -> Non
     checksums of all files.
     """
     from supervised_reptile.export import write_export
-    from supervised_reptile.open_weights import open_snapshot
+    from supervised_reptile.runs.open_weights import open_snapshot
 
     snapshot = open_snapshot(checkpoint)
     write_export(out, snapshot, form, overwrite)

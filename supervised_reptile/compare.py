@@ -12,7 +12,7 @@ import numpy as np
 from supervised_reptile.config import IMAGES, TRAINING, Config, fields_of, flag_of
 from supervised_reptile.errors import UserError, counted
 from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
-from supervised_reptile.run_files import (
+from supervised_reptile.runs.read_run import (
     EPISODES,
     OF_RESULTS,
     RESULTS,

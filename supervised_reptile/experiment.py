@@ -30,8 +30,8 @@ from supervised_reptile.networks.conv4 import (
 )
 from supervised_reptile.opening import check_directory, how_to_go_on, load_settled, opened_run
 from supervised_reptile.request import Request
-from supervised_reptile.run_dir import writing
-from supervised_reptile.run_files import Stored
+from supervised_reptile.runs.read_run import Stored
+from supervised_reptile.runs.run_dir import writing
 from supervised_reptile.scoring import (
     AlignmentMonitor,
     Monitor,

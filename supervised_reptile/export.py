@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from supervised_reptile.errors import UserError
-from supervised_reptile.open_weights import (
+from supervised_reptile.runs.open_weights import (
     FORMAT,
     MANIFEST,
     NPZ_FILE,
@@ -26,7 +26,7 @@ from supervised_reptile.open_weights import (
     read_manifest,
     verify_export,
 )
-from supervised_reptile.snapshot import Snapshot, flat, write_npz
+from supervised_reptile.runs.snapshot import Snapshot, flat, write_npz
 from supervised_reptile.system.atomic_files import reading, sync, writing
 from supervised_reptile.system.atomic_folders import appearing_whole
 from supervised_reptile.system.checked_json import document

@@ -17,7 +17,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from supervised_reptile.few_shot_model import FewShotModel
-from supervised_reptile.snapshot import Snapshot
+from supervised_reptile.runs.snapshot import Snapshot
 
 
 def write_savedmodel(folder: Path, snapshot: Snapshot) -> None:

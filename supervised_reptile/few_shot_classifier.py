@@ -24,16 +24,16 @@ from supervised_reptile.classifier_inputs import (
     sources_or_array,
 )
 from supervised_reptile.errors import UserError, counted
-from supervised_reptile.open_weights import open_snapshot
 from supervised_reptile.pictures import Reader, blank_pictures, read_pictures
-from supervised_reptile.snapshot import fingerprint
+from supervised_reptile.runs.open_weights import open_snapshot
+from supervised_reptile.runs.snapshot import fingerprint
 from supervised_reptile.system.start_tensorflow import start_tensorflow
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from supervised_reptile.few_shot_model import FewShotModel
-    from supervised_reptile.snapshot import Snapshot
+    from supervised_reptile.runs.snapshot import Snapshot
 
     Images = np.ndarray | Iterable[Path | str | bytes | Image.Image | np.ndarray]
 

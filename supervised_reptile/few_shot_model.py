@@ -22,8 +22,8 @@ from supervised_reptile.errors import counted
 from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
 from supervised_reptile.networks.conv4 import Reading, grouping, logits, unpack
 from supervised_reptile.networks.layers import in_graph_patches
-from supervised_reptile.run_snapshot import stored_net
-from supervised_reptile.snapshot import Snapshot, flat
+from supervised_reptile.runs.checkpoint_snapshot import stored_net
+from supervised_reptile.runs.snapshot import Snapshot, flat
 
 LOW_WORD = 2**32 - 1
 # Odd multipliers of integer hashes with little bias; below 2^31, so that no product overflows.

@@ -21,7 +21,7 @@ from supervised_reptile.plots import (
     save,
     smoothed,
 )
-from supervised_reptile.run_files import read_metrics, short_names
+from supervised_reptile.runs.read_run import read_metrics, short_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

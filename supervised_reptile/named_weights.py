@@ -13,7 +13,6 @@ from supervised_reptile.config import EVALUATED_BY_NAME, fill_from
 from supervised_reptile.experiment import make_learner
 from supervised_reptile.networks import conv4
 from supervised_reptile.networks.conv4 import encoder
-from supervised_reptile.open_weights import open_snapshot
 from supervised_reptile.opening import (
     check_architecture,
     how_to_go_on,
@@ -21,9 +20,10 @@ from supervised_reptile.opening import (
     same_split,
 )
 from supervised_reptile.request import Request, check_command, check_flags
-from supervised_reptile.run_files import Stored, holds_run, read_stored
+from supervised_reptile.runs.open_weights import open_snapshot
+from supervised_reptile.runs.read_run import Stored, holds_run, read_stored
+from supervised_reptile.runs.snapshot import Snapshot, flat
 from supervised_reptile.scoring import Scorer, check_evaluation, measure_splits
-from supervised_reptile.snapshot import Snapshot, flat
 from supervised_reptile.system.package_files import PRETRAINED
 
 

@@ -27,7 +27,7 @@ from supervised_reptile.data.layouts.decode_image import (
 from supervised_reptile.data.layouts.layout import BrokenImage
 from supervised_reptile.data.normalize_drawings import read_drawing
 from supervised_reptile.errors import UserError, counted
-from supervised_reptile.snapshot import Snapshot
+from supervised_reptile.runs.snapshot import Snapshot
 from supervised_reptile.system.progress_bar import Bar
 
 # What can be changed in a picture, in words that complete "N of M pictures ...".

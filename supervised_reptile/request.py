@@ -19,7 +19,7 @@ from supervised_reptile.config import (
     names_weights,
 )
 from supervised_reptile.errors import UserError
-from supervised_reptile.run_files import (
+from supervised_reptile.runs.read_run import (
     Stored,
     checkpoint_step,
     checkpoints,

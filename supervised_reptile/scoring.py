@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from supervised_reptile import alignment
 from supervised_reptile.algorithms.image_feed import Fed, ImageFeed, prefetched
 from supervised_reptile.algorithms.learner import Learner
 from supervised_reptile.config import ALL_SPLITS, EVALUATION, Config, fields_of, flag_of
@@ -28,7 +27,8 @@ from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.flags import flags
 from supervised_reptile.looks import plan_looks
 from supervised_reptile.modes import transduction_modes
-from supervised_reptile.run_files import evaluation_settings
+from supervised_reptile.runs import gradient_alignment
+from supervised_reptile.runs.read_run import evaluation_settings
 from supervised_reptile.shadow_run import AnyRun
 from supervised_reptile.statistics import accuracy
 from supervised_reptile.system.machine import describe
@@ -119,15 +119,15 @@ class Scorer:
         return dict(zip(self.monitored, rates.tolist(), strict=True))
 
     def align(self, step: int) -> dict[str, float]:
-        """How well gradients at the weights of now agree: `alignment.summary`.
+        """How well gradients at the weights of now agree: `gradient_alignment.summary`.
 
         Of tasks as in training, which are a function of config.seed and `step`.
         """
         config = self.config
         stream = Stream(config.seed, Purpose.ALIGN)
         shape = TaskShape(config.way, config.task_shots, 2, config.inner_batch, config.replacement)
-        tasks = self._sample("train", shape, stream, step, range(alignment.TASKS))
-        return alignment.summary(self._learner.gradient_products(self._feed(tasks)))
+        tasks = self._sample("train", shape, stream, step, range(gradient_alignment.TASKS))
+        return gradient_alignment.summary(self._learner.gradient_products(self._feed(tasks)))
 
     def count(self, split: str, query_sets: int = 1) -> dict[str, np.ndarray]:
         """Right answers in each of config.eval_episodes episodes, per transduction mode.

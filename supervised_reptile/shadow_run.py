@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from supervised_reptile.algorithms.learner import Learner
-from supervised_reptile.run_dir import RunDir, newest_readable
+from supervised_reptile.runs.run_dir import RunDir, newest_readable
 
 
 class ShadowRun:

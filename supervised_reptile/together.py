@@ -26,8 +26,8 @@ from supervised_reptile.config import (
     differing_flags,
 )
 from supervised_reptile.errors import UserError
-from supervised_reptile.run_dir import RunDir
-from supervised_reptile.run_files import Stored
+from supervised_reptile.runs.read_run import Stored
+from supervised_reptile.runs.run_dir import RunDir
 from supervised_reptile.shadow_run import AnyRun, ShadowRun
 
 CHIEFS = (TRAINING, IMAGES, EVALUATION, MEASURED)  # roles of the fields in which they may not

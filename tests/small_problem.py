@@ -45,8 +45,8 @@ from supervised_reptile.networks.conv4 import (  # noqa: E402
     logits,
     unpack,
 )
-from supervised_reptile.run_snapshot import named_parts  # noqa: E402
-from supervised_reptile.snapshot import Snapshot  # noqa: E402
+from supervised_reptile.runs.checkpoint_snapshot import named_parts  # noqa: E402
+from supervised_reptile.runs.snapshot import Snapshot  # noqa: E402
 
 RATE = 0.01
 NET = ConvNet((8, 8, 1), way=3, filters=4, pooling=False, blocks=2)

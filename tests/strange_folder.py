@@ -10,7 +10,7 @@ from small_problem import small_snapshot
 from stored_runs import some_answers, write_metrics, write_result, write_run
 
 from supervised_reptile.data.glyphs.draw_alphabets import GlyphSet, write_glyphs
-from supervised_reptile.snapshot import write_npz
+from supervised_reptile.runs.snapshot import write_npz
 
 # Names in the folder, or of nothing. None is outside of it: commands may write what they name.
 PLACES = (

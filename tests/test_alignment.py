@@ -25,9 +25,9 @@ from PIL import Image
 from slow_reference import Batch, SlowLearner
 from test_stacked import stacked_learner
 
-from supervised_reptile.alignment import errors, means, summary
 from supervised_reptile.data.episodes import TaskShape
-from supervised_reptile.run_files import read_alignment
+from supervised_reptile.runs.gradient_alignment import errors, means, summary
+from supervised_reptile.runs.read_run import read_alignment
 
 TASKS = small.small_tasks(TaskShape(way=3, shots=4, steps=2, batch=5), steps=1, tasks=6)
 

@@ -12,7 +12,7 @@ from command_line import ROOT, call
 from supervised_reptile.cli import reptile
 from supervised_reptile.config import PRESETS
 from supervised_reptile.reproduce.study import STUDY, read_study
-from supervised_reptile.run_files import read_evaluations, read_stored
+from supervised_reptile.runs.read_run import read_evaluations, read_stored
 
 STUDIES = sorted(path.parent for path in ROOT.glob(f"results/**/{STUDY}"))
 RUNS = sorted(path.parent for path in ROOT.glob("results/**/config.json"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from supervised_reptile.events import Events, is_kept
+from supervised_reptile.runs.tensorboard import Events, is_kept
 
 
 def test_points_thin_out_with_their_number() -> None:

@@ -16,13 +16,14 @@ import small_problem as small
 from command_line import assert_refused, call, edit_document, saved_state, tree
 from small_problem import RATE, small_snapshot
 
-from supervised_reptile import export, open_weights
+from supervised_reptile import export
 from supervised_reptile.cli import reptile
 from supervised_reptile.cli_export import FORMS
 from supervised_reptile.errors import UserError
 from supervised_reptile.export import FORMATS, web_files, write_export
-from supervised_reptile.open_weights import MANIFEST, open_snapshot, verify_export
-from supervised_reptile.snapshot import Snapshot, flat, read_npz, write_npz
+from supervised_reptile.runs import open_weights
+from supervised_reptile.runs.open_weights import MANIFEST, open_snapshot, verify_export
+from supervised_reptile.runs.snapshot import Snapshot, flat, read_npz, write_npz
 from supervised_reptile.system import package_files
 
 
@@ -291,7 +292,7 @@ def test_a_folder_that_is_called_like_them_is_meant_by_its_path(
 
 def test_reading_npz_takes_no_tensorflow(exported: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from supervised_reptile.open_weights import *;"
+        "import sys; from pathlib import Path; from supervised_reptile.runs.open_weights import *;"
         f"open_snapshot(Path({str(exported)!r})); assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

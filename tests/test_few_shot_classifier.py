@@ -32,7 +32,7 @@ from small_problem import small_snapshot
 
 from supervised_reptile import FewShotClassifier, few_shot_classifier
 from supervised_reptile.errors import UserError
-from supervised_reptile.snapshot import write_npz
+from supervised_reptile.runs.snapshot import write_npz
 
 IMAGES = small.small_images()[:21]  # three classes of seven
 FLOATS = (IMAGES / 255).astype(np.float32)

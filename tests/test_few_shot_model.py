@@ -26,7 +26,7 @@ from supervised_reptile.few_shot_classifier import FewShotClassifier
 from supervised_reptile.few_shot_model import FewShotModel, inner_batches
 from supervised_reptile.networks.conv4 import ConvNet
 from supervised_reptile.networks.layers import image_patches, in_graph_patches
-from supervised_reptile.snapshot import flat, write_npz
+from supervised_reptile.runs.snapshot import flat, write_npz
 
 LABELS = np.array([0, 1, 2, 0, 1, 2], np.int32)
 STEPS, BATCH = 7, 4

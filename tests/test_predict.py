@@ -17,7 +17,7 @@ from command_line import Outcome, assert_refused, call, tree
 from PIL import Image
 from small_problem import small_snapshot
 
-from supervised_reptile import FewShotClassifier, open_weights
+from supervised_reptile import FewShotClassifier
 from supervised_reptile.cli import reptile
 from supervised_reptile.data.contact_sheet import (
     CELL,
@@ -28,7 +28,8 @@ from supervised_reptile.data.contact_sheet import (
     sheet_font,
 )
 from supervised_reptile.plots import COLORS
-from supervised_reptile.snapshot import write_npz
+from supervised_reptile.runs import open_weights
+from supervised_reptile.runs.snapshot import write_npz
 
 CLASSES = ("ant", "bear", "crow")
 

@@ -21,10 +21,10 @@ from command_line import (
     tree,
 )
 
-from supervised_reptile import open_weights
-from supervised_reptile.open_weights import open_snapshot
-from supervised_reptile.run_files import read_evaluations
-from supervised_reptile.snapshot import fingerprint, read_npz, write_npz
+from supervised_reptile.runs import open_weights
+from supervised_reptile.runs.open_weights import open_snapshot
+from supervised_reptile.runs.read_run import read_evaluations
+from supervised_reptile.runs.snapshot import fingerprint, read_npz, write_npz
 from supervised_reptile.system.package_files import PRETRAINED, pretrained_weights
 
 SHIP = ROOT / "tools" / "ship_weights.py"

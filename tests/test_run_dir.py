@@ -27,11 +27,11 @@ from command_line import (
     tree,
 )
 
-from supervised_reptile.alignment import summary
 from supervised_reptile.config import Config
 from supervised_reptile.errors import UserError
-from supervised_reptile.run_dir import RunDir, newest_readable
-from supervised_reptile.run_files import Stored, read_evaluations, read_metrics
+from supervised_reptile.runs.gradient_alignment import summary
+from supervised_reptile.runs.read_run import Stored, read_evaluations, read_metrics
+from supervised_reptile.runs.run_dir import RunDir, newest_readable
 
 STORED = Stored(Config(), {"way": 5}, "checksum", {"train": ["a", "b"]})
 SETTINGS = {"shots": 1, "eval_seed": 0}

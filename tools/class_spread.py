@@ -18,7 +18,7 @@ import numpy as np
 from supervised_reptile.cli import run as run_program
 from supervised_reptile.data.dataset import ClassPool
 from supervised_reptile.data.episodes import TaskShape, evaluation_tasks
-from supervised_reptile.run_files import read_episodes, read_evaluations, read_stored
+from supervised_reptile.runs.read_run import read_episodes, read_evaluations, read_stored
 from supervised_reptile.system.path_type import Place
 
 

@@ -20,9 +20,9 @@ import click
 from supervised_reptile.cli import run as run_program
 from supervised_reptile.errors import UserError
 from supervised_reptile.flags import command_line
-from supervised_reptile.open_weights import open_snapshot
-from supervised_reptile.run_files import read_evaluations
-from supervised_reptile.snapshot import Snapshot, write_npz
+from supervised_reptile.runs.open_weights import open_snapshot
+from supervised_reptile.runs.read_run import read_evaluations
+from supervised_reptile.runs.snapshot import Snapshot, write_npz
 from supervised_reptile.system import machine
 from supervised_reptile.system.atomic_files import replacing, writing
 from supervised_reptile.system.package_files import PRETRAINED, pretrained_weights

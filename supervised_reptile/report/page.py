@@ -19,7 +19,7 @@ from supervised_reptile.reproduce.study import (
     Table,
     read_study,
 )
-from supervised_reptile.run_files import (
+from supervised_reptile.runs.read_run import (
     check_exists,
     is_run,
     kind_of,

@@ -20,7 +20,7 @@ from supervised_reptile.config import (
 )
 from supervised_reptile.errors import UserError
 from supervised_reptile.reproduce.published import SHOTS
-from supervised_reptile.run_files import holds_run, read_stored, stored_evaluation
+from supervised_reptile.runs.read_run import holds_run, read_stored, stored_evaluation
 from supervised_reptile.sources import MINIIMAGENET, OMNIGLOT, Source
 from supervised_reptile.system.start_tensorflow import start_tensorflow
 

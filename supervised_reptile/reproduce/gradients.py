@@ -29,7 +29,7 @@ from supervised_reptile.reproduce.study import (
     write_csv,
     write_study,
 )
-from supervised_reptile.run_files import read_episodes, read_metrics
+from supervised_reptile.runs.read_run import read_episodes, read_metrics
 from supervised_reptile.statistics import accuracy, mean_of, paired
 from supervised_reptile.system import machine
 

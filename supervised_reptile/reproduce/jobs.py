@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from supervised_reptile.config import EVALUATION, MEASURED, Config, fields_of
 from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.flags import flags
-from supervised_reptile.run_files import METRICS, holds_run, read_evaluations, stored_evaluation
+from supervised_reptile.runs.read_run import METRICS, holds_run, read_evaluations, stored_evaluation
 from supervised_reptile.system.folder_lock import lock, wait_until_free
 from supervised_reptile.system.processes import last_lines, start_run
 from supervised_reptile.system.progress_bar import Bar

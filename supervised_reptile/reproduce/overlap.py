@@ -27,7 +27,7 @@ from supervised_reptile.reproduce.study import (
     write_csv,
     write_study,
 )
-from supervised_reptile.run_files import read_episodes
+from supervised_reptile.runs.read_run import read_episodes
 from supervised_reptile.statistics import Accuracy, accuracy
 from supervised_reptile.system import machine
 

@@ -24,7 +24,7 @@ from supervised_reptile.reproduce.experiments import (
 )
 from supervised_reptile.reproduce.published import MODES, SHOTS, Published, published
 from supervised_reptile.reproduce.study import Figure, Study, Table, own_command, write_study
-from supervised_reptile.run_files import stored_evaluation
+from supervised_reptile.runs.read_run import stored_evaluation
 from supervised_reptile.system import machine
 
 PAPER_EPISODES = 10_000

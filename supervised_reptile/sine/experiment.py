@@ -18,7 +18,7 @@ from supervised_reptile.data.episodes import Purpose, Stream, check_batch
 from supervised_reptile.networks.mlp import MLP, initial_mlp_weights, mlp_grouping, mlp_predictions
 from supervised_reptile.opening import check_directory, opened_run
 from supervised_reptile.request import Request, settle
-from supervised_reptile.run_files import Stored
+from supervised_reptile.runs.read_run import Stored
 from supervised_reptile.shadow_run import AnyRun
 from supervised_reptile.sine.config import SineConfig
 from supervised_reptile.sine.fit import Fitter, Start

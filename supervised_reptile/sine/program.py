@@ -12,7 +12,7 @@ from supervised_reptile.flags import flags
 from supervised_reptile.opening import how_to_go_on
 from supervised_reptile.reproduce.study import STUDY, Figure, Study, write_study
 from supervised_reptile.request import Request
-from supervised_reptile.run_files import read_fits
+from supervised_reptile.runs.read_run import read_fits
 from supervised_reptile.scoring import evaluation_flags
 from supervised_reptile.shadow_run import ReadOnlyRun
 from supervised_reptile.sine.comparison import NAMES, Judged, judged_others

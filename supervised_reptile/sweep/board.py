@@ -11,7 +11,7 @@ from supervised_reptile.errors import counted
 from supervised_reptile.flags import flags
 from supervised_reptile.plots import save
 from supervised_reptile.reproduce.study import Figure, Study, write_csv, write_study
-from supervised_reptile.run_files import stored_evaluation
+from supervised_reptile.runs.read_run import stored_evaluation
 from supervised_reptile.sweep.dimensions import described
 from supervised_reptile.sweep.figure import draw
 from supervised_reptile.sweep.space import Space, data_words, flag_words

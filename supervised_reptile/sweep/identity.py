@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from supervised_reptile.config import EXECUTION, IMAGES, PLACE, fields_of, flag_of
 from supervised_reptile.errors import UserError
-from supervised_reptile.run_files import CONFIG, read_stored
+from supervised_reptile.runs.read_run import CONFIG, read_stored
 from supervised_reptile.sweep.dimensions import Choices, Range, as_toml
 from supervised_reptile.sweep.space import COMMANDS, Space, configuration, extremes
 from supervised_reptile.sweep.trials import SPLIT, SWEEP, Plan, holds_sweep

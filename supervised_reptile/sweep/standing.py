@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from supervised_reptile.run_files import stored_evaluation
+from supervised_reptile.runs.read_run import stored_evaluation
 from supervised_reptile.sweep.dimensions import Value
 from supervised_reptile.sweep.trials import SPLIT, Trial, final_accuracy, read_looks
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ray import tune
 
-from supervised_reptile.run_files import holds_run
+from supervised_reptile.runs.read_run import holds_run
 from supervised_reptile.sweep.trials import (
     Look,
     Plan,

@@ -12,7 +12,7 @@ from PIL import Image
 
 from supervised_reptile.cli import reptile
 from supervised_reptile.reproduce.study import read_study
-from supervised_reptile.run_files import read_alignment
+from supervised_reptile.runs.read_run import read_alignment
 
 
 def reproduce(out: Path, *more: object) -> Outcome:

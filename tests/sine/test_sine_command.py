@@ -24,7 +24,12 @@ from PIL import Image
 
 from supervised_reptile.cli import reptile
 from supervised_reptile.errors import UserError
-from supervised_reptile.run_files import read_episodes, read_evaluations, read_fits, read_metrics
+from supervised_reptile.runs.read_run import (
+    read_episodes,
+    read_evaluations,
+    read_fits,
+    read_metrics,
+)
 from supervised_reptile.sine import program
 
 MODULE = ("-m", "supervised_reptile", "sine")

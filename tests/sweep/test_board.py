@@ -18,7 +18,7 @@ from stored_runs import write_result, write_run
 
 from supervised_reptile.cli import reptile
 from supervised_reptile.cli_train import train
-from supervised_reptile.run_files import evaluation_settings
+from supervised_reptile.runs.read_run import evaluation_settings
 from supervised_reptile.sweep.board import leaderboard, show_board, winning
 from supervised_reptile.sweep.dimensions import Choices, Dimension, Range
 from supervised_reptile.sweep.figure import draw

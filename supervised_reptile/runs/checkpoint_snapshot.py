@@ -13,9 +13,9 @@ import tensorflow as tf
 from supervised_reptile.data.omniglot import is_turned
 from supervised_reptile.errors import UserError
 from supervised_reptile.networks.conv4 import ConvNet, unflatten
-from supervised_reptile.run_dir import newest_readable
-from supervised_reptile.run_files import CONFIG, check_checkpoint, read_stored
-from supervised_reptile.snapshot import Parts, Snapshot
+from supervised_reptile.runs.read_run import CONFIG, check_checkpoint, read_stored
+from supervised_reptile.runs.run_dir import newest_readable
+from supervised_reptile.runs.snapshot import Parts, Snapshot
 
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from supervised_reptile.errors import UserError
-from supervised_reptile.run_files import holds_run
-from supervised_reptile.snapshot import Snapshot, read_npz
+from supervised_reptile.runs.read_run import holds_run
+from supervised_reptile.runs.snapshot import Snapshot, read_npz
 from supervised_reptile.system.atomic_files import home_expanded, reading
 from supervised_reptile.system.checked_json import read_document
 from supervised_reptile.system.package_files import PRETRAINED, pretrained_weights
@@ -52,7 +52,7 @@ def open_snapshot(place: Path | str | None) -> Snapshot:
     from supervised_reptile.system.start_tensorflow import start_tensorflow
 
     start_tensorflow()  # TensorFlow's checkpoints are read by TensorFlow alone
-    from supervised_reptile.run_snapshot import snapshot_of_run
+    from supervised_reptile.runs.checkpoint_snapshot import snapshot_of_run
 
     return snapshot_of_run(path)
 

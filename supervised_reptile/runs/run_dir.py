@@ -34,11 +34,10 @@ import numpy as np
 import tensorflow as tf
 
 from supervised_reptile.algorithms.learner import Learner
-from supervised_reptile.alignment import MEASURES, PAIRS
 from supervised_reptile.config import flag_of
 from supervised_reptile.errors import UserError, first_line
-from supervised_reptile.events import Events
-from supervised_reptile.run_files import (
+from supervised_reptile.runs.gradient_alignment import MEASURES, PAIRS
+from supervised_reptile.runs.read_run import (
     ALIGNMENT,
     CHECKPOINTS,
     CLASSES,
@@ -55,6 +54,7 @@ from supervised_reptile.run_files import (
     read_evaluations,
     warn_of_lost_indices,
 )
+from supervised_reptile.runs.tensorboard import Events
 from supervised_reptile.system import atomic_files
 from supervised_reptile.system.atomic_files import (
     CannotWriteError,

@@ -1,0 +1,1 @@
+"""The run directory: written here, read by everything else."""
