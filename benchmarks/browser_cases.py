@@ -19,12 +19,12 @@ from supervised_reptile.data.checked_images import CheckedImages
 from supervised_reptile.data.dataset import Dataset
 from supervised_reptile.data.episodes import Tasks, evaluation_tasks
 from supervised_reptile.data.omniglot import load_omniglot, sorted_drawings
-from supervised_reptile.experiment import make_learner
-from supervised_reptile.named_weights import load_snapshot
 from supervised_reptile.networks.conv4 import encoder
 from supervised_reptile.runs.checkpoint_snapshot import stored_net
 from supervised_reptile.runs.snapshot import Snapshot
-from supervised_reptile.scoring import evaluation_shape
+from supervised_reptile.training.evaluate_weights import load_snapshot
+from supervised_reptile.training.evaluation import evaluation_shape
+from supervised_reptile.training.experiment import make_learner
 
 SIDE = 105  # pixels of the drawings before they are made smaller
 

@@ -39,15 +39,15 @@ def training_entry(name: str, precision: str, steps: int, meta_batch: int | None
 
     `name` is a key of PRESETS; `meta_batch` is the setting's unless given.
     """
-    from supervised_reptile import train
+    from supervised_reptile.training import loop
 
     setting = make_setting(name, precision)
     if meta_batch:
         config = dataclasses.replace(setting.config, meta_batch=meta_batch)
         setting = setting._replace(config=config)
     learner, feed = make_learner(setting)
-    pool, shape = setting.dataset.pools["train"], train.task_shape(setting.config)
-    fed = feed(train.draw(setting.config, pool, shape, train.Chunk(0, steps)))
+    pool, shape = setting.dataset.pools["train"], loop.task_shape(setting.config)
+    fed = feed(loop.draw(setting.config, pool, shape, loop.Chunk(0, steps)))
     sizes = np.full(steps, 0.1)
     flops = steps * setting.flops_per_step
     work = f"training, {precision}"
@@ -58,7 +58,7 @@ def evaluation_entry(name: str, precision: str, episodes: int) -> Entry:
     """Ours: 5-shot episodes, both transduction modes from one adaptation."""
     from supervised_reptile.data import episodes as sampler
     from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
-    from supervised_reptile.scoring import evaluation_shape
+    from supervised_reptile.training.evaluation import evaluation_shape
 
     setting = make_setting(name, precision)
     learner, feed = make_learner(setting)
@@ -74,9 +74,9 @@ def evaluation_entry(name: str, precision: str, episodes: int) -> Entry:
 
 def make_learner(setting: Setting, group: Group | None = None):
     """Our learner and image feed for a setting; the learner as a member of `group`, if any."""
-    from supervised_reptile import experiment
     from supervised_reptile.algorithms.image_feed import ImageFeed
     from supervised_reptile.networks import conv4
+    from supervised_reptile.training import experiment
 
     make_net = conv4.miniimagenet_net if setting.pooling else conv4.omniglot_net
     net = make_net(setting.dataset.image_shape, setting.config.way)

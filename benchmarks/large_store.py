@@ -30,7 +30,7 @@ from supervised_reptile.algorithms.learner import Learner  # noqa: E402
 from supervised_reptile.config import Config  # noqa: E402
 from supervised_reptile.data.dataset import ClassPool, Dataset  # noqa: E402
 from supervised_reptile.networks.conv4 import ConvNet, encoder, miniimagenet_net  # noqa: E402
-from supervised_reptile.train import Chunk, draw, task_shape  # noqa: E402
+from supervised_reptile.training.loop import Chunk, draw, task_shape  # noqa: E402
 
 STEPS = 4
 PER_CLASS = 1000

@@ -2,7 +2,7 @@
 """What it costs to look at the accuracy during training, and what a look tells.
 
 Takes a trained Omniglot run: measures the correlation between query sets of an episode that
-`supervised_reptile.looks` counts with, and the share of the time that looks take at the original's
+`supervised_reptile.training.monitoring_schedule` counts with, and the share of the time that looks take at the original's
 --eval-interval 10, as the original looks and as this program does.
 
     python benchmarks/looks.py --checkpoint runs/o5-10k --data-dir data/omniglot
@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from supervised_reptile import looks
 from supervised_reptile.system.start_tensorflow import start_tensorflow
+from supervised_reptile.training import monitoring_schedule
 
 if TYPE_CHECKING:
-    from supervised_reptile.scoring import Scorer
+    from supervised_reptile.training.evaluation import Scorer
 
 EPISODES = 1000
 INTERVAL = 10  # the original's
@@ -36,14 +36,14 @@ INTERVAL = 10  # the original's
 @click.option("--rounds", default=9, show_default=True, type=click.IntRange(min=1))
 def main(checkpoint: Path, data_dir: Path, rounds: int) -> None:
     start_tensorflow()
-    from supervised_reptile import train
     from supervised_reptile.algorithms.image_feed import ImageFeed
     from supervised_reptile.data.omniglot import load_omniglot
-    from supervised_reptile.experiment import make_learner
     from supervised_reptile.modes import transduction_modes
     from supervised_reptile.networks import conv4
     from supervised_reptile.runs import read_run, run_dir
-    from supervised_reptile.scoring import Scorer
+    from supervised_reptile.training import loop
+    from supervised_reptile.training.evaluation import Scorer
+    from supervised_reptile.training.experiment import make_learner
 
     stored = read_run.read_stored(checkpoint)
     dataset = load_omniglot(data_dir, stored.config.seed, stored.config.val_classes)
@@ -66,18 +66,21 @@ def main(checkpoint: Path, data_dir: Path, rounds: int) -> None:
         scorer = Scorer(config, dataset, feed, learner)
         (mode,) = transduction_modes(config)
         click.echo(f"{mode}: {information(scorer, mode)}")
-        chunk = train.Chunk(0, INTERVAL)
-        shape = train.task_shape(config)
-        fed = feed(train.draw(config, dataset.pools["train"], shape, chunk))
+        chunk = loop.Chunk(0, INTERVAL)
+        shape = loop.task_shape(config)
+        fed = feed(loop.draw(config, dataset.pools["train"], shape, chunk))
         steps = partial(learner.train, fed, np.zeros(INTERVAL))
-        plans = {"one episode each time": looks.LookPlan(INTERVAL, 1, 1), "bundled": scorer.looks}
+        plans = {
+            "one episode each time": monitoring_schedule.LookPlan(INTERVAL, 1, 1),
+            "bundled": scorer.looks,
+        }
         for name, plan in plans.items():
             click.echo(f"  {name}: {cost(scorer, plan, steps, rounds)}")
 
 
 def information(scorer: Scorer, mode: str) -> str:
     """What query sets are worth on test episodes."""
-    sets, way = looks.QUERY_SETS, scorer.config.way
+    sets, way = monitoring_schedule.QUERY_SETS, scorer.config.way
     one, many = (
         np.var(scorer.count("test", n)[mode] / (n * way), ddof=1).item() for n in (1, sets)
     )
@@ -88,7 +91,9 @@ def information(scorer: Scorer, mode: str) -> str:
     )
 
 
-def cost(scorer: Scorer, plan: looks.LookPlan, steps: Callable[[], object], rounds: int) -> str:
+def cost(
+    scorer: Scorer, plan: monitoring_schedule.LookPlan, steps: Callable[[], object], rounds: int
+) -> str:
     """The time of a look beside that of the steps between two; `steps` runs INTERVAL steps."""
     scorer.looks = plan
     training, look = medians(rounds, steps, lambda: scorer.look(0))

@@ -31,7 +31,7 @@ def our_entry(tasks: int) -> Entry:
     from supervised_reptile.sine.cli import waves_of
     from supervised_reptile.sine.config import SineConfig
     from supervised_reptile.sine.experiment import make_learner, network, wave_supply
-    from supervised_reptile.train import plan_chunks
+    from supervised_reptile.training.loop import plan_chunks
 
     config = SineConfig(outer_steps=tasks)
     supply = wave_supply(config, waves_of(config))

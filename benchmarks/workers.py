@@ -87,17 +87,17 @@ def training(work: Work) -> tuple:
     from entries import make_learner
     from setting import make_setting
 
-    from supervised_reptile import train
     from supervised_reptile.algorithms.worker_group import group_of
+    from supervised_reptile.training import loop
 
     group = group_of(read_cluster())
     setting = make_setting(SETTING)
     config = dataclasses.replace(setting.config, meta_batch=work.meta_batch)
     learner, feed = make_learner(setting._replace(config=config), group)
     assert learner.weights.shape[0] == WEIGHTS
-    pool, shape = setting.dataset.pools["train"], train.task_shape(config)
+    pool, shape = setting.dataset.pools["train"], loop.task_shape(config)
     share = group.share(work.meta_batch)
-    fed = feed(train.draw(config, pool, shape, train.Chunk(0, work.repeats), share))
+    fed = feed(loop.draw(config, pool, shape, loop.Chunk(0, work.repeats), share))
     sizes = np.full(work.repeats, 0.1)
     return group, lambda: learner.train(fed, sizes)
 

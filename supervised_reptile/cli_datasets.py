@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from supervised_reptile.cli_run import run_command
 from supervised_reptile.config import IMAGES, fields_of
-from supervised_reptile.sources import MINIIMAGENET, OMNIGLOT
+from supervised_reptile.training.sources import MINIIMAGENET, OMNIGLOT
 
 omniglot = run_command(
     "Train and evaluate few-shot classifiers on Omniglot.",

@@ -16,12 +16,12 @@ from supervised_reptile.config import (
     flag_of,
     names_weights,
 )
-from supervised_reptile.request import Request, settle
-from supervised_reptile.sources import Source
 from supervised_reptile.system.start_tensorflow import start_tensorflow
 from supervised_reptile.system.tf_config import read_cluster
+from supervised_reptile.training.request import Request, settle
+from supervised_reptile.training.sources import Source
 
-NAMED_WEIGHTS = "supervised_reptile.named_weights"  # the program that evaluates them
+NAMED_WEIGHTS = "supervised_reptile.training.evaluate_weights"  # the program that evaluates them
 
 EPILOG = """\b
 Examples:

@@ -10,8 +10,8 @@ from supervised_reptile.cli_run import run_command
 from supervised_reptile.config import Config
 from supervised_reptile.data.dataset import Dataset, split_dataset
 from supervised_reptile.data.own_images import SHARES, open_folder
-from supervised_reptile.sources import Source, print_notes
 from supervised_reptile.system.path_type import Place
+from supervised_reptile.training.sources import Source, print_notes
 
 EPILOG = """\b
 Examples:

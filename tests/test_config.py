@@ -29,7 +29,7 @@ from supervised_reptile.config import (
     fill_from,
     flag_of,
 )
-from supervised_reptile.sources import Source
+from supervised_reptile.training.sources import Source
 
 # The original program's flags and defaults; None where a flag without a value is off.
 ORIGINAL = {
@@ -160,7 +160,7 @@ def test_values_out_of_range_are_refused(line: str) -> None:
 def captured(monkeypatch: pytest.MonkeyPatch, line: str) -> tuple[Config, frozenset[str]]:
     """What the programs make of a command line, without running it."""
     requests = []
-    from supervised_reptile import experiment
+    from supervised_reptile.training import experiment
 
     monkeypatch.setattr(experiment, "run_experiment", requests.append)
     result = CliRunner().invoke(program(), line.split(), catch_exceptions=False)

@@ -43,7 +43,7 @@ from supervised_reptile.errors import UserError
 from supervised_reptile.private_network import leave_network
 from supervised_reptile.system.rendezvous import PATIENCE_VARIABLE
 from supervised_reptile.system.tf_config import VARIABLE, write_cluster
-from supervised_reptile.together import tell
+from supervised_reptile.training.worker_agreement import tell
 
 # Five tasks, which neither two nor three workers share evenly; ten steps, because sooner or later
 # an input of a ReLU near 0 falls on its other side by rounding alone, and Adam makes that visible.

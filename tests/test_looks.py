@@ -11,7 +11,7 @@ from command_line import TINY, call, flags
 
 from supervised_reptile.config import Config
 from supervised_reptile.data.dataset import ClassPool, Dataset
-from supervised_reptile.looks import CORRELATION, LookPlan, plan_looks, worth
+from supervised_reptile.training.monitoring_schedule import CORRELATION, LookPlan, plan_looks, worth
 
 
 def dataset(examples: int, held_out: int = 600) -> Dataset:

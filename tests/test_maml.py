@@ -13,7 +13,6 @@ from slow_reference import SlowLearner, Task, slow_tasks
 from test_outer import ORDERS, STEP_SIZES, assert_same, some_batch, train_slowly
 from test_resume import KILLED
 
-from supervised_reptile import experiment
 from supervised_reptile.algorithms.execution import SideBySide, Stacked
 from supervised_reptile.algorithms.image_feed import Fed
 from supervised_reptile.algorithms.inner_loop import InnerRule, InnerState, Problem, inner_step
@@ -22,7 +21,8 @@ from supervised_reptile.algorithms.meta_batch import MetaBatch
 from supervised_reptile.config import PRESETS, Config
 from supervised_reptile.data.episodes import Tasks, TaskShape, foml_shape
 from supervised_reptile.networks.conv4 import ConvNet, encoder, miniimagenet_net, omniglot_net
-from supervised_reptile.train import longest_call, plan_chunks
+from supervised_reptile.training import experiment
+from supervised_reptile.training.loop import longest_call, plan_chunks
 
 FOUR_STEPS = TaskShape(way=3, shots=4, steps=4, batch=5)
 SHAPES = {

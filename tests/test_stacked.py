@@ -16,7 +16,6 @@ from test_evaluate import MODES
 from test_evaluate import SHAPE as EPISODE
 from test_outer import ALGORITHMS, RULES, STEP_SIZES
 
-from supervised_reptile import experiment
 from supervised_reptile.algorithms.inner_loop import Examples, InnerRule
 from supervised_reptile.algorithms.learner import Learner
 from supervised_reptile.algorithms.outer_loop import TrainingTasks, outer_steps
@@ -28,6 +27,7 @@ from supervised_reptile.networks.conv4 import (
     miniimagenet_net,
     omniglot_net,
 )
+from supervised_reptile.training import experiment
 
 
 def stacked_learner(rule: InnerRule) -> Learner:

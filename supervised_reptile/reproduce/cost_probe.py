@@ -50,18 +50,18 @@ def measure(config: Config) -> Measurement:
     if not (STATUS.exists() and PEAK_RESET.exists()):
         raise UserError(f"memory is read from {STATUS}, which only Linux has")
     start_tensorflow(config.threads)
-    from supervised_reptile import experiment, train
     from supervised_reptile.algorithms.image_feed import ImageFeed
     from supervised_reptile.data.omniglot import load_omniglot
     from supervised_reptile.networks.conv4 import encoder, omniglot_net
+    from supervised_reptile.training import experiment, loop
 
     dataset = load_omniglot(Path(config.data_dir), config.seed, 0)
-    train.check_training(config, dataset)
+    loop.check_training(config, dataset)
     net = omniglot_net(dataset.image_shape, config.way)
     feed = ImageFeed(dataset, encoder(net, len(dataset.images)))
     learner = experiment.make_learner(config, net, dataset.max_value)
-    chunk = train.Chunk(0, STEPS_PER_CALL)
-    fed = feed(train.draw(config, dataset.pools["train"], train.task_shape(config), chunk))
+    chunk = loop.Chunk(0, STEPS_PER_CALL)
+    fed = feed(loop.draw(config, dataset.pools["train"], loop.task_shape(config), chunk))
     sizes = np.full(STEPS_PER_CALL, 0.1)
     PEAK_RESET.write_text("5")  # the peak is forgotten: what loading needed does not count
     base = _resident("VmRSS")

@@ -21,8 +21,8 @@ from supervised_reptile.config import (
 from supervised_reptile.errors import UserError
 from supervised_reptile.reproduce.published import SHOTS
 from supervised_reptile.runs.read_run import holds_run, read_stored, stored_evaluation
-from supervised_reptile.sources import MINIIMAGENET, OMNIGLOT, Source
 from supervised_reptile.system.start_tensorflow import start_tensorflow
+from supervised_reptile.training.sources import MINIIMAGENET, OMNIGLOT, Source
 
 SPLITS = ("test",)
 
@@ -99,7 +99,7 @@ def run_seed(plan: Plan, config: Config) -> None:
         return
     _check_settings(config)
     start_tensorflow(config.threads)
-    from supervised_reptile import experiment
+    from supervised_reptile.training import experiment
 
     # How it was to be evaluated decides nothing: every evaluation has its own configuration.
     request = experiment.Request(

@@ -6,7 +6,7 @@ from supervised_reptile.cli_run import run_command
 from supervised_reptile.config import IMAGES, fields_of
 from supervised_reptile.sine.config import SineConfig
 from supervised_reptile.sine.waves import Waves
-from supervised_reptile.sources import Source
+from supervised_reptile.training.sources import Source
 
 EPILOG = """\b
 Examples:

@@ -16,16 +16,16 @@ from supervised_reptile.algorithms.meta_batch import MetaBatch
 from supervised_reptile.config import MOST_IN_STEP, Config
 from supervised_reptile.data.episodes import Purpose, Stream, check_batch
 from supervised_reptile.networks.mlp import MLP, initial_mlp_weights, mlp_grouping, mlp_predictions
-from supervised_reptile.opening import check_directory, opened_run
-from supervised_reptile.request import Request, settle
 from supervised_reptile.runs.read_run import Stored
-from supervised_reptile.shadow_run import AnyRun
 from supervised_reptile.sine.config import SineConfig
 from supervised_reptile.sine.fit import Fitter, Start
 from supervised_reptile.sine.scoring import WaveJudge, WaveMonitor, evaluation_shape
 from supervised_reptile.sine.waves import Waves, draw_waves
 from supervised_reptile.statistics import loss
-from supervised_reptile.train import Chunk, Supply, task_shape, train
+from supervised_reptile.training.loop import Chunk, Supply, task_shape, train
+from supervised_reptile.training.open_run import check_directory, opened_run
+from supervised_reptile.training.request import Request, settle
+from supervised_reptile.training.shadow_run import AnyRun
 
 CALL = 1000  # outer steps in one compiled call, of one task each: a fraction of a second
 

@@ -9,12 +9,8 @@ import numpy as np
 
 from supervised_reptile.errors import counted, plural
 from supervised_reptile.flags import flags
-from supervised_reptile.opening import how_to_go_on
 from supervised_reptile.reproduce.study import STUDY, Figure, Study, write_study
-from supervised_reptile.request import Request
 from supervised_reptile.runs.read_run import read_fits
-from supervised_reptile.scoring import evaluation_flags
-from supervised_reptile.shadow_run import ReadOnlyRun
 from supervised_reptile.sine.comparison import NAMES, Judged, judged_others
 from supervised_reptile.sine.config import SineConfig
 from supervised_reptile.sine.experiment import (
@@ -36,6 +32,10 @@ from supervised_reptile.statistics import loss
 from supervised_reptile.system import machine
 from supervised_reptile.system.atomic_files import writing
 from supervised_reptile.tables import Table
+from supervised_reptile.training.evaluation import evaluation_flags
+from supervised_reptile.training.open_run import how_to_go_on
+from supervised_reptile.training.request import Request
+from supervised_reptile.training.shadow_run import ReadOnlyRun
 
 RANDOM = "random initialization"
 

@@ -17,12 +17,12 @@ from supervised_reptile.data.dataset import Dataset
 from supervised_reptile.data.layouts.layout import SPLITS
 from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.flags import flags
-from supervised_reptile.request import Request, check_flags, settle
 from supervised_reptile.runs.read_run import Stored, check_checkpoint, holds_run, read_stored
 from supervised_reptile.runs.run_dir import RunDir, is_writable
-from supervised_reptile.scoring import NOTHING_STORED
-from supervised_reptile.shadow_run import AnyRun, ReadOnlyRun
-from supervised_reptile.together import adopt_chiefs, open_run
+from supervised_reptile.training.evaluation import NOTHING_STORED
+from supervised_reptile.training.request import Request, check_flags, settle
+from supervised_reptile.training.shadow_run import AnyRun, ReadOnlyRun
+from supervised_reptile.training.worker_agreement import adopt_chiefs, open_run
 
 
 def load_settled(request: Request) -> tuple[Config, Dataset]:

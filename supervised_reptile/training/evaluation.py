@@ -25,15 +25,15 @@ from supervised_reptile.data.episodes import (
 )
 from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.flags import flags
-from supervised_reptile.looks import plan_looks
 from supervised_reptile.modes import transduction_modes
 from supervised_reptile.runs import gradient_alignment
 from supervised_reptile.runs.read_run import evaluation_settings
-from supervised_reptile.shadow_run import AnyRun
 from supervised_reptile.statistics import accuracy
 from supervised_reptile.system.machine import describe
 from supervised_reptile.system.progress_bar import Bar
 from supervised_reptile.system.stop_signals import StopSignals
+from supervised_reptile.training.monitoring_schedule import plan_looks
+from supervised_reptile.training.shadow_run import AnyRun
 
 EPISODES_PER_CALL = 8, 64  # at least and at most
 # Pixels that one compiled call adapts to: seconds of work, so that Ctrl-C is heard soon.

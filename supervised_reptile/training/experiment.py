@@ -28,21 +28,31 @@ from supervised_reptile.networks.conv4 import (
     logits,
     unpack,
 )
-from supervised_reptile.opening import check_directory, how_to_go_on, load_settled, opened_run
-from supervised_reptile.request import Request
 from supervised_reptile.runs.read_run import Stored
 from supervised_reptile.runs.run_dir import writing
-from supervised_reptile.scoring import (
+from supervised_reptile.system.start_tensorflow import on_accelerator
+from supervised_reptile.training.evaluation import (
     AlignmentMonitor,
     Monitor,
     Scorer,
     check_evaluation,
     evaluate_splits,
 )
-from supervised_reptile.shadow_run import AnyRun
-from supervised_reptile.system.start_tensorflow import on_accelerator
-from supervised_reptile.together import check_chiefs_data, silenced, take_chiefs, tell
-from supervised_reptile.train import check_training, image_supply, train
+from supervised_reptile.training.loop import check_training, image_supply, train
+from supervised_reptile.training.open_run import (
+    check_directory,
+    how_to_go_on,
+    load_settled,
+    opened_run,
+)
+from supervised_reptile.training.request import Request
+from supervised_reptile.training.shadow_run import AnyRun
+from supervised_reptile.training.worker_agreement import (
+    check_chiefs_data,
+    silenced,
+    take_chiefs,
+    tell,
+)
 
 
 class Experiment(NamedTuple):

@@ -10,21 +10,21 @@ import numpy as np
 from supervised_reptile.algorithms.image_feed import ImageFeed
 from supervised_reptile.algorithms.learner import Learner
 from supervised_reptile.config import EVALUATED_BY_NAME, fill_from
-from supervised_reptile.experiment import make_learner
 from supervised_reptile.networks import conv4
 from supervised_reptile.networks.conv4 import encoder
-from supervised_reptile.opening import (
+from supervised_reptile.runs.open_weights import open_snapshot
+from supervised_reptile.runs.read_run import Stored, holds_run, read_stored
+from supervised_reptile.runs.snapshot import Snapshot, flat
+from supervised_reptile.system.package_files import PRETRAINED
+from supervised_reptile.training.evaluation import Scorer, check_evaluation, measure_splits
+from supervised_reptile.training.experiment import make_learner
+from supervised_reptile.training.open_run import (
     check_architecture,
     how_to_go_on,
     load_as_stored,
     same_split,
 )
-from supervised_reptile.request import Request, check_command, check_flags
-from supervised_reptile.runs.open_weights import open_snapshot
-from supervised_reptile.runs.read_run import Stored, holds_run, read_stored
-from supervised_reptile.runs.snapshot import Snapshot, flat
-from supervised_reptile.scoring import Scorer, check_evaluation, measure_splits
-from supervised_reptile.system.package_files import PRETRAINED
+from supervised_reptile.training.request import Request, check_command, check_flags
 
 
 def run_experiment(request: Request) -> None:

@@ -22,7 +22,9 @@ class Source(NamedTuple):
     load: Callable[[Any], Any]  # config -> data
     image_shape: tuple[int, int, int] | None = None  # (height, width, channels), if always the same
     config: type[Config] = Config  # whose flags its command has
-    program: str = "supervised_reptile.experiment"  # the module whose `run_experiment` runs it
+    program: str = (
+        "supervised_reptile.training.experiment"  # the module whose `run_experiment` runs it
+    )
 
 
 def load_omniglot(config: Config) -> Dataset:

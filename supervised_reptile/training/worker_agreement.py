@@ -28,7 +28,7 @@ from supervised_reptile.config import (
 from supervised_reptile.errors import UserError
 from supervised_reptile.runs.read_run import Stored
 from supervised_reptile.runs.run_dir import RunDir
-from supervised_reptile.shadow_run import AnyRun, ShadowRun
+from supervised_reptile.training.shadow_run import AnyRun, ShadowRun
 
 CHIEFS = (TRAINING, IMAGES, EVALUATION, MEASURED)  # roles of the fields in which they may not
 OWN = ("data_dir", "threads")  # fields in which workers may differ

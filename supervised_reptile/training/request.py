@@ -26,8 +26,8 @@ from supervised_reptile.runs.read_run import (
     holds_run,
     read_stored,
 )
-from supervised_reptile.sources import SOURCES, Source
 from supervised_reptile.system.tf_config import Cluster
+from supervised_reptile.training.sources import SOURCES, Source
 
 OWN = "reptile train DIR"  # whose images have no shape of their own
 
