@@ -7,7 +7,7 @@ import sys
 import click
 
 from supervised_reptile.config import Count
-from supervised_reptile.launch import launch
+from supervised_reptile.distributed.launch import launch
 
 MOST_WORKERS = 256  # of one machine
 EPILOG = """\b

@@ -39,8 +39,8 @@ from small_problem import assert_close
 
 from supervised_reptile.algorithms.worker_group import ALONE, Group
 from supervised_reptile.config import Config
+from supervised_reptile.distributed.private_network import leave_network
 from supervised_reptile.errors import UserError
-from supervised_reptile.private_network import leave_network
 from supervised_reptile.system.rendezvous import PATIENCE_VARIABLE
 from supervised_reptile.system.tf_config import VARIABLE, write_cluster
 from supervised_reptile.training.worker_agreement import tell
@@ -252,7 +252,7 @@ def test_shares_are_all_there_is_and_as_equal_as_can_be(count: int, size: int) -
 
 LISTENER = """
 import socket
-from supervised_reptile.private_network import leave_network
+from supervised_reptile.distributed.private_network import leave_network
 print(leave_network())
 with socket.create_server(("127.0.0.1", 0)) as server:
     print(server.getsockname()[1], flush=True)
@@ -279,7 +279,7 @@ def test_nobody_outside_reaches_a_network_of_its_own() -> None:
 
 STAYER = """
 import os
-from supervised_reptile import private_network
+from supervised_reptile.distributed import private_network
 private_network.SET_FLAGS = 0  # no request that a socket knows
 before = os.readlink("/proc/self/ns/net")
 print(private_network.leave_network(), os.readlink("/proc/self/ns/net") == before)

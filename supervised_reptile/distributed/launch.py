@@ -12,8 +12,8 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 
+from supervised_reptile.distributed.private_network import leave_network
 from supervised_reptile.errors import UserError
-from supervised_reptile.private_network import leave_network
 from supervised_reptile.system.processes import end_with_parent
 from supervised_reptile.system.stop_signals import StopSignals
 from supervised_reptile.system.tf_config import VARIABLE, write_cluster
