@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import click
 
+from supervised_reptile.analysis.tables import Table
 from supervised_reptile.data.glyphs.draw_alphabets import GlyphSet, write_glyphs
-from supervised_reptile.tables import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = (

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from supervised_reptile.analysis.tables import Table
 from supervised_reptile.system.tf_config import rings
-from supervised_reptile.tables import Table
 
 WORKERS = (8, 64, 512)
 TASKS_PER_WORKER = (1, 2, 5, 10, 20, 50, 100, 200)

@@ -28,10 +28,10 @@ import numpy as np
 from tqdm import tqdm
 from worker_model import Hop, all_reduce_seconds, efficiency_table, fit_hop, step_seconds
 
+from supervised_reptile.analysis.tables import Table
 from supervised_reptile.system.machine import describe
 from supervised_reptile.system.start_tensorflow import start_tensorflow
 from supervised_reptile.system.tf_config import read_cluster, rings
-from supervised_reptile.tables import Table
 
 SETTING = "omniglot-5way"
 WEIGHTS = 112_965  # of its network

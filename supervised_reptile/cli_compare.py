@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from supervised_reptile.compare import (
+from supervised_reptile.analysis.compare import (
     MODES,
     SPLITS,
     Run,
@@ -19,14 +19,14 @@ from supervised_reptile.compare import (
     read_runs,
     settings_of,
 )
-from supervised_reptile.config import COUNT
-from supervised_reptile.errors import UserError, counted, first_few, one_line
-from supervised_reptile.leaderboard import (
+from supervised_reptile.analysis.leaderboard import (
     board,
     leaderboard_csv,
     pairs_table,
     seeds_table,
 )
+from supervised_reptile.config import COUNT
+from supervised_reptile.errors import UserError, counted, first_few, one_line
 from supervised_reptile.system.path_type import Place
 
 EPILOG = """\b

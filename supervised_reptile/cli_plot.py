@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from supervised_reptile.learning_curves import HELD_OUT, SPLITS, plot_runs, read_curves
+from supervised_reptile.analysis.learning_curves import HELD_OUT, SPLITS, plot_runs, read_curves
 from supervised_reptile.runs.read_run import read_runs_in
 from supervised_reptile.system.atomic_files import writing
 from supervised_reptile.system.path_type import Place

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from supervised_reptile.analysis.tables import Table
 from supervised_reptile.data.layouts.layout import left_out_note, passed_over, with_counts
 from supervised_reptile.data.layouts.list_folder import DiskFolder
 from supervised_reptile.data.layouts.split_folders import ClassFolders, images_below
@@ -18,7 +19,6 @@ from supervised_reptile.errors import UserError, counted
 from supervised_reptile.few_shot_classifier import FewShotClassifier
 from supervised_reptile.pictures import blank_pictures, read_pictures
 from supervised_reptile.system.progress_bar import Bar
-from supervised_reptile.tables import Table
 
 QUERIES_AT_ONCE = 16  # between two movements of the progress bar
 NOTHING = "(shows nothing)"  # in the place of an answer

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from supervised_reptile.analysis.plots import COLORS
 from supervised_reptile.data.contact_sheet import (
     CELL,
     GAP,
@@ -21,7 +22,6 @@ from supervised_reptile.data.contact_sheet import (
     thumbnail,
 )
 from supervised_reptile.errors import counted
-from supervised_reptile.plots import COLORS
 from supervised_reptile.predict import NOTHING, Prediction
 from supervised_reptile.system.atomic_files import replacing, writing
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from supervised_reptile.analysis.statistics import accuracy
 from supervised_reptile.config import Config
-from supervised_reptile.statistics import accuracy
 
 CLASSES = {"train": ["a", "b", "c"], "test": ["d", "e"]}
 SETTINGS = {

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from command_line import ROOT, call
 
+from supervised_reptile.analysis.study import STUDY, read_study
 from supervised_reptile.cli import reptile
 from supervised_reptile.config import PRESETS
-from supervised_reptile.reproduce.study import STUDY, read_study
 from supervised_reptile.runs.read_run import read_evaluations, read_stored
 
 STUDIES = sorted(path.parent for path in ROOT.glob(f"results/**/{STUDY}"))

@@ -15,8 +15,7 @@ from command_line import EXACT, Outcome, assert_refused, call, flags, reference,
 from scipy import stats
 from stored_runs import CLASSES, some_answers, write_result, write_run
 
-from supervised_reptile.cli import reptile
-from supervised_reptile.compare import (
+from supervised_reptile.analysis.compare import (
     Setting,
     Wanted,
     differing_values,
@@ -25,7 +24,8 @@ from supervised_reptile.compare import (
     read_runs,
     settings_of,
 )
-from supervised_reptile.leaderboard import leaderboard, pairs_table, seeds_table
+from supervised_reptile.analysis.leaderboard import leaderboard, pairs_table, seeds_table
+from supervised_reptile.cli import reptile
 
 SETTING = Setting(5, 5, "transductive", "test", 40, 5, 50, 0)
 

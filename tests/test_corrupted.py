@@ -26,6 +26,8 @@ from command_line import TINY, Outcome, call, flags, saved_state, saved_steps
 from PIL import Image
 from small_problem import small_images, small_snapshot
 
+from supervised_reptile.analysis.study import Figure, Study, write_study
+from supervised_reptile.analysis.tables import Table
 from supervised_reptile.cli import reptile
 from supervised_reptile.data.glyphs.draw_alphabets import GlyphSet, write_glyphs
 from supervised_reptile.data.omniglot import load_omniglot
@@ -33,12 +35,10 @@ from supervised_reptile.data.store import ImageStore, StoreIndex, open_store, wr
 from supervised_reptile.errors import UserError
 from supervised_reptile.export import load_savedmodel, write_export
 from supervised_reptile.reproduce.cost import Case, Measured
-from supervised_reptile.reproduce.study import Figure, Study, write_study
 from supervised_reptile.runs.open_weights import open_snapshot, verify_export
 from supervised_reptile.runs.read_run import read_alignment, read_metrics
 from supervised_reptile.runs.snapshot import fingerprint
 from supervised_reptile.system import package_files
-from supervised_reptile.tables import Table
 
 CASES = int(os.environ.get("CORRUPTED_CASES", "600"))
 

@@ -14,10 +14,10 @@ from command_line import Outcome, assert_refused, call, tree
 from PIL import Image
 from stored_runs import write_metrics, write_run
 
-from supervised_reptile import learning_curves
+from supervised_reptile.analysis import learning_curves
+from supervised_reptile.analysis.learning_curves import Series, draw, plot_learning_curve
+from supervised_reptile.analysis.plots import COLORS
 from supervised_reptile.cli import reptile
-from supervised_reptile.learning_curves import Series, draw, plot_learning_curve
-from supervised_reptile.plots import COLORS
 
 
 def plotted_run(path: Path, looks: int, held_out: str = "test") -> Path:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervised_reptile.plots import COLORS, MARKERS, darker, look_of, smoothed, spread_out
+from supervised_reptile.analysis.plots import COLORS, MARKERS, darker, look_of, smoothed, spread_out
 
 
 @pytest.mark.parametrize("reach", [1, 2, 5, 40])

@@ -18,6 +18,7 @@ from PIL import Image
 from small_problem import small_snapshot
 
 from supervised_reptile import FewShotClassifier
+from supervised_reptile.analysis.plots import COLORS
 from supervised_reptile.cli import reptile
 from supervised_reptile.data.contact_sheet import (
     CELL,
@@ -27,7 +28,6 @@ from supervised_reptile.data.contact_sheet import (
     label_width,
     sheet_font,
 )
-from supervised_reptile.plots import COLORS
 from supervised_reptile.runs import open_weights
 from supervised_reptile.runs.snapshot import write_npz
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from supervised_reptile.statistics import (
+from supervised_reptile.analysis.statistics import (
     Accuracy,
     Paired,
     Spread,
@@ -192,7 +192,7 @@ def test_adjusted_values_reject_what_the_step_down_procedure_does(
 
 
 def test_nothing_but_numpy_is_imported() -> None:
-    program = "import sys, supervised_reptile.statistics; print(*sys.modules)"
+    program = "import sys, supervised_reptile.analysis.statistics; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert "numpy" in loaded

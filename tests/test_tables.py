@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from supervised_reptile.reproduce.study import Table as StudysTable
-from supervised_reptile.tables import Table, markdown_text
+from supervised_reptile.analysis.study import Table as StudysTable
+from supervised_reptile.analysis.tables import Table, markdown_text
 
 TABLE = Table(
     "A title",

@@ -21,11 +21,11 @@ import numpy as np
 import pytest
 from command_line import ROOT, call, flags, real_omniglot, script
 
+from supervised_reptile.analysis.statistics import accuracy
 from supervised_reptile.demo_server import HOST, make_server, read_site
 from supervised_reptile.export import web_files, write_export
 from supervised_reptile.runs.open_weights import open_snapshot
 from supervised_reptile.runs.snapshot import Snapshot
-from supervised_reptile.statistics import accuracy
 from supervised_reptile.system.package_files import pretrained_weights
 
 WEB = ROOT / "web"

@@ -8,17 +8,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from supervised_reptile.compare import Run, Wanted, read_runs, settings_of
-from supervised_reptile.config import Config
-from supervised_reptile.errors import UserError, first_few
-from supervised_reptile.leaderboard import leaderboard
-from supervised_reptile.reproduce.study import (
+from supervised_reptile.analysis.compare import Run, Wanted, read_runs, settings_of
+from supervised_reptile.analysis.leaderboard import leaderboard
+from supervised_reptile.analysis.study import (
     STUDY,
     Figure,
     Study,
     Table,
     read_study,
 )
+from supervised_reptile.config import Config
+from supervised_reptile.errors import UserError, first_few
 from supervised_reptile.runs.read_run import (
     check_exists,
     is_run,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from supervised_reptile.analysis.plots import COLORS, Label, label_ends, save
+from supervised_reptile.analysis.study import Figure, Study, Table, write_csv, write_study
 from supervised_reptile.errors import counted
-from supervised_reptile.plots import COLORS, Label, label_ends, save
-from supervised_reptile.reproduce.study import Figure, Study, Table, write_csv, write_study
 from supervised_reptile.system.atomic_files import writing
 
 if TYPE_CHECKING:

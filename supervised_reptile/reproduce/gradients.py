@@ -9,10 +9,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 import numpy as np
 
+from supervised_reptile.analysis.plots import COLORS, Label, label_ends, save, smoothed
+from supervised_reptile.analysis.statistics import accuracy, mean_of, paired
+from supervised_reptile.analysis.study import (
+    Figure,
+    Study,
+    Table,
+    own_command,
+    write_csv,
+    write_study,
+)
 from supervised_reptile.config import Config
 from supervised_reptile.errors import counted
 from supervised_reptile.flags import command_line
-from supervised_reptile.plots import COLORS, Label, label_ends, save, smoothed
 from supervised_reptile.reproduce.jobs import Job, Plan, run_jobs
 from supervised_reptile.reproduce.options import (
     data_option,
@@ -21,16 +30,7 @@ from supervised_reptile.reproduce.options import (
     jobs_option,
     out_option,
 )
-from supervised_reptile.reproduce.study import (
-    Figure,
-    Study,
-    Table,
-    own_command,
-    write_csv,
-    write_study,
-)
 from supervised_reptile.runs.read_run import read_episodes, read_metrics
-from supervised_reptile.statistics import accuracy, mean_of, paired
 from supervised_reptile.system import machine
 
 if TYPE_CHECKING:

@@ -8,18 +8,9 @@ from typing import NamedTuple
 
 import click
 
-from supervised_reptile.config import COUNT, Config
-from supervised_reptile.errors import counted
-from supervised_reptile.flags import command_line
-from supervised_reptile.plots import COLORS, Label, label_ends, save
-from supervised_reptile.reproduce.jobs import Job, Plan, run_jobs
-from supervised_reptile.reproduce.options import (
-    data_option,
-    episodes_option,
-    jobs_option,
-    out_option,
-)
-from supervised_reptile.reproduce.study import (
+from supervised_reptile.analysis.plots import COLORS, Label, label_ends, save
+from supervised_reptile.analysis.statistics import Accuracy, accuracy
+from supervised_reptile.analysis.study import (
     Figure,
     Study,
     Table,
@@ -27,8 +18,17 @@ from supervised_reptile.reproduce.study import (
     write_csv,
     write_study,
 )
+from supervised_reptile.config import COUNT, Config
+from supervised_reptile.errors import counted
+from supervised_reptile.flags import command_line
+from supervised_reptile.reproduce.jobs import Job, Plan, run_jobs
+from supervised_reptile.reproduce.options import (
+    data_option,
+    episodes_option,
+    jobs_option,
+    out_option,
+)
 from supervised_reptile.runs.read_run import read_episodes
-from supervised_reptile.statistics import Accuracy, accuracy
 from supervised_reptile.system import machine
 
 OUTER_STEPS, EPISODES = 2000, 400  # by default: the shape shows

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from supervised_reptile.analysis.plots import COLORS, save
+from supervised_reptile.analysis.study import Figure, Study, Table, own_command, write_study
 from supervised_reptile.config import PRESETS, Config
 from supervised_reptile.errors import counted
 from supervised_reptile.flags import command_line
-from supervised_reptile.plots import COLORS, save
 from supervised_reptile.reproduce.experiments import (
     EXPERIMENTS,
     SPLITS,
@@ -23,7 +24,6 @@ from supervised_reptile.reproduce.experiments import (
     run_seed,
 )
 from supervised_reptile.reproduce.published import MODES, SHOTS, Published, published
-from supervised_reptile.reproduce.study import Figure, Study, Table, own_command, write_study
 from supervised_reptile.runs.read_run import stored_evaluation
 from supervised_reptile.system import machine
 

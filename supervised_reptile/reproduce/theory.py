@@ -10,14 +10,14 @@ from typing import NamedTuple
 import click
 import numpy as np
 
-from supervised_reptile.alignment_curves import FIGURE, NAMES, plot_alignment
+from supervised_reptile.analysis.alignment_curves import FIGURE, NAMES, plot_alignment
+from supervised_reptile.analysis.plots import pooled
+from supervised_reptile.analysis.study import Figure, Study, Table, own_command, write_study
 from supervised_reptile.config import COUNT, PRESETS, Config
 from supervised_reptile.errors import counted
 from supervised_reptile.flags import command_line
-from supervised_reptile.plots import pooled
 from supervised_reptile.reproduce.jobs import Job, run_jobs
 from supervised_reptile.reproduce.options import out_option, threads_option
-from supervised_reptile.reproduce.study import Figure, Study, Table, own_command, write_study
 from supervised_reptile.runs.gradient_alignment import MEASURES, PAIRS, TASKS
 from supervised_reptile.runs.read_run import read_alignment
 from supervised_reptile.system.atomic_files import writing

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from supervised_reptile.plots import COLORS, GREY, LABEL_SIZE, Label, head, label_ends, save
+from supervised_reptile.analysis.plots import (
+    COLORS,
+    GREY,
+    LABEL_SIZE,
+    Label,
+    head,
+    label_ends,
+    save,
+)
 from supervised_reptile.theory import METHODS, RATES, STEPS, Measurement
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from supervised_reptile.reproduce.study import Figure, Study, Table, write_csv
+from supervised_reptile.analysis.study import Figure, Study, Table, write_csv
 from supervised_reptile.reproduce.theory_figure import draw
 from supervised_reptile.system import machine
 from supervised_reptile.system.atomic_files import writing

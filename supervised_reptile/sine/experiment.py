@@ -13,6 +13,7 @@ from supervised_reptile.algorithms.image_feed import Fed
 from supervised_reptile.algorithms.inner_loop import InnerRule, Problem, mean_squared_error
 from supervised_reptile.algorithms.learner import Learner
 from supervised_reptile.algorithms.meta_batch import MetaBatch
+from supervised_reptile.analysis.statistics import loss
 from supervised_reptile.config import MOST_IN_STEP, Config
 from supervised_reptile.data.episodes import Purpose, Stream, check_batch
 from supervised_reptile.networks.mlp import MLP, initial_mlp_weights, mlp_grouping, mlp_predictions
@@ -21,7 +22,6 @@ from supervised_reptile.sine.config import SineConfig
 from supervised_reptile.sine.fit import Fitter, Start
 from supervised_reptile.sine.scoring import WaveJudge, WaveMonitor, evaluation_shape
 from supervised_reptile.sine.waves import Waves, draw_waves
-from supervised_reptile.statistics import loss
 from supervised_reptile.training.loop import Chunk, Supply, task_shape, train
 from supervised_reptile.training.open_run import check_directory, opened_run
 from supervised_reptile.training.request import Request, settle

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from supervised_reptile.analysis.plots import COLORS, LABEL_SIZE, Label, head, label_ends, save
+from supervised_reptile.analysis.statistics import mean_of
 from supervised_reptile.errors import counted
-from supervised_reptile.plots import COLORS, LABEL_SIZE, Label, head, label_ends, save
-from supervised_reptile.statistics import mean_of
 from supervised_reptile.system.atomic_files import replacing
 
 if TYPE_CHECKING:

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from supervised_reptile.analysis.statistics import loss
+from supervised_reptile.analysis.study import STUDY, Figure, Study, write_study
+from supervised_reptile.analysis.tables import Table
 from supervised_reptile.errors import counted, plural
 from supervised_reptile.flags import flags
-from supervised_reptile.reproduce.study import STUDY, Figure, Study, write_study
 from supervised_reptile.runs.read_run import read_fits
 from supervised_reptile.sine.comparison import NAMES, Judged, judged_others
 from supervised_reptile.sine.config import SineConfig
@@ -28,10 +30,8 @@ from supervised_reptile.sine.figures import (
     draw_fits,
     draw_losses,
 )
-from supervised_reptile.statistics import loss
 from supervised_reptile.system import machine
 from supervised_reptile.system.atomic_files import writing
-from supervised_reptile.tables import Table
 from supervised_reptile.training.evaluation import evaluation_flags
 from supervised_reptile.training.open_run import how_to_go_on
 from supervised_reptile.training.request import Request

@@ -6,11 +6,12 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 
+from supervised_reptile.analysis.plots import save
+from supervised_reptile.analysis.study import Figure, Study, write_csv, write_study
+from supervised_reptile.analysis.tables import Table
 from supervised_reptile.config import MEASURED, Config
 from supervised_reptile.errors import counted
 from supervised_reptile.flags import flags
-from supervised_reptile.plots import save
-from supervised_reptile.reproduce.study import Figure, Study, write_csv, write_study
 from supervised_reptile.runs.read_run import stored_evaluation
 from supervised_reptile.sweep.dimensions import described
 from supervised_reptile.sweep.figure import draw
@@ -26,7 +27,6 @@ from supervised_reptile.sweep.standing import (
 from supervised_reptile.sweep.trials import SPLIT, Plan, Trial
 from supervised_reptile.system.atomic_files import writing
 from supervised_reptile.system.machine import of_evaluations
-from supervised_reptile.tables import Table
 
 LEADERBOARD, FIGURE = "leaderboard.csv", "objective.png"
 SCRIPTS = {

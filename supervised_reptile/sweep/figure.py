@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from supervised_reptile.plots import COLORS, LABEL_SIZE
+from supervised_reptile.analysis.plots import COLORS, LABEL_SIZE
 from supervised_reptile.sweep.dimensions import Choices, Dimension
 from supervised_reptile.sweep.space import Space
 from supervised_reptile.sweep.standing import FINISHED, STOPPED, Standing, shown_value

@@ -10,6 +10,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from supervised_reptile.analysis.tables import Table
 from supervised_reptile.errors import counted
 from supervised_reptile.sweep.standing import (
     ENDED,
@@ -21,7 +22,6 @@ from supervised_reptile.sweep.standing import (
     shown_value,
 )
 from supervised_reptile.system.progress_bar import terminal_size
-from supervised_reptile.tables import Table
 
 BEST_SHOWN = 5
 MOST_RUNNING = 12

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from supervised_reptile.analysis.statistics import Accuracy
 from supervised_reptile.config import Config
 from supervised_reptile.runs.read_run import METRICS, read_metrics, stored_evaluation
-from supervised_reptile.statistics import Accuracy
 from supervised_reptile.sweep.space import Point, Space, configuration, data_words
 
 SWEEP = "sweep.json"  # the space of the sweep in a folder

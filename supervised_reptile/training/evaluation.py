@@ -12,6 +12,7 @@ import numpy as np
 
 from supervised_reptile.algorithms.image_feed import Fed, ImageFeed, prefetched
 from supervised_reptile.algorithms.learner import Learner
+from supervised_reptile.analysis.statistics import accuracy
 from supervised_reptile.config import ALL_SPLITS, EVALUATION, Config, fields_of, flag_of
 from supervised_reptile.data.dataset import SPLIT_NAMES, Dataset, check_pool
 from supervised_reptile.data.episodes import (
@@ -28,7 +29,6 @@ from supervised_reptile.flags import flags
 from supervised_reptile.modes import transduction_modes
 from supervised_reptile.runs import gradient_alignment
 from supervised_reptile.runs.read_run import evaluation_settings
-from supervised_reptile.statistics import accuracy
 from supervised_reptile.system.machine import describe
 from supervised_reptile.system.progress_bar import Bar
 from supervised_reptile.system.stop_signals import StopSignals

@@ -18,12 +18,12 @@ import pytest
 from command_line import ROOT, Outcome, assert_refused, call, edit_document, flags
 from PIL import Image
 
+from supervised_reptile.analysis.plots import COLORS
+from supervised_reptile.analysis.study import read_study
 from supervised_reptile.cli import reptile
 from supervised_reptile.errors import Interrupted, UserError
-from supervised_reptile.plots import COLORS
 from supervised_reptile.reproduce import cost
 from supervised_reptile.reproduce.cost import Case, Numbers, Plan, run_probe
-from supervised_reptile.reproduce.study import read_study
 from supervised_reptile.system.stop_signals import StopSignals
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from command_line import PATIENCE, Outcome, assert_refused, assert_same_state, call, flags
 
+from supervised_reptile.analysis.study import read_study
 from supervised_reptile.cli import reptile
 from supervised_reptile.reproduce import gradients, overlap
-from supervised_reptile.reproduce.study import read_study
 
 FRACTION = 0.005  # 200 outer steps, three looks
 EPISODES = 12

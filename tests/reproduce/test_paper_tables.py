@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 from command_line import assert_refused, call, edit_document, tree
 
-from supervised_reptile.cli import reptile
-from supervised_reptile.config import PRESETS
-from supervised_reptile.reproduce.published import Published, published
-from supervised_reptile.reproduce.study import (
+from supervised_reptile.analysis.study import (
     Figure,
     Study,
     Table,
     read_study,
     write_study,
 )
+from supervised_reptile.cli import reptile
+from supervised_reptile.config import PRESETS
+from supervised_reptile.reproduce.published import Published, published
 from supervised_reptile.reproduce.tables import Cell
 from supervised_reptile.system.atomic_files import checksum
 

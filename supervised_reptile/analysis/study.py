@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import click
 
+from supervised_reptile.analysis.tables import Table
 from supervised_reptile.errors import UserError
 from supervised_reptile.system.atomic_files import checksum, reading, replacing, writing
 from supervised_reptile.system.checked_json import read_document, write_document
-from supervised_reptile.tables import Table
 
 STUDY = "study.json"
 

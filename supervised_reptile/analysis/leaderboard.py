@@ -7,7 +7,7 @@ import io
 from collections import defaultdict
 from collections.abc import Sequence
 
-from supervised_reptile.compare import (
+from supervised_reptile.analysis.compare import (
     Pair,
     Run,
     Setting,
@@ -15,10 +15,10 @@ from supervised_reptile.compare import (
     ranked,
     training_values,
 )
+from supervised_reptile.analysis.statistics import Spread, holm, over_seeds
+from supervised_reptile.analysis.tables import Table
 from supervised_reptile.config import flag_of
 from supervised_reptile.errors import counted
-from supervised_reptile.statistics import Spread, holm, over_seeds
-from supervised_reptile.tables import Table
 
 WIDEST = 140  # characters of a table in a terminal
 OF_ONE_TRAINING = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from supervised_reptile.plots import (
+from supervised_reptile.analysis.plots import (
     COLORS,
     SMOOTHING_SHARE,
     Label,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from supervised_reptile.analysis.statistics import Accuracy, Paired, paired
 from supervised_reptile.config import IMAGES, TRAINING, Config, fields_of, flag_of
 from supervised_reptile.errors import UserError, counted
 from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
@@ -23,7 +24,6 @@ from supervised_reptile.runs.read_run import (
     read_stored,
     short_names,
 )
-from supervised_reptile.statistics import Accuracy, Paired, paired
 from supervised_reptile.system.atomic_files import reading
 
 MODES = (TRANSDUCTIVE, NON_TRANSDUCTIVE)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from supervised_reptile.errors import UserError
-from supervised_reptile.plots import (
+from supervised_reptile.analysis.plots import (
     COLORS,
     LABEL_HEIGHT,
     LABEL_WIDTH,
@@ -21,6 +20,7 @@ from supervised_reptile.plots import (
     save,
     smoothed,
 )
+from supervised_reptile.errors import UserError
 from supervised_reptile.runs.read_run import read_metrics, short_names
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Statistics, curves, comparisons and reports of finished runs, without TensorFlow."""
