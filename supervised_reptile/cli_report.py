@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from supervised_reptile.report.html_page import html_page
-from supervised_reptile.report.markdown_page import markdown_page
-from supervised_reptile.report.page import gather
+from supervised_reptile.analysis.report.html_page import html_page
+from supervised_reptile.analysis.report.markdown_page import markdown_page
+from supervised_reptile.analysis.report.page import gather
 from supervised_reptile.system.atomic_files import replacing, writing
 from supervised_reptile.system.path_type import Place
 

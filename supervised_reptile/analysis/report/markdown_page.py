@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+from supervised_reptile.analysis.report.page import Entry, Page, Picture, facts
 from supervised_reptile.analysis.tables import markdown_text
-from supervised_reptile.report.page import Entry, Page, Picture, facts
 
 
 def markdown_page(page: Page, out: Path) -> str:

@@ -9,8 +9,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from supervised_reptile.analysis.report.page import Page, facts
 from supervised_reptile.analysis.tables import NUMERIC, Table
-from supervised_reptile.report.page import Page, facts
 
 MAX_WHOLE = 24  # characters of a number, or of a single word, that are never broken
 MIN_BROKEN = 10  # characters of a line in other cells at least, as in style.css

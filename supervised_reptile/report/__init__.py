@@ -1,1 +1,0 @@
-"""Reports: studies and runs as one page of Markdown, and one of HTML."""
