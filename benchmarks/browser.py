@@ -39,8 +39,8 @@ def main(
     from browser_cases import make_cases
 
     from supervised_reptile.analysis.statistics import accuracy
-    from supervised_reptile.demo_server import make_server, read_site
-    from supervised_reptile.export import web_files
+    from supervised_reptile.inference.demo_server import make_server, read_site
+    from supervised_reptile.inference.export import web_files
     from supervised_reptile.runs.open_weights import open_snapshot
     from supervised_reptile.system.package_files import web_folder
 

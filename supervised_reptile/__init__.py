@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from supervised_reptile.few_shot_classifier import FewShotClassifier
+    from supervised_reptile.inference.few_shot_classifier import FewShotClassifier
 
 __all__ = ["FewShotClassifier"]
 
@@ -16,7 +16,7 @@ __all__ = ["FewShotClassifier"]
 def __getattr__(name: str) -> Any:
     """Imports the classifier when it is asked for: commands start without it."""
     if name == "FewShotClassifier":
-        from supervised_reptile.few_shot_classifier import FewShotClassifier
+        from supervised_reptile.inference.few_shot_classifier import FewShotClassifier
 
         return FewShotClassifier
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -29,8 +29,8 @@ def demo(checkpoint: str | None, port: int) -> None:
     The page is served to this machine only; it loads nothing from anywhere else and sends
     nothing. Ctrl-C ends it.
     """
-    from supervised_reptile.demo_server import HOST, make_server, read_site
-    from supervised_reptile.export import web_files
+    from supervised_reptile.inference.demo_server import HOST, make_server, read_site
+    from supervised_reptile.inference.export import web_files
     from supervised_reptile.runs.open_weights import open_snapshot
     from supervised_reptile.system.package_files import web_folder
 

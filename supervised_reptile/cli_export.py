@@ -36,7 +36,7 @@ def export(checkpoint: str | None, form: str, out: Path, overwrite: bool) -> Non
     optimizer, from the same second moments and time. export.json describes them and has the
     checksums of all files.
     """
-    from supervised_reptile.export import write_export
+    from supervised_reptile.inference.export import write_export
     from supervised_reptile.runs.open_weights import open_snapshot
 
     snapshot = open_snapshot(checkpoint)

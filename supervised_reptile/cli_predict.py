@@ -86,8 +86,8 @@ def predict(
       {"file": ..., "class": ..., "probability": ..., "probabilities": {CLASS: ..., ...}}
     with null for all but the file of a picture that shows nothing; there --csv has empty fields.
     """
-    from supervised_reptile import predict as work
-    from supervised_reptile.few_shot_classifier import FewShotClassifier
+    from supervised_reptile.inference import predict as work
+    from supervised_reptile.inference.few_shot_classifier import FewShotClassifier
     from supervised_reptile.system.package_files import PRETRAINED
 
     found, notes = work.find_support(support)
@@ -96,7 +96,7 @@ def predict(
                                         transductive=transductive)  # fmt: skip
     prediction = work.predict(classifier, found, files)
     if contact_sheet:
-        from supervised_reptile.prediction_sheet import write_prediction_sheet
+        from supervised_reptile.inference.prediction_sheet import write_prediction_sheet
 
         write_prediction_sheet(prediction, contact_sheet)
     for note in (*notes, *more_notes, *prediction.notes):

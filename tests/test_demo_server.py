@@ -18,10 +18,11 @@ import pytest
 from command_line import ROOT, assert_refused, call
 from small_problem import small_snapshot
 
-from supervised_reptile import cli_demo, demo_server
+from supervised_reptile import cli_demo
 from supervised_reptile.cli import reptile
-from supervised_reptile.demo_server import HOST, make_server, read_site
 from supervised_reptile.errors import UserError
+from supervised_reptile.inference import demo_server
+from supervised_reptile.inference.demo_server import HOST, make_server, read_site
 from supervised_reptile.system import package_files
 
 PAGE = b"<!doctype html><title>demo</title>"

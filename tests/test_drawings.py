@@ -10,11 +10,11 @@ import pytest
 from command_line import real_omniglot
 from PIL import Image, ImageDraw, ImageOps
 
-from supervised_reptile import pictures
 from supervised_reptile.data.layouts.decode_image import PixelForm, decode
 from supervised_reptile.data.omniglot import decode_drawing, sorted_drawings
 from supervised_reptile.errors import UserError
-from supervised_reptile.pictures import Reader, read_picture, read_pictures
+from supervised_reptile.inference import pictures
+from supervised_reptile.inference.pictures import Reader, read_picture, read_pictures
 
 DRAWINGS, COLOUR, GREY = (
     Reader((28, 28, 1), True),

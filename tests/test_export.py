@@ -16,11 +16,11 @@ import small_problem as small
 from command_line import assert_refused, call, edit_document, saved_state, tree
 from small_problem import RATE, small_snapshot
 
-from supervised_reptile import export
 from supervised_reptile.cli import reptile
 from supervised_reptile.cli_export import FORMS
 from supervised_reptile.errors import UserError
-from supervised_reptile.export import FORMATS, web_files, write_export
+from supervised_reptile.inference import export
+from supervised_reptile.inference.export import FORMATS, web_files, write_export
 from supervised_reptile.runs import open_weights
 from supervised_reptile.runs.open_weights import MANIFEST, open_snapshot, verify_export
 from supervised_reptile.runs.snapshot import Snapshot, flat, read_npz, write_npz

@@ -30,8 +30,9 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler
 from sklearn.utils.validation import check_is_fitted
 from small_problem import small_snapshot
 
-from supervised_reptile import FewShotClassifier, few_shot_classifier
+from supervised_reptile import FewShotClassifier
 from supervised_reptile.errors import UserError
+from supervised_reptile.inference import few_shot_classifier
 from supervised_reptile.runs.snapshot import write_npz
 
 IMAGES = small.small_images()[:21]  # three classes of seven

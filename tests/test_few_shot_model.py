@@ -21,9 +21,9 @@ from supervised_reptile.algorithms.evaluate import (
 )
 from supervised_reptile.algorithms.inner_loop import Examples, InnerRule, adapt
 from supervised_reptile.errors import UserError
-from supervised_reptile.export import load_savedmodel, write_export
-from supervised_reptile.few_shot_classifier import FewShotClassifier
-from supervised_reptile.few_shot_model import FewShotModel, inner_batches
+from supervised_reptile.inference.export import load_savedmodel, write_export
+from supervised_reptile.inference.few_shot_classifier import FewShotClassifier
+from supervised_reptile.inference.few_shot_model import FewShotModel, inner_batches
 from supervised_reptile.networks.conv4 import ConvNet
 from supervised_reptile.networks.layers import image_patches, in_graph_patches
 from supervised_reptile.runs.snapshot import flat, write_npz

@@ -22,8 +22,8 @@ import pytest
 from command_line import ROOT, call, flags, real_omniglot, script
 
 from supervised_reptile.analysis.statistics import accuracy
-from supervised_reptile.demo_server import HOST, make_server, read_site
-from supervised_reptile.export import web_files, write_export
+from supervised_reptile.inference.demo_server import HOST, make_server, read_site
+from supervised_reptile.inference.export import web_files, write_export
 from supervised_reptile.runs.open_weights import open_snapshot
 from supervised_reptile.runs.snapshot import Snapshot
 from supervised_reptile.system.package_files import pretrained_weights

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from supervised_reptile.few_shot_model import FewShotModel
+from supervised_reptile.inference.few_shot_model import FewShotModel
 from supervised_reptile.runs.snapshot import Snapshot
 
 

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from supervised_reptile.classifier_inputs import (
+from supervised_reptile.errors import UserError, counted
+from supervised_reptile.inference.classifier_inputs import (
     Source,
     label_array,
     numbered,
     sources_or_array,
 )
-from supervised_reptile.errors import UserError, counted
-from supervised_reptile.pictures import Reader, blank_pictures, read_pictures
+from supervised_reptile.inference.pictures import Reader, blank_pictures, read_pictures
 from supervised_reptile.runs.open_weights import open_snapshot
 from supervised_reptile.runs.snapshot import fingerprint
 from supervised_reptile.system.start_tensorflow import start_tensorflow
@@ -32,7 +32,7 @@ from supervised_reptile.system.start_tensorflow import start_tensorflow
 if TYPE_CHECKING:
     from PIL import Image
 
-    from supervised_reptile.few_shot_model import FewShotModel
+    from supervised_reptile.inference.few_shot_model import FewShotModel
     from supervised_reptile.runs.snapshot import Snapshot
 
     Images = np.ndarray | Iterable[Path | str | bytes | Image.Image | np.ndarray]
@@ -281,7 +281,7 @@ def _model(snapshot: Snapshot) -> FewShotModel:
     start_tensorflow()  # also where the model is there: this process may be a fork
     key = fingerprint(snapshot)
     if key not in _models:
-        from supervised_reptile.few_shot_model import FewShotModel
+        from supervised_reptile.inference.few_shot_model import FewShotModel
 
         if len(_models) >= MODELS_KEPT:
             del _models[next(iter(_models))]

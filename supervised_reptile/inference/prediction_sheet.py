@@ -22,7 +22,7 @@ from supervised_reptile.data.contact_sheet import (
     thumbnail,
 )
 from supervised_reptile.errors import counted
-from supervised_reptile.predict import NOTHING, Prediction
+from supervised_reptile.inference.predict import NOTHING, Prediction
 from supervised_reptile.system.atomic_files import replacing, writing
 
 ANSWER_WIDTHS = 210, 420  # pixels beside a query, for its answer, the least and the most

@@ -16,8 +16,8 @@ from supervised_reptile.data.layouts.layout import left_out_note, passed_over, w
 from supervised_reptile.data.layouts.list_folder import DiskFolder
 from supervised_reptile.data.layouts.split_folders import ClassFolders, images_below
 from supervised_reptile.errors import UserError, counted
-from supervised_reptile.few_shot_classifier import FewShotClassifier
-from supervised_reptile.pictures import blank_pictures, read_pictures
+from supervised_reptile.inference.few_shot_classifier import FewShotClassifier
+from supervised_reptile.inference.pictures import blank_pictures, read_pictures
 from supervised_reptile.system.progress_bar import Bar
 
 QUERIES_AT_ONCE = 16  # between two movements of the progress bar

@@ -90,7 +90,7 @@ def _write_savedmodel(folder: Path, snapshot: Snapshot) -> None:
     from supervised_reptile.system.start_tensorflow import start_tensorflow
 
     start_tensorflow()
-    from supervised_reptile.export_savedmodel import write_savedmodel
+    from supervised_reptile.inference.export_savedmodel import write_savedmodel
 
     write_savedmodel(folder, snapshot)
 

@@ -1,0 +1,1 @@
+"""Trained weights in use: FewShotClassifier, predictions, exports and the demo server."""
