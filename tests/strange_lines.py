@@ -18,7 +18,7 @@ from strange_folder import PLACES
 from supervised_reptile.cli import reptile
 from supervised_reptile.cli_run import RunCommand
 from supervised_reptile.config import flag_of
-from supervised_reptile.sine.config import SineConfig
+from supervised_reptile.paper.sine.config import SineConfig
 
 Words = Sequence[str]
 

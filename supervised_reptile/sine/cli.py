@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from supervised_reptile.cli_run import run_command
 from supervised_reptile.config import IMAGES, fields_of
-from supervised_reptile.sine.config import SineConfig
-from supervised_reptile.sine.waves import Waves
+from supervised_reptile.paper.sine.config import SineConfig
+from supervised_reptile.paper.sine.waves import Waves
 from supervised_reptile.training.sources import Source
 
 EPILOG = """\b
@@ -36,7 +36,7 @@ sine = run_command(
         "MLP",
         waves_of,
         config=SineConfig,
-        program="supervised_reptile.sine.program",
+        program="supervised_reptile.paper.sine.program",
     ),
     omit=(
         "data_dir",

@@ -24,13 +24,13 @@ from PIL import Image
 
 from supervised_reptile.cli import reptile
 from supervised_reptile.errors import UserError
+from supervised_reptile.paper.sine import program
 from supervised_reptile.runs.read_run import (
     read_episodes,
     read_evaluations,
     read_fits,
     read_metrics,
 )
-from supervised_reptile.sine import program
 
 MODULE = ("-m", "supervised_reptile", "sine")
 FIGURES = ("fit.png", "gradient_steps.png", "training.gif")

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from supervised_reptile.sine import figures
+from supervised_reptile.paper.sine import figures
 
 X = np.linspace(-5, 5, 50, dtype=np.float32)
 

@@ -17,8 +17,8 @@ from supervised_reptile.algorithms.learner import Learner
 from supervised_reptile.algorithms.meta_batch import MetaBatch
 from supervised_reptile.data.episodes import Purpose, Stream, TaskShape, foml_shape
 from supervised_reptile.networks.mlp import MLP, initial_mlp_weights, mlp_grouping, mlp_predictions
-from supervised_reptile.sine.fit import Fitter, Start, losses
-from supervised_reptile.sine.waves import Waves, draw_waves
+from supervised_reptile.paper.sine.fit import Fitter, Start, losses
+from supervised_reptile.paper.sine.waves import Waves, draw_waves
 
 NET = MLP(hidden_units=6)
 WAVES = Waves(points=20)

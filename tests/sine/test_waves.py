@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from supervised_reptile.data.episodes import Purpose, Stream, Tasks, TaskShape, foml_shape
-from supervised_reptile.sine.waves import Waves, draw_waves
+from supervised_reptile.paper.sine.waves import Waves, draw_waves
 
 WAVES = Waves()
 TRAINING = TaskShape(way=1, shots=50, steps=5, batch=10)

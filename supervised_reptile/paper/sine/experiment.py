@@ -17,11 +17,11 @@ from supervised_reptile.analysis.statistics import loss
 from supervised_reptile.config import MOST_IN_STEP, Config
 from supervised_reptile.data.episodes import Purpose, Stream, check_batch
 from supervised_reptile.networks.mlp import MLP, initial_mlp_weights, mlp_grouping, mlp_predictions
+from supervised_reptile.paper.sine.config import SineConfig
+from supervised_reptile.paper.sine.fit import Fitter, Start
+from supervised_reptile.paper.sine.scoring import WaveJudge, WaveMonitor, evaluation_shape
+from supervised_reptile.paper.sine.waves import Waves, draw_waves
 from supervised_reptile.runs.read_run import Stored
-from supervised_reptile.sine.config import SineConfig
-from supervised_reptile.sine.fit import Fitter, Start
-from supervised_reptile.sine.scoring import WaveJudge, WaveMonitor, evaluation_shape
-from supervised_reptile.sine.waves import Waves, draw_waves
 from supervised_reptile.training.loop import Chunk, Supply, task_shape, train
 from supervised_reptile.training.open_run import check_directory, opened_run
 from supervised_reptile.training.request import Request, settle

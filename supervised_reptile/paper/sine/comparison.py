@@ -10,9 +10,9 @@ import numpy as np
 
 from supervised_reptile.config import ALGORITHMS, RESUMED, TAILED, fields_of
 from supervised_reptile.errors import Interrupted
+from supervised_reptile.paper.sine.config import SineConfig
+from supervised_reptile.paper.sine.experiment import Experiment, evaluate_run, opened, train_run
 from supervised_reptile.runs.read_run import has_checkpoint, holds_run
-from supervised_reptile.sine.config import SineConfig
-from supervised_reptile.sine.experiment import Experiment, evaluate_run, opened, train_run
 from supervised_reptile.training.request import Request
 
 NAMES = {"reptile": "Reptile", "foml": "FOML", "maml": "MAML", "joint": "joint training"}

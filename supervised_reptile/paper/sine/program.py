@@ -12,17 +12,16 @@ from supervised_reptile.analysis.study import STUDY, Figure, Study, write_study
 from supervised_reptile.analysis.tables import Table
 from supervised_reptile.errors import counted, plural
 from supervised_reptile.flags import flags
-from supervised_reptile.runs.read_run import read_fits
-from supervised_reptile.sine.comparison import NAMES, Judged, judged_others
-from supervised_reptile.sine.config import SineConfig
-from supervised_reptile.sine.experiment import (
+from supervised_reptile.paper.sine.comparison import NAMES, Judged, judged_others
+from supervised_reptile.paper.sine.config import SineConfig
+from supervised_reptile.paper.sine.experiment import (
     Experiment,
     evaluate_run,
     initial_state,
     opened,
     train_run,
 )
-from supervised_reptile.sine.figures import (
+from supervised_reptile.paper.sine.figures import (
     ANIMATION,
     FIT,
     LOSSES,
@@ -30,6 +29,7 @@ from supervised_reptile.sine.figures import (
     draw_fits,
     draw_losses,
 )
+from supervised_reptile.runs.read_run import read_fits
 from supervised_reptile.system import machine
 from supervised_reptile.system.atomic_files import writing
 from supervised_reptile.training.evaluation import evaluation_flags

@@ -10,10 +10,10 @@ import numpy as np
 from supervised_reptile.algorithms.learner import Learner
 from supervised_reptile.data.episodes import Purpose, Stream, Tasks, TaskShape
 from supervised_reptile.errors import Interrupted
-from supervised_reptile.sine.config import SineConfig
-from supervised_reptile.sine.figures import Plotted
-from supervised_reptile.sine.fit import Fitter, Start, losses, start_of
-from supervised_reptile.sine.waves import Waves, draw_waves
+from supervised_reptile.paper.sine.config import SineConfig
+from supervised_reptile.paper.sine.figures import Plotted
+from supervised_reptile.paper.sine.fit import Fitter, Start, losses, start_of
+from supervised_reptile.paper.sine.waves import Waves, draw_waves
 from supervised_reptile.system.progress_bar import Bar
 from supervised_reptile.system.stop_signals import StopSignals
 from supervised_reptile.training.evaluation import NOTHING_STORED, Monitor

@@ -1,0 +1,1 @@
+"""Few-shot regression of sine waves: the smallest experiment."""
