@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from supervised_reptile.lazy import LazyGroup, Subcommands
 
-_TABLES = "supervised_reptile.reproduce.cli_tables"
+_TABLES = "supervised_reptile.paper.cli_tables"
 
 STUDIES: Subcommands = {
     "omniglot-5way": (_TABLES, "omniglot_5way", "Tables: Omniglot, 5-way."),
     "omniglot-20way": (_TABLES, "omniglot_20way", "Tables: Omniglot, 20-way."),
     "miniimagenet-5way": (_TABLES, "miniimagenet_5way", "Tables: Mini-ImageNet, 5-way."),
     "gradients": (
-        "supervised_reptile.reproduce.gradients",
+        "supervised_reptile.paper.inner_gradients",
         "gradients",
         "Section 6.2: combinations of inner gradients.",
     ),
     "overlap": (
-        "supervised_reptile.reproduce.overlap",
+        "supervised_reptile.paper.overlap",
         "overlap",
         "Section 6.3: what FOML's tail may share with the other batches.",
     ),
     "theory": (
-        "supervised_reptile.reproduce.theory",
+        "supervised_reptile.paper.theory",
         "theory",
         "Section 5: what the updates consist of, and gradients that come to agree.",
     ),
     "cost": (
-        "supervised_reptile.reproduce.cost",
+        "supervised_reptile.paper.cost",
         "cost",
         "Memory and time of MAML, FOML and Reptile against inner steps.",
     ),

@@ -34,7 +34,7 @@ from supervised_reptile.data.omniglot import load_omniglot
 from supervised_reptile.data.store import ImageStore, StoreIndex, open_store, write_store
 from supervised_reptile.errors import UserError
 from supervised_reptile.inference.export import load_savedmodel, write_export
-from supervised_reptile.reproduce.cost import Case, Measured
+from supervised_reptile.paper.cost import Case, Measured
 from supervised_reptile.runs.open_weights import open_snapshot, verify_export
 from supervised_reptile.runs.read_run import read_alignment, read_metrics
 from supervised_reptile.runs.snapshot import fingerprint

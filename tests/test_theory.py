@@ -10,16 +10,16 @@ import small_problem as small
 import tensorflow as tf
 from slow_reference import Batch, SlowLearner, Task
 
-from supervised_reptile import theory
-from supervised_reptile.theory import METHODS, RATES, STEPS, Followed, Measurement
+from supervised_reptile.paper import taylor
+from supervised_reptile.paper.taylor import METHODS, RATES, STEPS, Followed, Measurement
 
-SMOOTH = theory.smooth_problem()
+SMOOTH = taylor.smooth_problem()
 
 
 @pytest.fixture(scope="module")
 def measured() -> dict[tuple[str, int], Measurement]:
     """Every measurement of the study."""
-    return {(m.method, m.steps): m for m in theory.measure(SMOOTH)}
+    return {(m.method, m.steps): m for m in taylor.measure(SMOOTH)}
 
 
 def test_every_algorithm_with_every_number_of_inner_steps(
@@ -49,7 +49,7 @@ def test_remainders_are_of_second_order(measured: dict[tuple[str, int], Measurem
             assert m.order is None
             continue
         assert m.order == pytest.approx(2, abs=0.02)
-        assert m.remainders[-1] > 100 * theory.ROUNDING  # far from where rounding would show
+        assert m.remainders[-1] > 100 * taylor.ROUNDING  # far from where rounding would show
 
 
 def test_joint_training_follows_nothing_but_the_gradient(
@@ -81,7 +81,7 @@ def test_a_wrong_algorithm_fails() -> None:
     """MAML without its second term, the derivative of the inner steps, is FOML."""
     half = METHODS["FOML"]._replace(predicted=METHODS["MAML"].predicted)
     gradients = Followed(SMOOTH, half)(3, RATES)
-    basis = theory.directions(SMOOTH)
+    basis = taylor.directions(SMOOTH)
     assert not Measurement("MAML", 3, half.predicted(3), basis, gradients).agrees
     assert Measurement("FOML", 3, (1, -2), basis, gradients).agrees
 
@@ -95,7 +95,7 @@ def losses(weights: tf.Tensor) -> list[list[tf.Tensor]]:
     for rows, labels in zip(*SMOOTH.batches, strict=True):
         found.append(
             [
-                theory.problem(0.0).loss(batch, theory.predict((weights,), (points,)))
+                taylor.problem(0.0).loss(batch, taylor.predict((weights,), (points,)))
                 for batch, points in zip(labels, tf.gather(SMOOTH.table[0], rows), strict=True)
             ]
         )
@@ -120,14 +120,14 @@ def test_avg_grad_inner_is_half_the_gradient_of_the_inner_product() -> None:
                 if i != j
             ]
         product = tf.reduce_mean(pairs)
-    first, second = theory.directions(SMOOTH)
+    first, second = taylor.directions(SMOOTH)
     np.testing.assert_allclose(second, outer.gradient(product, weights) / 2, rtol=1e-9, atol=1e-11)
     means = [inner.gradient(value, weights) for task in values for value in task]
     np.testing.assert_allclose(first, np.mean(means, axis=0), rtol=1e-9, atol=1e-12)
 
 
 def test_every_order_comes_once() -> None:
-    tasks = theory.all_orders(SMOOTH.batches, 3, tail=True)
+    tasks = taylor.all_orders(SMOOTH.batches, 3, tail=True)
     assert tasks.batches.rows.shape == (3 * 6 * 5 * 4, 2, 4)
     assert tasks.tail.rows.shape == (3 * 6 * 5 * 4, 4)
     every = np.concatenate([tasks.batches.rows, tasks.tail.rows[:, None]], axis=1)
@@ -138,7 +138,7 @@ def test_every_order_comes_once() -> None:
 
 def slow_mean(method: str, k: int, rate: float) -> np.ndarray:
     """The expected gradient by the slow reference, one order after the other."""
-    batches, tail = theory.all_orders(SMOOTH.batches, k, METHODS[method].tail)
+    batches, tail = taylor.all_orders(SMOOTH.batches, k, METHODS[method].tail)
     points, followed = SMOOTH.table[0].numpy(), []
     for i in range(len(batches.rows)):
         each = [
@@ -146,7 +146,7 @@ def slow_mean(method: str, k: int, rate: float) -> np.ndarray:
             for rows, labels in zip(batches.rows[i], batches.labels[i], strict=True)
         ]
         last = Batch((points[tail.rows[i]],), tail.labels[i]) if METHODS[method].tail else None
-        slow = SlowLearner(theory.problem(rate), SMOOTH.weights[0], np.zeros(1), 0)
+        slow = SlowLearner(taylor.problem(rate), SMOOTH.weights[0], np.zeros(1), 0)
         followed.append(slow.run(Task(each, last)) / -rate)
     return np.mean(followed, axis=0)
 
@@ -167,9 +167,9 @@ def test_maml_is_the_derivative_of_the_loss_after_adapting() -> None:
 
 
 def mean_tail_loss(weights: tf.Tensor, rate: float) -> float:
-    tasks, points, found = theory.all_orders(SMOOTH.batches, 2, True), SMOOTH.table[0].numpy(), []
+    tasks, points, found = taylor.all_orders(SMOOTH.batches, 2, True), SMOOTH.table[0].numpy(), []
     for i in range(len(tasks.tail.rows)):
-        slow = SlowLearner(theory.problem(rate), weights, np.zeros(1), 0)
+        slow = SlowLearner(taylor.problem(rate), weights, np.zeros(1), 0)
         slow.inner_step(Batch((points[tasks.batches.rows[i, 0]],), tasks.batches.labels[i, 0]))
         outputs = slow.outputs(slow.weights, (points[tasks.tail.rows[i]],))
         found.append(float(slow.problem.loss(tasks.tail.labels[i], outputs)))
@@ -181,4 +181,4 @@ def test_extrapolation_to_zero_is_exact_for_polynomials(degree: int) -> None:
     coefficients = np.random.default_rng(degree).normal(size=(degree + 1, 2))
     positions = 2.0 ** -np.arange(5)
     values = sum(positions[:, None] ** i * c for i, c in enumerate(coefficients))
-    np.testing.assert_allclose(theory.at_zero(positions, values), coefficients[0], rtol=1e-12)
+    np.testing.assert_allclose(taylor.at_zero(positions, values), coefficients[0], rtol=1e-12)

@@ -10,7 +10,7 @@ import click
 
 from supervised_reptile.config import Count
 from supervised_reptile.errors import UserError
-from supervised_reptile.reproduce.options import fraction_option, jobs_option, out_option
+from supervised_reptile.paper.options import fraction_option, jobs_option, out_option
 from supervised_reptile.system.path_type import Place
 
 # In the order in which they run: what is seen early tells most of what is to come.

@@ -22,8 +22,8 @@ from supervised_reptile.analysis.plots import COLORS
 from supervised_reptile.analysis.study import read_study
 from supervised_reptile.cli import reptile
 from supervised_reptile.errors import Interrupted, UserError
-from supervised_reptile.reproduce import cost
-from supervised_reptile.reproduce.cost import Case, Numbers, Plan, run_probe
+from supervised_reptile.paper import cost
+from supervised_reptile.paper.cost import Case, Numbers, Plan, run_probe
 from supervised_reptile.system.stop_signals import StopSignals
 
 

@@ -16,7 +16,7 @@ from command_line import PATIENCE, Outcome, assert_refused, assert_same_state, c
 
 from supervised_reptile.analysis.study import read_study
 from supervised_reptile.cli import reptile
-from supervised_reptile.reproduce import gradients, overlap
+from supervised_reptile.paper import inner_gradients, overlap
 
 FRACTION = 0.005  # 200 outer steps, three looks
 EPISODES = 12
@@ -30,8 +30,10 @@ def few_gradients(out: Path, data: Path, episodes: int = 10) -> Outcome:
 def test_gradient_combinations(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").symlink_to(data)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(gradients, "COMBINATIONS", gradients.COMBINATIONS[:4:3])  # g1, g2
-    monkeypatch.setattr(gradients, "CLAIMS", (("g2", "g1"),))
+    monkeypatch.setattr(
+        inner_gradients, "COMBINATIONS", inner_gradients.COMBINATIONS[:4:3]
+    )  # g1, g2
+    monkeypatch.setattr(inner_gradients, "CLAIMS", (("g2", "g1"),))
     outcome = few_gradients(tmp_path / "out", Path("data"))
     assert outcome.code == 0, outcome.err
     study = read_study(tmp_path / "out")
@@ -61,30 +63,36 @@ def test_gradient_combinations(data: Path, tmp_path: Path, monkeypatch: pytest.M
 def test_claims_are_judged_by_curves_and_by_their_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Episodes are the same for both: a constant difference is certain, one as often up as down
     is not."""
-    monkeypatch.setattr(gradients, "CLAIMS", (("g2", "g1"), ("g1", "g2"), ("g3", "g1")))
+    monkeypatch.setattr(inner_gradients, "CLAIMS", (("g2", "g1"), ("g1", "g2"), ("g3", "g1")))
     odd = np.arange(400) % 2
     curves = {"g1": 0.5 + 0.2 * odd, "g2": 0.6 + 0.2 * odd, "g3": 0.7 - 0.2 * odd}
     ends = {"g1": 3 + odd, "g2": 2 + odd, "g3": 4 - odd}
-    plan = gradients.Plan(Path("out"), "data", 40_000, 400, 2)
+    plan = inner_gradients.Plan(Path("out"), "data", 40_000, 400, 2)
     results = [
-        gradients.Result(
-            c, gradients.configuration(c, plan), odd, curves[c.label], ends[c.label], {}
+        inner_gradients.Result(
+            c, inner_gradients.configuration(c, plan), odd, curves[c.label], ends[c.label], {}
         )
-        for c in gradients.COMBINATIONS
+        for c in inner_gradients.COMBINATIONS
         if c.label in curves
     ]
     half = f"{1.96 * 20 * (400 / 399) ** 0.5 / 20:.2f}"  # a standard deviation of 20 points
-    assert [row[1:3] for row in gradients.claims(results).rows] == [
+    assert [row[1:3] for row in inner_gradients.claims(results).rows] == [
         ("+10.00 ± 0.00", "holds"),
         ("-10.00 ± 0.00", "reversed"),
         (f"+0.00 ± {half}", "undecided"),
     ]
-    assert [row[4] for row in gradients.claims(results).rows] == ["reversed", "holds", "undecided"]
+    assert [row[4] for row in inner_gradients.claims(results).rows] == [
+        "reversed",
+        "holds",
+        "undecided",
+    ]
 
 
 def test_the_ten_curves_are_the_papers() -> None:
-    plan = gradients.Plan(Path("out"), "data", 40_000, 600, 2)
-    by_label = {c.label: gradients.configuration(c, plan) for c in gradients.COMBINATIONS}
+    plan = inner_gradients.Plan(Path("out"), "data", 40_000, 600, 2)
+    by_label = {
+        c.label: inner_gradients.configuration(c, plan) for c in inner_gradients.COMBINATIONS
+    }
     assert len(by_label) == 10
     assert len({config.checkpoint for config in by_label.values()}) == 10
     for label, config in by_label.items():
@@ -132,7 +140,7 @@ def test_panels_share_the_runs_that_they_have_in_common() -> None:
 def test_a_failing_run_is_reported_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gradients, "COMBINATIONS", gradients.COMBINATIONS[:2])
+    monkeypatch.setattr(inner_gradients, "COMBINATIONS", inner_gradients.COMBINATIONS[:2])
     outcome = few_gradients(tmp_path / "out", tmp_path / "no data here")
     assert_refused(outcome, "g1 failed", "g1+g2 failed", "no data here")
 
@@ -141,7 +149,7 @@ def test_ctrl_c_is_passed_on_and_the_same_command_continues(data: Path, tmp_path
     program = (
         "import sys\n"
         "from supervised_reptile.reproduce import gradients\n"
-        "gradients.COMBINATIONS = gradients.COMBINATIONS[:4:3]\n"
+        "gradients.COMBINATIONS = inner_gradients.COMBINATIONS[:4:3]\n"
         "gradients.CLAIMS = (('g2', 'g1'),)\n"
         "from supervised_reptile.cli import main\n"
         "main()\n"

@@ -23,8 +23,8 @@ from supervised_reptile.analysis.study import (
 )
 from supervised_reptile.cli import reptile
 from supervised_reptile.config import PRESETS
-from supervised_reptile.reproduce.published import Published, published
-from supervised_reptile.reproduce.tables import Cell
+from supervised_reptile.paper.published import Published, published
+from supervised_reptile.paper.tables import Cell
 from supervised_reptile.system.atomic_files import checksum
 
 SHORT = ("--fraction", 0.0004, "--eval-samples", 12)  # 40 outer steps

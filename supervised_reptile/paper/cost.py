@@ -15,8 +15,8 @@ import numpy as np
 
 from supervised_reptile.config import Count
 from supervised_reptile.errors import Interrupted, UserError, counted
-from supervised_reptile.reproduce.cost_report import NAMES, Cost, Costs, Quartiles, write_report
-from supervised_reptile.reproduce.options import data_option, out_option, threads_option
+from supervised_reptile.paper.cost_report import NAMES, Cost, Costs, Quartiles, write_report
+from supervised_reptile.paper.options import data_option, out_option, threads_option
 from supervised_reptile.system import machine
 from supervised_reptile.system.atomic_files import reading, writing
 from supervised_reptile.system.checked_json import read_document, write_document
@@ -25,7 +25,7 @@ from supervised_reptile.system.stop_signals import StopSignals
 
 ALGORITHMS = tuple(NAMES)
 MEASUREMENTS = "measurements.json"
-PROBE = "supervised_reptile.reproduce.cost_probe"
+PROBE = "supervised_reptile.paper.cost_probe"
 MOST_ROUNDS = 1000
 MOST_STEPS = 10_000  # MAML keeps all of them in memory
 QUANTITIES = ("base", "peak", "seconds")  # of a process: see `cost_probe.Measurement`

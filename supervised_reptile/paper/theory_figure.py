@@ -17,7 +17,7 @@ from supervised_reptile.analysis.plots import (
     label_ends,
     save,
 )
-from supervised_reptile.theory import METHODS, RATES, STEPS, Measurement
+from supervised_reptile.paper.taylor import METHODS, RATES, STEPS, Measurement
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,7 +19,7 @@ from supervised_reptile.config import (
     fields_of,
 )
 from supervised_reptile.errors import UserError
-from supervised_reptile.reproduce.published import SHOTS
+from supervised_reptile.paper.published import SHOTS
 from supervised_reptile.runs.read_run import holds_run, read_stored, stored_evaluation
 from supervised_reptile.system.start_tensorflow import start_tensorflow
 from supervised_reptile.training.sources import MINIIMAGENET, OMNIGLOT, Source

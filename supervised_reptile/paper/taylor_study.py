@@ -9,10 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from supervised_reptile.analysis.study import Figure, Study, Table, write_csv
-from supervised_reptile.reproduce.theory_figure import draw
-from supervised_reptile.system import machine
-from supervised_reptile.system.atomic_files import writing
-from supervised_reptile.theory import (
+from supervised_reptile.paper.taylor import (
     ORDER_TOLERANCE,
     RATES,
     SHAPE,
@@ -22,6 +19,9 @@ from supervised_reptile.theory import (
     measure,
     smooth_problem,
 )
+from supervised_reptile.paper.theory_figure import draw
+from supervised_reptile.system import machine
+from supervised_reptile.system.atomic_files import writing
 
 FIGURE, DATA = "theory.png", "theory.csv"
 HEADER = (

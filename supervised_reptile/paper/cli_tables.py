@@ -7,15 +7,15 @@ from pathlib import Path
 import click
 
 from supervised_reptile.config import Count
-from supervised_reptile.reproduce.experiments import EXPERIMENTS, Plan
-from supervised_reptile.reproduce.options import (
+from supervised_reptile.paper.options import (
     data_option,
     episodes_option,
     fraction_option,
     out_option,
     threads_option,
 )
-from supervised_reptile.reproduce.tables import PAPER_EPISODES, reproduce
+from supervised_reptile.paper.table_runs import EXPERIMENTS, Plan
+from supervised_reptile.paper.tables import PAPER_EPISODES, reproduce
 
 MOST_RUNS = 1000  # a year and more of training
 

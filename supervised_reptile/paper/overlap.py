@@ -21,13 +21,13 @@ from supervised_reptile.analysis.study import (
 from supervised_reptile.config import COUNT, Config
 from supervised_reptile.errors import counted
 from supervised_reptile.flags import command_line
-from supervised_reptile.reproduce.jobs import Job, Plan, run_jobs
-from supervised_reptile.reproduce.options import (
+from supervised_reptile.paper.options import (
     data_option,
     episodes_option,
     jobs_option,
     out_option,
 )
+from supervised_reptile.paper.run_jobs import Job, Plan, run_jobs
 from supervised_reptile.runs.read_run import read_episodes
 from supervised_reptile.system import machine
 

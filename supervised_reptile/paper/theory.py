@@ -16,8 +16,8 @@ from supervised_reptile.analysis.study import Figure, Study, Table, own_command,
 from supervised_reptile.config import COUNT, PRESETS, Config
 from supervised_reptile.errors import counted
 from supervised_reptile.flags import command_line
-from supervised_reptile.reproduce.jobs import Job, run_jobs
-from supervised_reptile.reproduce.options import out_option, threads_option
+from supervised_reptile.paper.options import out_option, threads_option
+from supervised_reptile.paper.run_jobs import Job, run_jobs
 from supervised_reptile.runs.gradient_alignment import MEASURES, PAIRS, TASKS
 from supervised_reptile.runs.read_run import read_alignment
 from supervised_reptile.system.atomic_files import writing
@@ -57,7 +57,7 @@ def reproduce(plan: Plan) -> Study:
     with writing(plan.out):
         plan.out.mkdir(parents=True, exist_ok=True)
     start_tensorflow(plan.threads)
-    from supervised_reptile.reproduce.theory_study import measured_study
+    from supervised_reptile.paper.taylor_study import measured_study
 
     study = measured_study(plan.out)
     job = plan.job

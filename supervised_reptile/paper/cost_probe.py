@@ -1,6 +1,6 @@
 """One measurement of `reptile reproduce cost`, in a process that does nothing else.
 
-    python -m supervised_reptile.reproduce.cost_probe ALGORITHM INNER_STEPS DATA_DIR THREADS
+    python -m supervised_reptile.paper.cost_probe ALGORITHM INNER_STEPS DATA_DIR THREADS
 
 prints a `Measurement` as JSON. A process of its own, because memory that a process has used
 once stays with it: only a fresh one shows what this algorithm needs with these inner steps.

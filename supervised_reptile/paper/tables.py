@@ -15,7 +15,8 @@ from supervised_reptile.analysis.study import Figure, Study, Table, own_command,
 from supervised_reptile.config import PRESETS, Config
 from supervised_reptile.errors import counted
 from supervised_reptile.flags import command_line
-from supervised_reptile.reproduce.experiments import (
+from supervised_reptile.paper.published import MODES, SHOTS, Published, published
+from supervised_reptile.paper.table_runs import (
     EXPERIMENTS,
     SPLITS,
     Plan,
@@ -23,7 +24,6 @@ from supervised_reptile.reproduce.experiments import (
     evaluations,
     run_seed,
 )
-from supervised_reptile.reproduce.published import MODES, SHOTS, Published, published
 from supervised_reptile.runs.read_run import stored_evaluation
 from supervised_reptile.system import machine
 
