@@ -61,5 +61,5 @@ setup(
             "pyright[nodejs]==1.1.414",  # each release finds something else
         ],
     },
-    entry_points={"console_scripts": ["reptile = supervised_reptile.cli:main"]},
+    entry_points={"console_scripts": ["reptile = supervised_reptile.cli.main:main"]},
 )

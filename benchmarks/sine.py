@@ -28,9 +28,9 @@ RANGES = (0.1, 5.0), (0.0, 2 * np.pi)  # amplitudes, phases
 def our_entry(tasks: int) -> Entry:
     """`reptile sine` without looks and checkpoints."""
     from supervised_reptile.algorithms.image_feed import prefetched
+    from supervised_reptile.cli.sine import waves_of
     from supervised_reptile.paper.sine.config import SineConfig
     from supervised_reptile.paper.sine.experiment import make_learner, network, wave_supply
-    from supervised_reptile.sine.cli import waves_of
     from supervised_reptile.training.loop import plan_chunks
 
     config = SineConfig(outer_steps=tasks)

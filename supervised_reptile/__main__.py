@@ -1,5 +1,5 @@
 """`python -m supervised_reptile`: the console command `reptile`."""
 
-from supervised_reptile.cli import main
+from supervised_reptile.cli.main import main
 
 main()

@@ -22,7 +22,7 @@ import click
 import numpy as np
 import pytest
 
-from supervised_reptile.cli import run
+from supervised_reptile.cli.main import run
 from supervised_reptile.data.glyphs.draw_alphabets import GlyphSet, write_glyphs
 
 ROOT = Path(__file__).resolve().parents[1]

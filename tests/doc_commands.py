@@ -27,8 +27,8 @@ from unittest.mock import patch
 import click
 from command_line import ROOT, Outcome, call, flags, script
 
-from supervised_reptile.cli import reptile
-from supervised_reptile.cli_run import RunCommand, interpret
+from supervised_reptile.cli.main import reptile
+from supervised_reptile.cli.run_command import RunCommand, interpret
 from supervised_reptile.system.tf_config import VARIABLE, read_cluster
 
 FENCE = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -15,8 +15,8 @@ from command_line import ROOT, flags, script
 from hypothesis import strategies as st
 from strange_folder import PLACES
 
-from supervised_reptile.cli import reptile
-from supervised_reptile.cli_run import RunCommand
+from supervised_reptile.cli.main import reptile
+from supervised_reptile.cli.run_command import RunCommand
 from supervised_reptile.config import flag_of
 from supervised_reptile.paper.sine.config import SineConfig
 

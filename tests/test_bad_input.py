@@ -29,7 +29,7 @@ from stored_runs import write_run
 from strange_lines import programs
 
 from supervised_reptile import FewShotClassifier
-from supervised_reptile.cli import reptile
+from supervised_reptile.cli.main import reptile
 from supervised_reptile.data.store import cache_folder
 from supervised_reptile.errors import UserError, counted
 from supervised_reptile.system.path_type import Place

@@ -10,7 +10,7 @@ import pytest
 from command_line import ROOT, call
 
 from supervised_reptile.analysis.study import STUDY, read_study
-from supervised_reptile.cli import reptile
+from supervised_reptile.cli.main import reptile
 from supervised_reptile.config import PRESETS
 from supervised_reptile.runs.read_run import read_evaluations, read_stored
 

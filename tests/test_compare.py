@@ -25,7 +25,7 @@ from supervised_reptile.analysis.compare import (
     settings_of,
 )
 from supervised_reptile.analysis.leaderboard import leaderboard, pairs_table, seeds_table
-from supervised_reptile.cli import reptile
+from supervised_reptile.cli.main import reptile
 
 SETTING = Setting(5, 5, "transductive", "test", 40, 5, 50, 0)
 

@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from supervised_reptile.cli_run import run_command
+from supervised_reptile.cli.run_command import run_command
 from supervised_reptile.config import (
     DATA,
     EVALUATED,

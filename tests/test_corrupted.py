@@ -28,7 +28,7 @@ from small_problem import small_images, small_snapshot
 
 from supervised_reptile.analysis.study import Figure, Study, write_study
 from supervised_reptile.analysis.tables import Table
-from supervised_reptile.cli import reptile
+from supervised_reptile.cli.main import reptile
 from supervised_reptile.data.glyphs.draw_alphabets import GlyphSet, write_glyphs
 from supervised_reptile.data.omniglot import load_omniglot
 from supervised_reptile.data.store import ImageStore, StoreIndex, open_store, write_store

@@ -18,8 +18,8 @@ import pytest
 from command_line import ROOT, assert_refused, call
 from small_problem import small_snapshot
 
-from supervised_reptile import cli_demo
-from supervised_reptile.cli import reptile
+from supervised_reptile.cli import demo
+from supervised_reptile.cli.main import reptile
 from supervised_reptile.errors import UserError
 from supervised_reptile.inference import demo_server
 from supervised_reptile.inference.demo_server import HOST, make_server, read_site
@@ -200,12 +200,12 @@ def test_a_page_that_was_not_built_is_said_to_be(tmp_path: Path) -> None:
 def test_only_drawings_can_be_drawn() -> None:
     net = {"image_shape": [28, 28, 1], "way": 5, "filters": 64, "pooling": False, "blocks": 4}
     snapshot = dataclasses.replace(small_snapshot(drawings=True), net=net)
-    cli_demo.check_drawable(snapshot)
+    demo.check_drawable(snapshot)
     for other in ({"image_shape": [84, 84, 3]}, {"pooling": True}, {"way": 1}):
         with pytest.raises(UserError):
-            cli_demo.check_drawable(dataclasses.replace(snapshot, net={**net, **other}))
+            demo.check_drawable(dataclasses.replace(snapshot, net={**net, **other}))
     with pytest.raises(UserError, match="not trained on drawings"):
-        cli_demo.check_drawable(dataclasses.replace(snapshot, drawings=False))
+        demo.check_drawable(dataclasses.replace(snapshot, drawings=False))
 
 
 def test_refusals_of_the_command(
@@ -226,7 +226,7 @@ def test_the_command_serves_until_interrupted(built: Path, finished: Path) -> No
     program = (
         "from supervised_reptile import resources; from pathlib import Path;"
         f"resources.web_folder = lambda: Path({str(built)!r});"
-        "from supervised_reptile.cli import main; main()"
+        "from supervised_reptile.cli.main import main; main()"
     )
     words = [sys.executable, "-c", program, "demo", "--port", "0", "--checkpoint", str(finished)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:

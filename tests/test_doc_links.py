@@ -10,7 +10,7 @@ import click
 import pytest
 from command_line import ROOT
 
-from supervised_reptile.cli import reptile
+from supervised_reptile.cli.main import reptile
 
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
 LINK = re.compile(r"\]\(([^)\s]+)\)")

@@ -16,7 +16,7 @@ from command_line import ROOT, call, drawn_alphabets, flags
 from doc_commands import FENCE, TINY, Plan, Unrun, blocks_of, run_commands
 from made_pictures import write_classes, write_miniimagenet
 
-from supervised_reptile.cli import reptile
+from supervised_reptile.cli.main import reptile
 from supervised_reptile.sweep.space_file import read_space
 
 PYTHON_FENCE, TOML_FENCE = (

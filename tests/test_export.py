@@ -16,8 +16,8 @@ import small_problem as small
 from command_line import assert_refused, call, edit_document, saved_state, tree
 from small_problem import RATE, small_snapshot
 
-from supervised_reptile.cli import reptile
-from supervised_reptile.cli_export import FORMS
+from supervised_reptile.cli.export import FORMS
+from supervised_reptile.cli.main import reptile
 from supervised_reptile.errors import UserError
 from supervised_reptile.inference import export
 from supervised_reptile.inference.export import FORMATS, web_files, write_export

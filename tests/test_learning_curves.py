@@ -17,7 +17,7 @@ from stored_runs import write_metrics, write_run
 from supervised_reptile.analysis import learning_curves
 from supervised_reptile.analysis.learning_curves import Series, draw, plot_learning_curve
 from supervised_reptile.analysis.plots import COLORS
-from supervised_reptile.cli import reptile
+from supervised_reptile.cli.main import reptile
 
 
 def plotted_run(path: Path, looks: int, held_out: str = "test") -> Path:
@@ -242,7 +242,7 @@ def test_tensorflow_is_not_imported(tmp_path: Path, name: str) -> None:
     run = plotted_run(tmp_path / "run", 5)
     out = {"plot": ["--out", str(tmp_path / "x.png")], "report": ["--out", str(tmp_path / "r")]}
     program = (
-        "import sys; from supervised_reptile.cli import reptile; "
+        "import sys; from supervised_reptile.cli.main import reptile; "
         "reptile.main(sys.argv[1:], standalone_mode=False); print(*sys.modules)"
     )
     words = [sys.executable, "-c", program, name, str(run), *out.get(name, [])]

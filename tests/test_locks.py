@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from command_line import assert_refused, call, flags, tree
 
-from supervised_reptile.cli import reptile
+from supervised_reptile.cli.main import reptile
 from supervised_reptile.errors import UserError
 from supervised_reptile.system import folder_lock
 from supervised_reptile.system.folder_lock import lock

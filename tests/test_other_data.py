@@ -14,7 +14,7 @@ from command_line import ROOT, Outcome, assert_refused, call, edit_document, fla
 from made_pictures import picture, write_classes, write_miniimagenet
 from PIL import Image
 
-from supervised_reptile.cli import reptile
+from supervised_reptile.cli.main import reptile
 
 TINY = flags(
     classes=2,

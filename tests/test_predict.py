@@ -19,7 +19,7 @@ from small_problem import small_snapshot
 
 from supervised_reptile import FewShotClassifier
 from supervised_reptile.analysis.plots import COLORS
-from supervised_reptile.cli import reptile
+from supervised_reptile.cli.main import reptile
 from supervised_reptile.data.contact_sheet import (
     CELL,
     LABEL_WIDTHS,
@@ -301,7 +301,7 @@ def test_broken_input_is_told_before_tensorflow_is_imported(pictures: Path, weig
     (pictures / "query/broken.png").write_text("text")
     program = (
         "import sys\n"
-        "from supervised_reptile.cli import main\n"
+        "from supervised_reptile.cli.main import main\n"
         f"sys.argv[1:] = ['predict', '--checkpoint', {str(weights)!r}, '--support', "
         f"{str(pictures / 'support')!r}, '--query', {str(pictures / 'query')!r}]\n"
         "try:\n    main()\n"

@@ -20,7 +20,7 @@ from stored_runs import some_answers, write_result, write_run
 
 from supervised_reptile.analysis.report.page import duration
 from supervised_reptile.analysis.study import Figure, Study, Table, write_study
-from supervised_reptile.cli import reptile
+from supervised_reptile.cli.main import reptile
 
 CAVEAT = "One seed, a tenth of the paper's training."
 TABLE = Table("Accuracy in %", ("what", "here"), (("g1", "20.0 ± 0.1"), ("g2 | g3", "95.0 ± 0.2")))

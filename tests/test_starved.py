@@ -34,7 +34,7 @@ from command_line import (
     tree,
 )
 
-from supervised_reptile.cli import reptile
+from supervised_reptile.cli.main import reptile
 
 REPTILE = ("-m", "supervised_reptile")
 FULL = Path("/dev/full")

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from supervised_reptile.cli import run as run_program
+from supervised_reptile.cli.main import run as run_program
 from supervised_reptile.errors import UserError
 
 WEB = Path(__file__).resolve().parents[1] / "web"

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from supervised_reptile.cli import run as run_program
+from supervised_reptile.cli.main import run as run_program
 from supervised_reptile.data.dataset import ClassPool
 from supervised_reptile.data.episodes import TaskShape, evaluation_tasks
 from supervised_reptile.runs.read_run import read_episodes, read_evaluations, read_stored

@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from supervised_reptile.cli import run as run_program
+from supervised_reptile.cli.main import run as run_program
 from supervised_reptile.errors import UserError
 from supervised_reptile.flags import command_line
 from supervised_reptile.runs.open_weights import open_snapshot

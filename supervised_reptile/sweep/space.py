@@ -9,9 +9,9 @@ from fractions import Fraction
 
 import click
 
-from supervised_reptile.cli_datasets import miniimagenet, omniglot
-from supervised_reptile.cli_run import RunCommand, interpret
-from supervised_reptile.cli_train import train
+from supervised_reptile.cli.datasets import miniimagenet, omniglot
+from supervised_reptile.cli.run_command import RunCommand, interpret
+from supervised_reptile.cli.train import train
 from supervised_reptile.config import Config
 from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE, transduction_modes
 from supervised_reptile.sweep.dimensions import (

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from supervised_reptile.cli import reptile, run
-from supervised_reptile.cli_data import draw_glyphs
+from supervised_reptile.cli.data import draw_glyphs
+from supervised_reptile.cli.main import reptile, run
 from supervised_reptile.data.glyphs import draw_alphabets as glyphs_module
 from supervised_reptile.data.glyphs.draw_alphabets import GlyphSet, invent_alphabets, write_glyphs
 from supervised_reptile.data.glyphs.drawing import IDEAL, draw

@@ -13,7 +13,7 @@ from command_line import edit_document
 from made_images import encoded, picture, pictures, write_folders, write_zip
 from PIL import Image
 
-from supervised_reptile.cli_data import data
+from supervised_reptile.cli.data import data
 from supervised_reptile.data.duplicates import equal_images
 from supervised_reptile.data.miniimagenet import import_miniimagenet
 from supervised_reptile.data.official_sets import miniimagenet_classes, readable_name

@@ -20,7 +20,7 @@ from PIL import Image
 
 from supervised_reptile.analysis.plots import COLORS
 from supervised_reptile.analysis.study import read_study
-from supervised_reptile.cli import reptile
+from supervised_reptile.cli.main import reptile
 from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.paper import cost
 from supervised_reptile.paper.cost import Case, Numbers, Plan, run_probe

@@ -15,7 +15,7 @@ import pytest
 from command_line import PATIENCE, Outcome, assert_refused, assert_same_state, call, flags
 
 from supervised_reptile.analysis.study import read_study
-from supervised_reptile.cli import reptile
+from supervised_reptile.cli.main import reptile
 from supervised_reptile.paper import inner_gradients, overlap
 
 FRACTION = 0.005  # 200 outer steps, three looks
@@ -151,7 +151,7 @@ def test_ctrl_c_is_passed_on_and_the_same_command_continues(data: Path, tmp_path
         "from supervised_reptile.reproduce import gradients\n"
         "gradients.COMBINATIONS = inner_gradients.COMBINATIONS[:4:3]\n"
         "gradients.CLAIMS = (('g2', 'g1'),)\n"
-        "from supervised_reptile.cli import main\n"
+        "from supervised_reptile.cli.main import main\n"
         "main()\n"
     )
 

@@ -21,7 +21,7 @@ from supervised_reptile.analysis.study import (
     read_study,
     write_study,
 )
-from supervised_reptile.cli import reptile
+from supervised_reptile.cli.main import reptile
 from supervised_reptile.config import PRESETS
 from supervised_reptile.paper.published import Published, published
 from supervised_reptile.paper.tables import Cell
@@ -176,7 +176,7 @@ def test_all_goes_on_where_a_study_cannot_be_run(done: tuple[Path, str], tmp_pat
 
 def test_help_needs_no_tensorflow() -> None:
     program = (
-        "import sys; from supervised_reptile.cli import main\n"
+        "import sys; from supervised_reptile.cli.main import main\n"
         "try: main()\n"
         "finally: assert 'tensorflow' not in sys.modules\n"
     )

@@ -11,7 +11,7 @@ from command_line import Outcome, call, tree
 from PIL import Image
 
 from supervised_reptile.analysis.study import read_study
-from supervised_reptile.cli import reptile
+from supervised_reptile.cli.main import reptile
 from supervised_reptile.runs.read_run import read_alignment
 
 

@@ -22,7 +22,7 @@ from command_line import (
 )
 from PIL import Image
 
-from supervised_reptile.cli import reptile
+from supervised_reptile.cli.main import reptile
 from supervised_reptile.errors import UserError
 from supervised_reptile.paper.sine import program
 from supervised_reptile.runs.read_run import (

@@ -8,10 +8,10 @@ import json
 import click
 import pytest
 
+from supervised_reptile.cli.sine import sine
 from supervised_reptile.config import RESUMED, Config, config_from_flags, fill_from, flag_of
 from supervised_reptile.flags import flags
 from supervised_reptile.paper.sine.config import SineConfig
-from supervised_reptile.sine.cli import sine
 
 OTHER = SineConfig(
     shots=7, sgd=False, activation="relu", compare=False, amplitude_max=2.5, outer_steps=10,

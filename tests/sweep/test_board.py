@@ -16,8 +16,8 @@ import pytest
 from command_line import call
 from stored_runs import write_result, write_run
 
-from supervised_reptile.cli import reptile
-from supervised_reptile.cli_train import train
+from supervised_reptile.cli.main import reptile
+from supervised_reptile.cli.train import train
 from supervised_reptile.runs.read_run import evaluation_settings
 from supervised_reptile.sweep.board import leaderboard, show_board, winning
 from supervised_reptile.sweep.dimensions import Choices, Dimension, Range

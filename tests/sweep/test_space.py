@@ -10,7 +10,7 @@ import pytest
 from command_line import assert_refused, call
 from PIL import Image
 
-from supervised_reptile.cli import reptile
+from supervised_reptile.cli.main import reptile
 from supervised_reptile.errors import UserError
 from supervised_reptile.sweep.dimensions import Choices, Range
 from supervised_reptile.sweep.space import Space, configuration, extremes
@@ -266,7 +266,7 @@ def test_engines_are_imported_only_for_a_sweep(tmp_path: Path) -> None:
     """Reading and refusing a space is instant, and needs nothing that is not there anyway."""
     path = written(tmp_path, SMALL.replace(LR, "lerning-rate = [1e-3]"))
     program = (
-        "import sys; from supervised_reptile.cli import main; sys.argv[0] = 'reptile'\n"
+        "import sys; from supervised_reptile.cli.main import main; sys.argv[0] = 'reptile'\n"
         "try: main()\n"
         "finally: print(sorted({'ray', 'optuna', 'tensorflow', 'matplotlib'} & set(sys.modules)))"
     )

@@ -31,7 +31,7 @@ from command_line import (
     wait_for,
 )
 
-from supervised_reptile.cli import reptile
+from supervised_reptile.cli.main import reptile
 from supervised_reptile.data.glyphs.draw_alphabets import write_glyphs
 from supervised_reptile.sweep.cluster import OWN
 from supervised_reptile.sweep.identity import check_sweep

@@ -63,8 +63,8 @@ def everything(
     At full length that is about two days on two cores; --fraction shortens it. Interrupt it at
     will: the same command continues. What cannot be run is told at the end; the others are run.
     """
-    from supervised_reptile.cli_report import report
-    from supervised_reptile.cli_reproduce import reproduce
+    from supervised_reptile.cli.report import report
+    from supervised_reptile.cli.reproduce import reproduce
 
     shared: dict[str, Any] = {"fraction": fraction, "jobs": jobs}
     if eval_samples:

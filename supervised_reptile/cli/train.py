@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from supervised_reptile.cli_run import run_command
+from supervised_reptile.cli.run_command import run_command
 from supervised_reptile.config import Config
 from supervised_reptile.data.dataset import Dataset, split_dataset
 from supervised_reptile.data.own_images import SHARES, open_folder

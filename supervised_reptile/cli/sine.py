@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from supervised_reptile.cli_run import run_command
+from supervised_reptile.cli.run_command import run_command
 from supervised_reptile.config import IMAGES, fields_of
 from supervised_reptile.paper.sine.config import SineConfig
 from supervised_reptile.paper.sine.waves import Waves

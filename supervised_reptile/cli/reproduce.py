@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from supervised_reptile.lazy import LazyGroup, Subcommands
+from supervised_reptile.cli.lazy_group import LazyGroup, Subcommands
 
 _TABLES = "supervised_reptile.paper.cli_tables"
 
@@ -31,7 +31,7 @@ STUDIES: Subcommands = {
         "Memory and time of MAML, FOML and Reptile against inner steps.",
     ),
     "all": (
-        "supervised_reptile.reproduce.everything",
+        "supervised_reptile.cli.reproduce_all",
         "everything",
         "All of them, and one page with what came out.",
     ),

@@ -11,8 +11,8 @@ from typing import NoReturn
 
 import click
 
+from supervised_reptile.cli.lazy_group import LazyGroup, Subcommands
 from supervised_reptile.errors import Interrupted, UserError, one_line
-from supervised_reptile.lazy import LazyGroup, Subcommands
 from supervised_reptile.system.out_of_memory import (
     discard_failing_output,
     memory_limit,
@@ -22,62 +22,62 @@ from supervised_reptile.system.out_of_memory import (
 
 SUBCOMMANDS: Subcommands = {
     "omniglot": (
-        "supervised_reptile.cli_datasets",
+        "supervised_reptile.cli.datasets",
         "omniglot",
         "Train and evaluate on Omniglot, as run_omniglot.py does.",
     ),
     "miniimagenet": (
-        "supervised_reptile.cli_datasets",
+        "supervised_reptile.cli.datasets",
         "miniimagenet",
         "Train and evaluate on Mini-ImageNet, as run_miniimagenet.py does.",
     ),
     "train": (
-        "supervised_reptile.cli_train",
+        "supervised_reptile.cli.train",
         "train",
         "Train and evaluate on your own images, a folder for each class.",
     ),
     "sine": (
-        "supervised_reptile.sine.cli",
+        "supervised_reptile.cli.sine",
         "sine",
         "Few-shot regression of sine waves: the smallest example, with pictures.",
     ),
     "launch": (
-        "supervised_reptile.cli_launch",
+        "supervised_reptile.cli.launch",
         "command",
         "Train by several processes that share every meta-batch.",
     ),
     "data": (
-        "supervised_reptile.cli_data",
+        "supervised_reptile.cli.data",
         "data",
         "Draw alphabets; import, verify and show data sets.",
     ),
     "predict": (
-        "supervised_reptile.cli_predict",
+        "supervised_reptile.cli.predict",
         "predict",
         "Name pictures, given a few of each class.",
     ),
     "export": (
-        "supervised_reptile.cli_export",
+        "supervised_reptile.cli.export",
         "export",
         "Write trained weights for other programs, and for the browser.",
     ),
     "demo": (
-        "supervised_reptile.cli_demo",
+        "supervised_reptile.cli.demo",
         "demo",
         "Serve the browser demo: draw a few characters, then one more.",
     ),
     "plot": (
-        "supervised_reptile.cli_plot",
+        "supervised_reptile.cli.plot",
         "plot",
         "Draw the learning curves of runs.",
     ),
     "compare": (
-        "supervised_reptile.cli_compare",
+        "supervised_reptile.cli.compare",
         "compare",
         "Rank runs by accuracy, and test their differences on the same episodes.",
     ),
     "report": (
-        "supervised_reptile.cli_report",
+        "supervised_reptile.cli.report",
         "report",
         "Put results into one page, Markdown and HTML.",
     ),
@@ -87,7 +87,7 @@ SUBCOMMANDS: Subcommands = {
         "Try many hyper-parameters, on this machine or a cluster.",
     ),
     "reproduce": (
-        "supervised_reptile.cli_reproduce",
+        "supervised_reptile.cli.reproduce",
         "reproduce",
         "Run the paper's experiments, beside what was published.",
     ),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from supervised_reptile.cli_weights import checkpoint_option
+from supervised_reptile.cli.checkpoint_option import checkpoint_option
 from supervised_reptile.errors import counted
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from supervised_reptile.cli_weights import checkpoint_option
+from supervised_reptile.cli.checkpoint_option import checkpoint_option
 from supervised_reptile.config import Count
 from supervised_reptile.system.path_type import Place
 

@@ -1,1 +1,0 @@
-"""Few-shot regression of sine waves: the smallest complete example of the method."""
