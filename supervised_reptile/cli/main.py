@@ -82,7 +82,7 @@ SUBCOMMANDS: Subcommands = {
         "Put results into one page, Markdown and HTML.",
     ),
     "sweep": (
-        "supervised_reptile.cli_sweep",
+        "supervised_reptile.sweep.command",
         "sweep",
         "Try many hyper-parameters, on this machine or a cluster.",
     ),
