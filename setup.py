@@ -27,7 +27,7 @@ setup(
     package_data={
         **{name: ["**/*"] for name in DATA_FOLDERS},
         "supervised_reptile": ["pretrained/*"],
-        "supervised_reptile.report": ["*.css", "*.jinja"],
+        "supervised_reptile.analysis.report": ["*.css", "*.jinja"],
     },
     # Lower and upper ends are both tested (make test-all); tests/oldest.txt pins the lower ones.
     install_requires=[

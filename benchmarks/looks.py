@@ -2,8 +2,8 @@
 """What it costs to look at the accuracy during training, and what a look tells.
 
 Takes a trained Omniglot run: measures the correlation between query sets of an episode that
-`supervised_reptile.training.monitoring_schedule` counts with, and the share of the time that looks take at the original's
---eval-interval 10, as the original looks and as this program does.
+`training.monitoring_schedule` counts with, and the share of the time that evaluations during
+training take at the original's --eval-interval 10, in the original's way and in this program's.
 
     python benchmarks/looks.py --checkpoint runs/o5-10k --data-dir data/omniglot
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import fnmatch
 import re
+import warnings
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -14,9 +15,10 @@ from command_line import ROOT
 
 PACKAGE = ROOT / "supervised_reptile"
 NAME = "supervised_reptile"
-LONGEST, PARAMETERS = 40, 6
+LONGEST, PARAMETERS = 40, 6  # of a function, before it is named
+SELF_EXPLAINING = 5  # lines
 # What must work, and start at once, where TensorFlow takes seconds.
-WITHOUT_TENSORFLOW = ("foundation", "config", "data", "pictures", "reports")
+WITHOUT_TENSORFLOW = ("errors", "config", "system", "data", "analysis")
 
 
 def modules() -> dict[str, Path]:
@@ -93,7 +95,7 @@ def test_what_starts_at_once_does_not_load_tensorflow(module: str) -> None:
     assert "tensorflow" not in {name.partition(".")[0] for name in imports(at_once)}
 
 
-# What calls whatever a file names; only `data.safe_pickle` unpickles, and calls nothing.
+# What calls whatever a file names; only `data.layouts.safe_pickle` unpickles, and calls nothing.
 RUN_CODE = {"eval", "exec", "compile", "__import__"}
 READERS_THAT_RUN_CODE = {
     "pickle", "_pickle", "cPickle", "marshal", "shelve", "dill", "joblib", "yaml", "torch",
@@ -101,7 +103,10 @@ READERS_THAT_RUN_CODE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if module != "data.safe_pickle"])
+UNPICKLES = "data.layouts.safe_pickle"
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module != UNPICKLES])
 def test_no_file_that_is_read_runs_code(module: str) -> None:
     tree = ast.parse(MODULES[module].read_text(encoding="utf8"))
     assert not READERS_THAT_RUN_CODE & {name.partition(".")[0] for name in imports(tree)}
@@ -123,23 +128,16 @@ def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
                     yield f"{path.relative_to(ROOT)}: {node.name}", node
 
 
-def test_functions_fit_on_a_screen() -> None:
-    too_long = []
+def test_long_and_wide_functions_are_named() -> None:
+    """Advice, no rule: a function is as long as its idea."""
     for name, node in functions():
         text = ast.get_docstring(node, clean=False) or ""
-        if node.end_lineno - node.lineno + 1 - len(text.splitlines()) > LONGEST:
-            too_long.append(name)
-    assert not too_long
-
-
-def test_functions_take_few_parameters() -> None:
-    too_many = []
-    for name, node in functions():
         taken = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
-        options = any("option" in ast.unparse(decorator) for decorator in node.decorator_list)
-        if len([a for a in taken if a not in ("self", "cls")]) > PARAMETERS and not options:
-            too_many.append(name)  # a command's parameters are its flags
-    assert not too_many
+        flags = any("option" in ast.unparse(decorator) for decorator in node.decorator_list)
+        lines = node.end_lineno - node.lineno + 1 - len(text.splitlines())
+        parameters = 0 if flags else len([a for a in taken if a not in ("self", "cls")])
+        if lines > LONGEST or parameters > PARAMETERS:
+            warnings.warn(f"{name}: {lines} lines, {parameters} parameters", stacklevel=1)
 
 
 def public(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.ClassDef]:
@@ -155,18 +153,20 @@ def public(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.ClassDef]:
                 yield node
 
 
-def is_described(node: ast.FunctionDef | ast.ClassDef) -> bool:
-    """By a docstring, or as a command by its help."""
-    helped = any(
-        "command(" in (text := ast.unparse(d)) and "help=" in text for d in node.decorator_list
-    )
-    return helped or bool(ast.get_docstring(node))
+def says_enough(node: ast.FunctionDef | ast.ClassDef) -> bool:
+    """A docstring, a command's help, or a function so short that its name says it."""
+    if ast.get_docstring(node):
+        return True
+    decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+    if any("command(" in text and "help=" in text for text in decorators):
+        return True
+    return isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno < SELF_EXPLAINING
 
 
-def test_everything_public_is_described() -> None:
+def test_modules_and_what_they_offer_are_described() -> None:
     silent = []
     for path in PACKAGE.rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf8"))
         assert ast.get_docstring(tree), path
-        silent += [f"{path.name}: {node.name}" for node in public(tree) if not is_described(node)]
+        silent += [f"{path.name}: {node.name}" for node in public(tree) if not says_enough(node)]
     assert not silent

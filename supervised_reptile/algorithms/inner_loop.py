@@ -24,7 +24,7 @@ Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # (labels [n], outputs [n, .
 
 
 class InnerState(NamedTuple):
-    """What inner steps change. Adam's part outlives tasks: see design, section 2, point 3."""
+    """What inner steps change. Adam's part outlives tasks (docs/semantics.md, 3)."""
 
     weights: Weights
     second_moment: Weights  # Adam's v
@@ -61,7 +61,7 @@ def look_up(table: Table, rows: tf.Tensor, like: Weights) -> Inputs:
 
 
 def summed_cross_entropy(labels: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
-    """The classifiers' inner loss: the SUM over the inner batch (design, section 2, point 1)."""
+    """The classifiers' inner loss: the SUM over the inner batch (docs/semantics.md, 1)."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=scores)
     return tf.reduce_sum(losses)
 
@@ -82,7 +82,7 @@ def loss_gradient(problem: Problem, weights: Weights, inputs: Inputs, labels: tf
 def inner_step(
     problem: Problem, state: InnerState, inputs: Inputs, labels: tf.Tensor
 ) -> InnerState:
-    """One step on one inner batch: weight decay, then Adam (design, section 2.2) or SGD."""
+    """One step on one inner batch: weight decay, then Adam (docs/semantics.md, 2) or SGD."""
     rule, weights = problem.rule, state.weights
     if rule.weight_decay != 1:
         weights = times(weights, rule.weight_decay)

@@ -102,7 +102,7 @@ def sample_tasks(
 ) -> Tasks:
     """Tasks `tasks` of each of `steps`, step by step.
 
-    The distribution is the original program's (design, section 2, points 11 and 13): classes
+    The distribution is the original program's (docs/semantics.md, 11 and 13): classes
     without replacement, examples of a class without replacement, inner batches consecutive
     pieces of a shuffled pass over the examples, shuffled anew when they run out.
 

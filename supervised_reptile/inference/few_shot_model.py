@@ -158,7 +158,7 @@ class FewShotModel(tf.Module):
 def inner_batches(count: tf.Tensor, steps: tf.Tensor, batch: int, replacement: bool) -> tf.Tensor:
     """Which of `count` examples each inner step is taken on: int32 [steps, batch].
 
-    As in evaluation (design, section 2, point 11), consecutive pieces of a shuffled pass over
+    As in evaluation (docs/semantics.md, 11), consecutive pieces of a shuffled pass over
     the examples, shuffled anew when they run out; with `replacement` a shuffle for every batch.
     Shuffle p orders the examples i by `_hashed(p * count + i)`.
     """

@@ -72,7 +72,7 @@ COMBINATIONS = (
 
 
 def configuration(combination: Combination, plan: Plan) -> Config:
-    """The run of one curve (design, section 3): 5-way 5-shot Omniglot, every step new examples."""
+    """The run of one curve: 5-way 5-shot Omniglot, every step new examples."""
     return Config(
         seed=0,
         checkpoint=str(plan.out / "runs" / combination.name),
@@ -172,7 +172,7 @@ def _draw_panel(axes: Axes, results: Sequence[Result]) -> None:
     label_ends(axes, labels)
 
 
-# (what learns better, than what): the shape of the paper's figure (design, section 3).
+# (what learns better, than what): the shape of the paper's figure.
 CLAIMS = (
     ("g2", "g1+g2"),
     ("g1+g2", "g1"),

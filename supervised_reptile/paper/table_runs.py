@@ -1,7 +1,7 @@
 """Training runs of the paper's tables 1 and 2: one run, four accuracies.
 
 1-shot and 5-shot, transductive or not, share their training: it never reads --shots when
---train-shots is set (design, section 3).
+--train-shots is set.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def run_experiment(request: Request) -> None:
     config = fill_from(snapshot.config, request.config, request.explicit, EVALUATED_BY_NAME)
     config, dataset = load_as_stored(request, config, stored)
     check_evaluation(config, dataset)
-    net = getattr(models, request.source.network)(dataset.image_shape, config.way)
+    net = getattr(conv4, request.source.network)(dataset.image_shape, config.way)
     check_architecture(name, snapshot.net, net._asdict())
     if dataset.checksum != snapshot.data:
         _note(f"these are not the images that {name} was trained on")

@@ -95,7 +95,7 @@ def opened(request: Request, group: Group = ALONE) -> Iterator[Experiment]:
     if not config.pretrained:
         check_training(config, dataset)
     check_evaluation(config, dataset)
-    net = getattr(models, request.source.network)(dataset.image_shape, config.way)
+    net = getattr(conv4, request.source.network)(dataset.image_shape, config.way)
     source = request.source
     stored = Stored(config, net._asdict(), dataset.checksum, dataset.class_names, source.command)
     if group.is_chief:

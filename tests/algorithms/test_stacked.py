@@ -14,7 +14,7 @@ import small_problem as small
 import tensorflow as tf
 from test_evaluate import MODES
 from test_evaluate import SHAPE as EPISODE
-from test_outer import ALGORITHMS, RULES, STEP_SIZES
+from test_outer_loop import ALGORITHMS, RULES, STEP_SIZES
 
 from supervised_reptile.algorithms.inner_loop import Examples, InnerRule
 from supervised_reptile.algorithms.learner import Learner

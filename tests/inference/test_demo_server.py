@@ -224,8 +224,8 @@ def test_refusals_of_the_command(
 
 def test_the_command_serves_until_interrupted(built: Path, finished: Path) -> None:
     program = (
-        "from supervised_reptile import resources; from pathlib import Path;"
-        f"resources.web_folder = lambda: Path({str(built)!r});"
+        "from supervised_reptile.system import package_files; from pathlib import Path;"
+        f"package_files.web_folder = lambda: Path({str(built)!r});"
         "from supervised_reptile.cli.main import main; main()"
     )
     words = [sys.executable, "-c", program, "demo", "--port", "0", "--checkpoint", str(finished)]

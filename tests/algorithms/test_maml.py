@@ -9,9 +9,9 @@ import pytest
 import small_problem as small
 import tensorflow as tf
 from command_line import TINY, assert_same_state, call, drawn_alphabets, execute, flags
+from interruptions import KILLED
 from slow_reference import SlowLearner, Task, slow_tasks
-from test_outer import ORDERS, STEP_SIZES, assert_same, some_batch, train_slowly
-from test_resume import KILLED
+from test_outer_loop import ORDERS, STEP_SIZES, assert_same, some_batch, train_slowly
 
 from supervised_reptile.algorithms.execution import SideBySide, Stacked
 from supervised_reptile.algorithms.image_feed import Fed

@@ -15,15 +15,9 @@ from supervised_reptile.algorithms.learner import Learner
 from supervised_reptile.algorithms.outer_loop import TrainingTasks, outer_steps
 from supervised_reptile.algorithms.outer_optimizers import OPTIMIZERS
 from supervised_reptile.config import Config
-from supervised_reptile.data.episodes import Tasks, TaskShape, foml_shape
+from supervised_reptile.data.episodes import Tasks
 
-REPTILE = TaskShape(way=3, shots=4, steps=3, batch=5)
-ALGORITHMS = {
-    "reptile": REPTILE,
-    "joint": REPTILE._replace(steps=1),
-    "foml": foml_shape(REPTILE, None),
-    "foml with a tail of its own": foml_shape(REPTILE, 2),
-}
+REPTILE, ALGORITHMS = small.REPTILE, small.ALGORITHMS
 ORDERS = ("chained", "parallel", "sequential")
 STEP_SIZES = np.array([0.8, 0.5])
 RULES = {"sgd": small.SGD, "adam with decay": small.ADAM._replace(weight_decay=0.9)}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import small_problem  # noqa: F401  (starts TensorFlow as the programs do)
 
-from supervised_reptile.networks import patch_moments
+import supervised_reptile.networks.patch_moments as moments_module
 from supervised_reptile.networks.layers import image_patches
 from supervised_reptile.networks.patch_moments import Moments, patch_moments
 
@@ -36,7 +36,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         seen.append(len(images))
         return patch_moments(images)
 
-    monkeypatch.setattr(patch_moments, "patch_moments", watched)
+    monkeypatch.setattr(moments_module, "patch_moments", watched)
     return seen
 
 

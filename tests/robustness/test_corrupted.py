@@ -4,8 +4,8 @@ Every case takes a folder that the program wrote, damages one file of it and rea
 comes out must be exactly what comes out of the undamaged folder; or an error of one line that
 names the file; or, where the program goes on without the file, a warning that names it.
 
-A case is reproduced by its number: `pytest "tests/test_corrupted.py::test_case[17]"`. There are 600
-of them, or as many as CORRUPTED_CASES says.
+A case is reproduced by its number, `pytest "tests/robustness/test_corrupted.py::test_case[17]"`.
+There are 600 of them, or as many as CORRUPTED_CASES says.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ from supervised_reptile.data.episodes import (  # noqa: E402
     Stream,
     Tasks,
     TaskShape,
+    foml_shape,
     sample_tasks,
 )
 from supervised_reptile.networks.conv4 import (  # noqa: E402
@@ -52,6 +53,13 @@ RATE = 0.01
 NET = ConvNet((8, 8, 1), way=3, filters=4, pooling=False, blocks=2)
 MAX_VALUE = 255
 POOL = ClassPool(np.arange(6) * 7, np.full(6, 7), tuple("abcdef"))
+REPTILE = TaskShape(way=3, shots=4, steps=3, batch=5)
+ALGORITHMS = {
+    "reptile": REPTILE,
+    "joint": REPTILE._replace(steps=1),
+    "foml": foml_shape(REPTILE, None),
+    "foml with a tail of its own": foml_shape(REPTILE, 2),
+}
 ADAM, SGD = InnerRule(RATE), InnerRule(0.02, sgd=True)
 
 

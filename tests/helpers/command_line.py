@@ -25,7 +25,7 @@ import pytest
 from supervised_reptile.cli.main import run
 from supervised_reptile.data.glyphs.draw_alphabets import GlyphSet, write_glyphs
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "run_omniglot.py"
 PATIENCE = 240  # seconds until a program that hangs is ended
 

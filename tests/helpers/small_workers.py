@@ -20,7 +20,6 @@ if __name__ == "__main__":  # before `small_problem` does it, without a cluster
 
 import small_problem as small
 from small_problem import ADAM, SGD
-from test_outer import ALGORITHMS
 
 from supervised_reptile.algorithms.learner import Learner
 from supervised_reptile.algorithms.meta_batch import MetaBatch
@@ -32,13 +31,13 @@ META_BATCH, STEP_SIZES = 5, np.array([0.8, 0.5])
 
 def learners(group: Group) -> Iterator[tuple[str, Learner, TaskShape]]:
     """Every way to compute an outer step's sums, with the tasks to train on."""
-    weights, reptile = small.some_weights(), ALGORITHMS["reptile"]
+    weights, reptile = small.some_weights(), small.ALGORITHMS["reptile"]
     adam = MetaBatch(small.classifier(ADAM), group=group)
     sgd = MetaBatch(small.classifier(SGD), group=group)
-    for name, shape in ALGORITHMS.items():
+    for name, shape in small.ALGORITHMS.items():
         yield name, Learner(adam, weights), shape
     yield "sgd", Learner(sgd, weights), reptile
-    yield "maml", Learner(sgd._replace(second_order=True), weights), ALGORITHMS["foml"]
+    yield "maml", Learner(sgd._replace(second_order=True), weights), small.ALGORITHMS["foml"]
     yield "parallel", Learner(adam._replace(task_order="parallel"), weights), reptile
     yield "outer adam", Learner(adam, weights, outer_optimizer="adam"), reptile
     yield "stacked", Learner(small.stacked(ADAM, group), weights, xla=True), reptile

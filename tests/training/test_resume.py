@@ -28,7 +28,6 @@ from command_line import (
 )
 
 Stages = list[Outcome]  # of one run, one after the other
-KILLED = Cue("batch", 10, signal.SIGKILL)  # after outer step 45
 
 
 def new(data: Path, run: Path, **more: object) -> list[str]:

@@ -9,8 +9,8 @@ import pytest
 import small_problem as small
 import tensorflow as tf
 from command_line import TINY, assert_same_state, call, drawn_alphabets, execute, flags, saved_state
-from test_outer import ALGORITHMS, train_slowly
-from test_resume import KILLED
+from interruptions import KILLED
+from test_outer_loop import ALGORITHMS, train_slowly
 
 from supervised_reptile.algorithms.learner import Learner
 from supervised_reptile.algorithms.outer_optimizers import OPTIMIZERS
