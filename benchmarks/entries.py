@@ -56,8 +56,8 @@ def training_entry(name: str, precision: str, steps: int, meta_batch: int | None
 
 def evaluation_entry(name: str, precision: str, episodes: int) -> Entry:
     """Ours: 5-shot episodes, both transduction modes from one adaptation."""
+    from supervised_reptile.config import NON_TRANSDUCTIVE, TRANSDUCTIVE
     from supervised_reptile.data import episodes as sampler
-    from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
     from supervised_reptile.training.evaluation import evaluation_shape
 
     setting = make_setting(name, precision)

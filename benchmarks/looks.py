@@ -37,8 +37,8 @@ INTERVAL = 10  # the original's
 def main(checkpoint: Path, data_dir: Path, rounds: int) -> None:
     start_tensorflow()
     from supervised_reptile.algorithms.image_feed import ImageFeed
+    from supervised_reptile.config import transduction_modes
     from supervised_reptile.data.omniglot import load_omniglot
-    from supervised_reptile.modes import transduction_modes
     from supervised_reptile.networks import conv4
     from supervised_reptile.runs import read_run, run_dir
     from supervised_reptile.training import loop

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 
-from supervised_reptile.errors import counted
+from supervised_reptile.errors import SettingsError, counted
 from supervised_reptile.system.package_files import PRETRAINED
 from supervised_reptile.system.path_type import Place
 
@@ -43,6 +43,10 @@ ALGORITHMS = ("reptile", "foml", "maml", "joint")
 TAILED = ("foml", "maml")  # algorithms whose last inner batch is a tail
 OUTER_OPTIMIZERS = ("sgd", "momentum", "adam")
 ALL_SPLITS = "all"
+
+# The two ways to classify an episode's queries.
+TRANSDUCTIVE = "transductive"  # all in one forward pass, so that they share batch statistics
+NON_TRANSDUCTIVE = "non_transductive"  # each together with the support set only
 
 
 def flag(
@@ -122,7 +126,7 @@ class Shares(click.ParamType):
 
 @dataclass(frozen=True)
 class Config:
-    """One run. Raises click.UsageError where two values contradict each other."""
+    """One run. Raises SettingsError, a ValueError, where two values contradict each other."""
 
     kind: ClassVar[str] = "images"  # what is learnt; a run directory remembers it
     measure: ClassVar[str] = "accuracy"  # what training looks at
@@ -349,20 +353,20 @@ class Config:
             ),
         ):
             if broken:
-                raise click.UsageError(message)
+                raise SettingsError(message)
         self._check_size(MOST_IN_STEP, "an outer step", "meta_batch", "inner_steps", "inner_batch")
         self._check_size(MOST_IN_EPISODE, "an episode", "eval_steps", "eval_batch")
         self._check_size(MOST_IN_STEP, "a look", "look_episodes", "eval_steps", "eval_batch")
 
     def _check_size(self, most: int, what: str, *names: str) -> None:
-        """Refuse what would take all memory, or all day before Ctrl-C is heard (UsageError)."""
+        """Refuse what would take all memory, or all day before Ctrl-C is heard (SettingsError)."""
         values = [getattr(self, name) for name in names]
         if (product := math.prod(values)) > most:
             kind = type(self)
             factors = " x ".join(
                 f"{flag_of(name, kind)} {value}" for name, value in zip(names, values, strict=True)
             )
-            raise click.UsageError(
+            raise SettingsError(
                 f"{factors}: {what} would have {product:,} examples in its inner batches, and "
                 f"{most:,} is the most"
             )
@@ -392,13 +396,10 @@ class Config:
             raise ValueError("it is not a table of fields")
         if unknown := set(values) - {f.name for f in dataclasses.fields(cls)}:
             raise ValueError(f"this program does not know {', '.join(sorted(unknown))}")
-        try:
-            for item in dataclasses.fields(cls):
-                if item.name in values:
-                    _check_value(item, values[item.name])
-            return cls(**values)
-        except click.UsageError as error:
-            raise ValueError(str(error)) from error
+        for item in dataclasses.fields(cls):
+            if item.name in values:
+                _check_value(item, values[item.name])
+        return cls(**values)
 
 
 def _check_value(item: dataclasses.Field, value: Any) -> None:
@@ -417,6 +418,14 @@ def _check_value(item: dataclasses.Field, value: Any) -> None:
     is_text = isinstance(value, str) or not isinstance(item.default, str)  # paths take anything
     if not is_text or (type(taken) is not type(value) and not whole):
         raise ValueError(f"{item.name}: {value!r} is not of the right type")
+
+
+def transduction_modes(config: Config) -> tuple[str, ...]:
+    """The mode that was asked for, then the other one if both were."""
+    modes = (TRANSDUCTIVE, NON_TRANSDUCTIVE) if config.transductive else (
+        NON_TRANSDUCTIVE, TRANSDUCTIVE,
+    )  # fmt: skip
+    return modes if config.both_modes else modes[:1]
 
 
 def names_weights(config: Config) -> bool:
@@ -497,7 +506,10 @@ def config_from_flags(
     values = dict(values)
     if values["algorithm"] == "joint" and "inner_steps" not in explicit:
         values["inner_steps"] = 1
-    return kind(**values)  # fields that are no flags of the command keep their defaults
+    try:
+        return kind(**values)  # fields that are no flags of the command keep their defaults
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from error
 
 
 _OMNIGLOT_5WAY = {

@@ -13,6 +13,10 @@ class UserError(Exception):
     """
 
 
+class SettingsError(ValueError):
+    """Settings that contradict each other; command lines show it as wrong usage."""
+
+
 class Interrupted(Exception):  # noqa: N818 - an event, not an error
     """A signal stopped the work: the program exits with 128 + signal.
 

@@ -16,7 +16,7 @@ from supervised_reptile.algorithms.inner_loop import (
     adapt,
     look_up,
 )
-from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
+from supervised_reptile.config import NON_TRANSDUCTIVE, TRANSDUCTIVE
 from supervised_reptile.networks.weights import Weights
 
 

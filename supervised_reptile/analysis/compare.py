@@ -10,9 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from supervised_reptile.analysis.statistics import Accuracy, Paired, paired
-from supervised_reptile.config import IMAGES, TRAINING, Config, fields_of, flag_of
+from supervised_reptile.config import (
+    IMAGES,
+    NON_TRANSDUCTIVE,
+    TRAINING,
+    TRANSDUCTIVE,
+    Config,
+    fields_of,
+    flag_of,
+)
 from supervised_reptile.errors import UserError, counted
-from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
 from supervised_reptile.runs.read_run import (
     EPISODES,
     OF_RESULTS,

@@ -12,7 +12,7 @@ from typing import NoReturn
 import click
 
 from supervised_reptile.cli.lazy_group import LazyGroup, Subcommands
-from supervised_reptile.errors import Interrupted, UserError, one_line
+from supervised_reptile.errors import Interrupted, SettingsError, UserError, one_line
 from supervised_reptile.system.out_of_memory import (
     discard_failing_output,
     memory_limit,
@@ -114,6 +114,10 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
         with contextlib.suppress(OSError):
             _show(error)
         sys.exit(error.exit_code)
+    except SettingsError as error:  # of a stored run and the flags together
+        with contextlib.suppress(OSError):
+            _show(click.UsageError(str(error)))
+        sys.exit(2)
     except UserError as error:
         _fail(str(error))
     except Interrupted as stop:

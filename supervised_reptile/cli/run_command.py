@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import click
 from click.core import ParameterSource
 
+from supervised_reptile.api import execute
 from supervised_reptile.config import (
     Config,
     config_from_flags,
@@ -16,12 +16,9 @@ from supervised_reptile.config import (
     flag_of,
     names_weights,
 )
-from supervised_reptile.system.start_tensorflow import start_tensorflow
-from supervised_reptile.system.tf_config import read_cluster
-from supervised_reptile.training.request import Request, settle
+from supervised_reptile.errors import SettingsError
+from supervised_reptile.training.request import Request
 from supervised_reptile.training.sources import Source
-
-NAMED_WEIGHTS = "supervised_reptile.training.evaluate_weights"  # the program that evaluates them
 
 EPILOG = """\b
 Examples:
@@ -87,7 +84,13 @@ def run_command(
     @click.option("--overwrite", is_flag=True, help=f"Replace the run in {place} by a new one.")
     @click.pass_context
     def command(context: click.Context, **_: Any) -> None:
-        execute(interpret(context), source)
+        parsed = interpret(context)
+        try:
+            execute(
+                Request(parsed.config, parsed.explicit, source, parsed.resume, parsed.overwrite)
+            )
+        except SettingsError as error:
+            raise click.UsageError(str(error), context) from error
 
     command.source = source
     return command
@@ -133,19 +136,3 @@ def check_named(config: Config, explicit: set[str]) -> None:
         raise click.UsageError(
             f"--pretrained {config.pretrained} names weights, and {directory} others: leave one out"
         )
-
-
-def execute(parsed: Parsed, source: Source) -> None:
-    """Import TensorFlow and run, with others if TF_CONFIG says so."""
-    config, named = parsed.config, names_weights(parsed.config)
-    cluster = read_cluster()
-    if cluster and (named or source.config is not Config):
-        raise click.UsageError(
-            "several workers share the training on images, and nothing else: unset TF_CONFIG"
-        )
-    request = Request(config, parsed.explicit, source, parsed.resume, parsed.overwrite, cluster)
-    if not named and not cluster:  # workers meet before anything is refused
-        config = settle(request)
-    start_tensorflow(config.threads, cluster)
-    program = importlib.import_module(NAMED_WEIGHTS if named else source.program)
-    program.run_experiment(request)

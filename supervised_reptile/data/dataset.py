@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -32,6 +33,49 @@ class Dataset:
     max_value: int
     pools: Mapping[str, ClassPool]  # "train" and, where held out, "val" and "test"
     checksum: str  # identifies the images and the classes
+
+    @classmethod
+    def from_arrays(cls, **splits: tuple[np.ndarray, Sequence[Hashable]]) -> Dataset:
+        """A data set of arrays: train=(images, labels) and, where held out, val= and test=.
+
+        Images are uint8 [images, height, width, channels] of one shape, and 255 stands for 1.0. No
+        class may be in two splits.
+
+        Raises:
+          ValueError: they are not as described.
+        """
+        if not {"train"} <= splits.keys() <= SPLIT_NAMES.keys():
+            raise ValueError(f"the splits are {', '.join(SPLIT_NAMES)}, and train must be given")
+        pieces, pools, start = [], {}, 0
+        owner: dict[Hashable, str] = {}
+        for split in [name for name in SPLIT_NAMES if name in splits]:
+            images, labels = np.asarray(splits[split][0]), list(splits[split][1])
+            if images.dtype != np.uint8 or images.ndim != 4:
+                raise ValueError(
+                    f"{split}: images are {images.dtype} {list(images.shape)}, "
+                    "not uint8 [images, height, width, channels]"
+                )
+            if len(images) != len(labels):
+                raise ValueError(
+                    f"{split}: {counted(len(images), 'image')} and "
+                    f"{counted(len(labels), 'label')} were given"
+                )
+            rows: dict[Hashable, list[int]] = {}
+            for row, label in enumerate(labels):
+                if owner.setdefault(label, split) != split:
+                    raise ValueError(f"class {label} is in {owner[label]} and in {split}")
+                rows.setdefault(label, []).append(row)
+            counts = np.array([len(own) for own in rows.values()], np.int64)
+            starts = start + np.cumsum(counts) - counts
+            pools[split] = ClassPool(starts, counts, tuple(map(str, rows)))
+            pieces.append(images[np.concatenate([np.array(own) for own in rows.values()])])
+            start += len(images)
+        if len({piece.shape[1:] for piece in pieces}) > 1:
+            raise ValueError(f"images have the shapes {[list(p.shape[1:]) for p in pieces]}")
+        images = np.concatenate(pieces)
+        digest = hashlib.sha256(images.data)
+        digest.update(repr([(s, p.counts.tolist(), p.names) for s, p in pools.items()]).encode())
+        return cls(images, 255, pools, digest.hexdigest())
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -18,8 +18,8 @@ from supervised_reptile.algorithms.inner_loop import (
     adapt,
     summed_cross_entropy,
 )
+from supervised_reptile.config import NON_TRANSDUCTIVE, TRANSDUCTIVE
 from supervised_reptile.errors import counted
-from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
 from supervised_reptile.networks.conv4 import Reading, grouping, logits, unpack
 from supervised_reptile.networks.layers import in_graph_patches
 from supervised_reptile.runs.checkpoint_snapshot import stored_net

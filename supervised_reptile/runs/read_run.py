@@ -14,9 +14,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from supervised_reptile.config import Config
+from supervised_reptile.config import Config, transduction_modes
 from supervised_reptile.errors import UserError, first_few, one_line
-from supervised_reptile.modes import transduction_modes
 from supervised_reptile.system.atomic_files import reading
 from supervised_reptile.system.checked_json import read_document
 from supervised_reptile.system.checked_log import read_lines

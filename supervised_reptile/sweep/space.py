@@ -12,8 +12,7 @@ import click
 from supervised_reptile.cli.datasets import miniimagenet, omniglot
 from supervised_reptile.cli.run_command import RunCommand, interpret
 from supervised_reptile.cli.train import train
-from supervised_reptile.config import Config
-from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE, transduction_modes
+from supervised_reptile.config import NON_TRANSDUCTIVE, TRANSDUCTIVE, Config, transduction_modes
 from supervised_reptile.sweep.dimensions import (
     Dimension,
     Value,

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
+from supervised_reptile.config import transduction_modes
 from supervised_reptile.errors import UserError
-from supervised_reptile.modes import transduction_modes
 from supervised_reptile.sweep.dimensions import (
     Choices,
     Dimension,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 
 
 class StopSignals:
@@ -15,9 +16,9 @@ class StopSignals:
     received = 0
 
     def __enter__(self) -> StopSignals:
-        self._previous = {
-            number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        main = threading.current_thread() is threading.main_thread()  # no other may set handlers
+        numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
+        self._previous = {number: signal.signal(number, self._note) for number in numbers}
         return self
 
     def _note(self, number: int, _frame: object) -> None:

@@ -16,7 +16,12 @@ from supervised_reptile.runs.open_weights import open_snapshot
 from supervised_reptile.runs.read_run import Stored, holds_run, read_stored
 from supervised_reptile.runs.snapshot import Snapshot, flat
 from supervised_reptile.system.package_files import PRETRAINED
-from supervised_reptile.training.evaluation import Scorer, check_evaluation, measure_splits
+from supervised_reptile.training.evaluation import (
+    Accuracies,
+    Scorer,
+    check_evaluation,
+    measure_splits,
+)
 from supervised_reptile.training.experiment import make_learner
 from supervised_reptile.training.open_run import (
     check_architecture,
@@ -27,8 +32,8 @@ from supervised_reptile.training.open_run import (
 from supervised_reptile.training.request import Request, check_command, check_flags
 
 
-def run_experiment(request: Request) -> None:
-    """Print accuracies of the weights `request.config.pretrained`; nothing is stored.
+def run_experiment(request: Request) -> Accuracies:
+    """Print and return accuracies of the weights `request.config.pretrained`; nothing is stored.
 
     Flags that were not given are those that the weights were trained and evaluated with, but for
     those that say what is measured.
@@ -56,7 +61,7 @@ def run_experiment(request: Request) -> None:
     feed = ImageFeed(dataset, encoder(net, len(dataset.images)))
     scorer = Scorer(config, dataset, feed, learner)
     with how_to_go_on(request):
-        measure_splits(scorer, scorer.final_splits)
+        return measure_splits(scorer, scorer.final_splits)[0]
 
 
 def _stored(name: str, snapshot: Snapshot) -> Stored:

@@ -5,15 +5,22 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
 from supervised_reptile.algorithms.image_feed import Fed, ImageFeed, prefetched
 from supervised_reptile.algorithms.learner import Learner
-from supervised_reptile.analysis.statistics import accuracy
-from supervised_reptile.config import ALL_SPLITS, EVALUATION, Config, fields_of, flag_of
+from supervised_reptile.analysis.statistics import Accuracy, accuracy
+from supervised_reptile.config import (
+    ALL_SPLITS,
+    EVALUATION,
+    Config,
+    fields_of,
+    flag_of,
+    transduction_modes,
+)
 from supervised_reptile.data.dataset import SPLIT_NAMES, Dataset, check_pool
 from supervised_reptile.data.episodes import (
     Purpose,
@@ -26,19 +33,21 @@ from supervised_reptile.data.episodes import (
 )
 from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.flags import flags
-from supervised_reptile.modes import transduction_modes
 from supervised_reptile.runs import gradient_alignment
 from supervised_reptile.runs.read_run import evaluation_settings
 from supervised_reptile.system.machine import describe
 from supervised_reptile.system.progress_bar import Bar
 from supervised_reptile.system.stop_signals import StopSignals
 from supervised_reptile.training.monitoring_schedule import plan_looks
+from supervised_reptile.training.request import Callback
 from supervised_reptile.training.shadow_run import AnyRun
 
 EPISODES_PER_CALL = 8, 64  # at least and at most
 # Pixels that one compiled call adapts to: seconds of work, so that Ctrl-C is heard soon.
 PIXELS_PER_CALL = 20_000_000
 NOTHING_STORED = "Interrupted in the evaluation; nothing of it was stored."
+Accuracies = dict[str, dict[str, Accuracy]]  # by transduction mode and split
+
 RUNNING_LOOKS = 50  # looks that the accuracies on the progress bar are a mean of, about
 
 
@@ -195,9 +204,10 @@ class Judge(Protocol):
 class Monitor:
     """Looks at the accuracies during training: progress bar, metrics, the original's lines."""
 
-    def __init__(self, scorer: Judge, run: AnyRun) -> None:
+    def __init__(self, scorer: Judge, run: AnyRun, callbacks: Sequence[Callback] = ()) -> None:
         self._scorer = scorer
         self._run = run
+        self._callbacks = callbacks
         self.interval = scorer.interval
         self._means: dict[str, float] = {}
         self._looks = 0
@@ -219,6 +229,8 @@ class Monitor:
         accuracies = self._scorer.look(step)
         self._run.log(step, accuracies)
         self.show(step, accuracies)
+        for callback in self._callbacks:
+            callback(step, accuracies)
 
     def show(self, step: int, accuracies: Mapping[str, float]) -> None:
         """Print a line unless a terminal shows the progress bar, which has running means."""
@@ -237,8 +249,8 @@ class Monitor:
 class AlignmentMonitor(Monitor):
     """Looks at how well gradients agree, too (--log-alignment)."""
 
-    def __init__(self, scorer: Scorer, run: AnyRun) -> None:
-        super().__init__(scorer, run)
+    def __init__(self, scorer: Scorer, run: AnyRun, callbacks: Sequence[Callback] = ()) -> None:
+        super().__init__(scorer, run, callbacks)
         self._aligned = scorer
 
     def look(self, step: int) -> None:
@@ -248,17 +260,21 @@ class AlignmentMonitor(Monitor):
             self._run.log_alignment(step, self._aligned.align(step))
 
 
-def evaluate_splits(scorer: Scorer, run: AnyRun, splits: tuple[str, ...]) -> None:
+def evaluate_splits(scorer: Scorer, run: AnyRun, splits: tuple[str, ...]) -> Accuracies:
     """Print the accuracy of each of `splits` as it comes, then store them in the run directory."""
     accuracies, correct = measure_splits(scorer, splits)
     evaluation = {
         "settings": evaluation_settings(scorer.config, splits),
-        "accuracy": accuracies,
+        "accuracy": {
+            mode: {split: value._asdict() for split, value in of_mode.items()}
+            for mode, of_mode in accuracies.items()
+        },
         "outer_steps": run.step,
         "training_seconds": round(run.training_seconds, 1),
         "environment": describe(),
     }
     run.write_results(evaluation, correct)
+    return accuracies
 
 
 def heading(config: Config) -> str:
@@ -277,7 +293,7 @@ def evaluation_flags(config: Config, omit: tuple[str, ...] = ()) -> str:
 
 def measure_splits(
     scorer: Scorer, splits: tuple[str, ...]
-) -> tuple[dict[str, dict[str, Any]], dict[str, np.ndarray]]:
+) -> tuple[Accuracies, dict[str, np.ndarray]]:
     """Print how accuracies are measured, and that of each of `splits` as it comes.
 
     Returns accuracies by transduction mode and split, and right answers per episode, int
@@ -285,7 +301,7 @@ def measure_splits(
     """
     config = scorer.config
     modes = transduction_modes(config)
-    accuracies: dict[str, dict[str, Any]] = {mode: {} for mode in modes}
+    accuracies: Accuracies = {mode: {} for mode in modes}
     correct = {}
     print(heading(config), flush=True)
     for split in splits:
@@ -294,7 +310,7 @@ def measure_splits(
             result = accuracy(counts[mode], config.way)
             suffix = "" if mode == modes[0] else f", {mode.replace('_', '-')}"
             print(f"{SPLIT_NAMES[split]} accuracy{suffix}: {result}", flush=True)
-            accuracies[mode][split] = result._asdict()
+            accuracies[mode][split] = result
             correct[f"{mode}_{split}"] = counts[mode]
     if config.eval_splits == ALL_SPLITS and "test" not in scorer.splits:
         missing = [split for split in SPLIT_NAMES if split not in scorer.splits]

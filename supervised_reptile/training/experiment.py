@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -32,6 +32,7 @@ from supervised_reptile.runs.read_run import Stored
 from supervised_reptile.runs.run_dir import writing
 from supervised_reptile.system.start_tensorflow import on_accelerator
 from supervised_reptile.training.evaluation import (
+    Accuracies,
     AlignmentMonitor,
     Monitor,
     Scorer,
@@ -45,7 +46,7 @@ from supervised_reptile.training.open_run import (
     load_settled,
     opened_run,
 )
-from supervised_reptile.training.request import Request
+from supervised_reptile.training.request import Callback, Request
 from supervised_reptile.training.shadow_run import AnyRun
 from supervised_reptile.training.worker_agreement import (
     check_chiefs_data,
@@ -65,8 +66,8 @@ class Experiment(NamedTuple):
     run: AnyRun
 
 
-def run_experiment(request: Request) -> None:
-    """Train, unless asked only to evaluate, then print and store accuracies.
+def run_experiment(request: Request) -> Accuracies:
+    """Train, unless asked only to evaluate, then print, store and return accuracies.
 
     Raises:
       UserError: anything the user can mend: before training nothing was written, later nothing
@@ -77,10 +78,11 @@ def run_experiment(request: Request) -> None:
         group = group_of(request.cluster)
         with silenced(not group.is_chief), opened(request, group) as experiment:
             if not experiment.config.pretrained:
-                train_run(experiment)
+                train_run(experiment, request.callbacks)
             with how_to_go_on(request):
-                evaluate_run(experiment, experiment.config)
-        group.maximum(0)  # ends together: who goes first would be missed
+                accuracies = evaluate_run(experiment, experiment.config)
+        group.maximum(0)  # a worker that ends early is reported as lost
+    return accuracies
 
 
 @contextlib.contextmanager
@@ -107,13 +109,13 @@ def opened(request: Request, group: Group = ALONE) -> Iterator[Experiment]:
         yield Experiment(config, dataset, feed, learner, run)
 
 
-def train_run(experiment: Experiment) -> None:
+def train_run(experiment: Experiment, callbacks: Sequence[Callback] = ()) -> None:
     """Outer steps to the end of the run, then its learning curve."""
     config, dataset, feed, learner, run = experiment
     if run.step < config.outer_steps:
         print("Training...", flush=True)
         watching = AlignmentMonitor if config.log_alignment else Monitor
-        with watching(Scorer(config, dataset, feed, learner), run) as monitor:
+        with watching(Scorer(config, dataset, feed, learner), run, callbacks) as monitor:
             train(config, image_supply(config, dataset, feed, learner.group), learner, run, monitor)
     if not learner.group.is_chief:
         return
@@ -125,10 +127,10 @@ def train_run(experiment: Experiment) -> None:
 
 def evaluate_run(
     experiment: Experiment, config: Config, splits: tuple[str, ...] | None = None
-) -> None:
-    """Print and store the accuracies under `config`; of `splits`, else of config.eval_splits."""
+) -> Accuracies:
+    """The accuracies under `config`, printed and stored; of `splits`, else config.eval_splits."""
     scorer = Scorer(config, experiment.dataset, experiment.feed, experiment.learner)
-    evaluate_splits(scorer, experiment.run, splits or scorer.final_splits)
+    return evaluate_splits(scorer, experiment.run, splits or scorer.final_splits)
 
 
 def make_learner(config: Config, net: ConvNet, max_value: int, group: Group = ALONE) -> Learner:

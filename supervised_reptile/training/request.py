@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,9 @@ from supervised_reptile.training.sources import SOURCES, Source
 
 OWN = "reptile train DIR"  # whose images have no shape of their own
 
+# (outer step, accuracy by split): called after each evaluation during training
+Callback = Callable[[int, Mapping[str, float]], None]
+
 
 @dataclass(frozen=True)
 class Request:
@@ -42,6 +46,7 @@ class Request:
     resume: bool = False
     overwrite: bool = False
     cluster: Cluster | None = None  # of workers that run the same
+    callbacks: tuple[Callback, ...] = ()  # hear of each evaluation during training
 
 
 def settle(request: Request) -> Config:

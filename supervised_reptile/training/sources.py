@@ -45,6 +45,44 @@ def load_miniimagenet(config: Config) -> Dataset:
     return dataset.split_dataset(store)
 
 
+def load_own_images(config: Config) -> Dataset:
+    """The class folders in config.data_dir, divided by config.seed unless they are already."""
+    from supervised_reptile.data import dataset, own_images
+
+    split = config.split
+    shares = [float(share) for share in split.split(",")] if split else own_images.SHARES
+    store = own_images.open_folder(
+        Path(config.data_dir),
+        config.image_size,
+        config.grey,
+        shares,
+        config.seed,
+        bool(config.skip_broken),
+    )
+    print_notes(store)
+    return dataset.split_dataset(store)
+
+
+def source_of(data: Dataset | str | Path) -> Source:
+    """The source that reads `data`: a data set as it is, or a path by what lies there."""
+    from supervised_reptile.data.dataset import Dataset
+    from supervised_reptile.data.official_sets import MINIIMAGENET as OFFICIAL
+    from supervised_reptile.data.official_sets import kind_of
+    from supervised_reptile.data.omniglot import holds_alphabets
+    from supervised_reptile.data.open_any import open_any
+    from supervised_reptile.data.store import is_store, open_store
+
+    if isinstance(data, Dataset):
+        return Source("supervised_reptile.train", "own_images_net", lambda _: data)
+    path = Path(data)
+    if is_store(path):
+        store = open_store(path)
+        return MINIIMAGENET if store.splits else OMNIGLOT
+    if holds_alphabets(path):
+        return OMNIGLOT
+    return MINIIMAGENET if kind_of(open_any(path)) == OFFICIAL else OWN_IMAGES
+
+
 def print_notes(store: ImageStore) -> None:
     """Say what was left out of a data set, which split it lacks and which images are blank."""
     from supervised_reptile.data.import_layout import notes_on
@@ -57,4 +95,5 @@ def print_notes(store: ImageStore) -> None:
 
 OMNIGLOT = Source("run_omniglot.py", "omniglot_net", load_omniglot, (28, 28, 1))
 MINIIMAGENET = Source("run_miniimagenet.py", "miniimagenet_net", load_miniimagenet, (84, 84, 3))
+OWN_IMAGES = Source("reptile train DIR", "own_images_net", load_own_images)
 SOURCES = (OMNIGLOT, MINIIMAGENET)  # whose images always have the same shape

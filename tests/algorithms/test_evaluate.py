@@ -15,8 +15,8 @@ from supervised_reptile.algorithms.evaluate import (
 from supervised_reptile.algorithms.execution import LANES
 from supervised_reptile.algorithms.inner_loop import Examples
 from supervised_reptile.algorithms.learner import Learner
+from supervised_reptile.config import NON_TRANSDUCTIVE, TRANSDUCTIVE
 from supervised_reptile.data.episodes import Tasks, TaskShape
-from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
 
 MODES = (TRANSDUCTIVE, NON_TRANSDUCTIVE)
 SHAPE = TaskShape(way=3, shots=2, steps=3, batch=4, queries=2)

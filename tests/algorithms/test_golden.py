@@ -26,8 +26,8 @@ from supervised_reptile.algorithms.inner_loop import (
 )
 from supervised_reptile.algorithms.learner import Learner
 from supervised_reptile.algorithms.meta_batch import MetaBatch
+from supervised_reptile.config import NON_TRANSDUCTIVE, TRANSDUCTIVE
 from supervised_reptile.data.episodes import Tasks
-from supervised_reptile.modes import NON_TRANSDUCTIVE, TRANSDUCTIVE
 from supervised_reptile.networks.conv4 import ConvNet, encoder, miniimagenet_net, omniglot_net
 from supervised_reptile.networks.weights import zeros_like
 

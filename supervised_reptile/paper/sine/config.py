@@ -22,7 +22,7 @@ from supervised_reptile.config import (
     Finite,
     flag,
 )
-from supervised_reptile.errors import counted
+from supervised_reptile.errors import SettingsError, counted
 from supervised_reptile.system.path_type import Place
 
 NUMBER = Finite()
@@ -31,7 +31,7 @@ MOST_WEIGHTS = 10**7
 
 @dataclass(frozen=True)
 class SineConfig(Config):
-    """One run on sine waves. Raises click.UsageError where two values contradict each other."""
+    """One run on sine waves. Raises SettingsError where two values contradict each other."""
 
     kind: ClassVar[str] = "sine waves"
     measure: ClassVar[str] = "loss"
@@ -146,4 +146,4 @@ class SineConfig(Config):
             ),
         ):
             if broken:
-                raise click.UsageError(message)
+                raise SettingsError(message)
