@@ -223,7 +223,7 @@ def by_itself(
 
 def test_every_algorithm_by_a_grid_of_workers(tmp_path: Path) -> None:
     """In float64, where what remains of the order of summation is far below any other mistake."""
-    words = [sys.executable, *launcher(4), str(ROOT / "tests" / "small_workers.py")]
+    words = [sys.executable, *launcher(4), str(ROOT / "tests" / "helpers" / "small_workers.py")]
     done = subprocess.run(
         [*words, str(tmp_path / "ends.npz")], capture_output=True, text=True, timeout=240
     )
