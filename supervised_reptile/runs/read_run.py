@@ -18,7 +18,7 @@ from supervised_reptile.config import Config, transduction_modes
 from supervised_reptile.errors import UserError, first_few, one_line
 from supervised_reptile.system.atomic_files import reading
 from supervised_reptile.system.checked_json import read_document
-from supervised_reptile.system.checked_log import read_lines
+from supervised_reptile.system.json_lines import read_lines
 
 T = TypeVar("T")
 
@@ -252,9 +252,7 @@ def _columns(file: Path) -> dict[str, np.ndarray]:
     """The columns of a file of one JSON object a line."""
     remedy = "restore it from a copy, or let --resume leave out what is damaged"
     with reading(file, remedy):
-        entries, _, fault = read_lines(file)
-        if fault:
-            raise ValueError(fault)
+        entries = read_lines(file)
         return {name: np.array([entry[name] for entry in entries]) for name in (*entries, {})[0]}
 
 

@@ -3,7 +3,6 @@
     config.json         the configuration, the data's checksum, the network
     classes.json        the names of the classes in each split
     metrics.jsonl       one JSON object a line: accuracies seen during training
-    metrics.crc         the checksums of its lines: see `line_log`; the next two have theirs, too
     alignment.jsonl     with --log-alignment: how well gradients agreed at the same steps
     fits.jsonl          of sine waves: the plotted task's predictions at these steps
     tensorboard/        the same for TensorBoard
@@ -11,10 +10,9 @@
     results.json        accuracies with confidence intervals
     episodes/           right answers per evaluation episode (.npz)
 
-Files are replaced atomically. All that are read again have checksums: TensorFlow's in the
-checkpoints, zip's in the .npz, and ours in the others (`documents`, `line_log`). A resumed run
-continues from the last checkpoint and cuts the metrics back to it, so it ends in the same bytes
-as one that was never interrupted.
+Files are replaced atomically, and logs grow by whole lines. A resumed run continues from the last
+checkpoint and cuts the metrics back to it, so it ends in the same bytes as one that was never
+interrupted.
 """
 
 from __future__ import annotations
@@ -63,8 +61,8 @@ from supervised_reptile.system.atomic_files import (
     sync,
 )
 from supervised_reptile.system.checked_json import write_document
-from supervised_reptile.system.checked_log import LineLog, checksums_of
 from supervised_reptile.system.folder_lock import LOCK, lock
+from supervised_reptile.system.json_lines import JsonLines
 
 KEPT_CHECKPOINTS = 3
 TENSORBOARD = "tensorboard"
@@ -73,7 +71,7 @@ OWN = (
     CONFIG,
     CLASSES,
     *LOGS,
-    *(checksums_of(Path(name)).name for name in LOGS),
+    *(f"{Path(name).stem}.crc" for name in LOGS),  # of older programs
     RESULTS,
     TENSORBOARD,
     CHECKPOINTS,
@@ -149,7 +147,7 @@ class RunDir:
                     )
                 self._start(stored)
             (path / METRICS).touch()
-        self._metrics, self._alignment, self._fits = (LineLog(path / name) for name in LOGS)
+        self._metrics, self._alignment, self._fits = (JsonLines(path / name) for name in LOGS)
         self._measure = stored.config.measure
         self._events = Events(path / TENSORBOARD)
 

@@ -19,17 +19,17 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from supervised_reptile.errors import UserError
 from supervised_reptile.sweep.dimensions import Choices, Dimension
 from supervised_reptile.sweep.identity import REMEDY, as_json, check_space
-from supervised_reptile.sweep.journal import CheckedJournal
 from supervised_reptile.sweep.space import Point, Space
 from supervised_reptile.sweep.trials import SWEEP, holds_sweep
 from supervised_reptile.system.atomic_files import reading, writing
 from supervised_reptile.system.checked_json import write_document
-from supervised_reptile.system.checked_log import checksums_of
 
 JOURNAL = "study.journal"
 NAME = "sweep"
@@ -62,9 +62,8 @@ class Study:
                 raise UserError(f"{out / JOURNAL}: missing; {REMEDY}")
             if new:
                 (out / JOURNAL).unlink(missing_ok=True)
-                checksums_of(out / JOURNAL).unlink(missing_ok=True)
-            storage = optuna.storages.JournalStorage(CheckedJournal(out / JOURNAL, REMEDY))
         with reading(out / JOURNAL, REMEDY):
+            storage = JournalStorage(JournalFileBackend(str(out / JOURNAL)))
             self._study = optuna.create_study(
                 storage=storage, study_name=NAME, direction="maximize", load_if_exists=True
             )

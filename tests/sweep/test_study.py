@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from pathlib import Path
 
 import pytest
@@ -116,7 +115,6 @@ def test_killed_while_asking(tmp_path: Path, method: str) -> None:
     study.ask()
     lines = (tmp_path / "b" / "study.journal").read_bytes().splitlines(keepends=True)
     (tmp_path / "b" / "study.journal").write_bytes(b"".join(lines[: before + 2]))
-    os.truncate(tmp_path / "b" / "study.crc", 9 * (before + 2))
     study = Study(tmp_path / "b", space(method))
     assert len(study.trials) == 1
     for _ in range(5):
@@ -127,14 +125,13 @@ def test_killed_while_asking(tmp_path: Path, method: str) -> None:
         assert sorted(map(str, points)) == sorted(map(str, whole))
 
 
-@pytest.mark.parametrize(("old", "new"), [("0.5", "0.6"), ("learning-rate", "learning_rate")])
-def test_a_changed_memory_is_noticed(tmp_path: Path, old: str, new: str) -> None:
+def test_a_damaged_memory_is_named(tmp_path: Path) -> None:
     study = Study(tmp_path, space("random"))
     study.tell(study.ask().number, 0.5)
     for name in ("study.journal", "sweep.json"):
         path = tmp_path / name
         whole = path.read_text()
-        path.write_text(whole.replace(old, new, 1))
+        path.write_text(whole.replace("{", "[", 1))
         with pytest.raises(UserError, match=f"{name}: not readable .* another --out"):
             Study(tmp_path, space("random"))
         path.write_text(whole)
