@@ -12,8 +12,13 @@ import click
 
 from supervised_reptile.analysis.tables import Table
 from supervised_reptile.errors import UserError
-from supervised_reptile.system.atomic_files import checksum, reading, replacing, writing
-from supervised_reptile.system.checked_json import read_document, write_document
+from supervised_reptile.system.atomic_files import (
+    read_json,
+    reading,
+    replacing,
+    write_json,
+    writing,
+)
 
 STUDY = "study.json"
 
@@ -24,7 +29,6 @@ class Figure(NamedTuple):
     title: str
     file: str  # name of a PNG in the study's folder
     caption: str = ""
-    crc32: str = ""  # of the file; `write_study` sees to it, and older studies have none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,15 +56,12 @@ class Study:
 
 
 def write_study(folder: Path, study: Study) -> None:
-    """Put `study` into `folder`/study.json, whose figures must lie there already."""
+    """Put `study` into `folder`/study.json, whose figures lie there."""
     content = dataclasses.asdict(study)
     content["tables"] = [table._asdict() for table in study.tables]
+    content["figures"] = [figure._asdict() for figure in study.figures]
     with writing(folder):
-        content["figures"] = [
-            {**figure._asdict(), "crc32": checksum((folder / figure.file).read_bytes())}
-            for figure in study.figures
-        ]
-        write_document(folder / STUDY, content)
+        write_json(folder / STUDY, content)
 
 
 def own_command(name: str, *flags: tuple[str, object, object]) -> str:
@@ -84,11 +85,16 @@ def read_study(folder: Path) -> Study:
     if not (folder / STUDY).exists():
         raise UserError(f"{folder}: no study in it ({STUDY} is missing)")
     with reading(folder / STUDY, "restore it from a copy, or run the study's command again"):
-        content: dict[str, Any] = read_document(folder / STUDY)
+        content: dict[str, Any] = read_json(folder / STUDY)
         content["tables"] = tuple(_table(**table) for table in content["tables"])
-        content["figures"] = tuple(Figure(**figure) for figure in content["figures"])
+        content["figures"] = tuple(_figure(**figure) for figure in content["figures"])
         content["commands"] = tuple(content["commands"])
         return Study(**content)
+
+
+def _figure(title: str, file: str, caption: str, crc32: str = "") -> Figure:
+    """Older programs added a checksum."""
+    return Figure(title, file, caption)
 
 
 def _table(title: str, columns: list[str], rows: list[list[str]], note: str) -> Table:

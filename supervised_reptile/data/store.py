@@ -36,11 +36,12 @@ from supervised_reptile.system.atomic_files import (
     CannotWriteError,
     checksum,
     home_expanded,
+    json_text,
+    read_json,
     reading,
     writing,
 )
 from supervised_reptile.system.atomic_folders import appearing_whole
-from supervised_reptile.system.checked_json import document, read_document
 
 FORMAT = "supervised-reptile image store 1"
 IMAGES_FILE = "images.npy"
@@ -135,7 +136,7 @@ def write_store(folder: Path, index: StoreIndex, fill: Callable[[np.ndarray], No
         others = (path for path in temporary.iterdir() if path.name != IMAGES_FILE)
         sums = {path.name: checksum(path.read_bytes()) for path in others}
         described = {**_describe(index, pixels), "files": sums}
-        (temporary / INDEX_FILE).write_text(document(described), encoding="utf8")
+        (temporary / INDEX_FILE).write_text(json_text(described), encoding="utf8")
 
 
 def open_store(folder: Path) -> ImageStore:
@@ -145,7 +146,7 @@ def open_store(folder: Path) -> ImageStore:
       UserError: there is no store, it is of another format, or its files disagree.
     """
     with reading(folder, AGAIN, "not a readable image store"):
-        described = read_document(folder / INDEX_FILE)
+        described = read_json(folder / INDEX_FILE)
         if described["format"] != FORMAT:
             raise ValueError(f"its format is {described['format']!r}, not {FORMAT!r}")
         images = np.load(folder / IMAGES_FILE, mmap_mode="r", allow_pickle=False)

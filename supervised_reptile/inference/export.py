@@ -1,7 +1,7 @@
 """Trained weights for other programs: .npz, SavedModel, or what the browser reads.
 
 Every export is a folder with `export.json`, which describes the weights and has size and sha256
-of each other file, and a checksum of its own (`documents`). The folder appears whole or not at all.
+of each other file. The folder appears whole or not at all.
 
     npz         weights.npz: see `snapshot`
     web         weights.bin: all weights, then all second moments, float32, little-endian
@@ -27,9 +27,8 @@ from supervised_reptile.runs.open_weights import (
     verify_export,
 )
 from supervised_reptile.runs.snapshot import Snapshot, flat, write_npz
-from supervised_reptile.system.atomic_files import reading, sync, writing
+from supervised_reptile.system.atomic_files import json_text, reading, sync, writing
 from supervised_reptile.system.atomic_folders import appearing_whole
-from supervised_reptile.system.checked_json import document
 
 WEB_FILE = "weights.bin"
 
@@ -45,7 +44,7 @@ def write_export(folder: Path, snapshot: Snapshot, form: str, overwrite: bool = 
         FORMATS[form](temporary, snapshot)
         contents = {p.relative_to(temporary).as_posix(): p.read_bytes() for p in _files(temporary)}
         manifest = _manifest(form, snapshot, contents)
-        (temporary / MANIFEST).write_text(document(manifest), encoding="utf8")
+        (temporary / MANIFEST).write_text(json_text(manifest), encoding="utf8")
         for path in _files(temporary):
             sync(path)
 
@@ -69,7 +68,7 @@ def load_savedmodel(folder: Path) -> Any:
 def web_files(snapshot: Snapshot) -> dict[str, bytes]:
     """What the browser reads, without writing it: file name -> content."""
     contents = {WEB_FILE: web_bytes(snapshot)}
-    return {MANIFEST: document(_manifest("web", snapshot, contents)).encode(), **contents}
+    return {MANIFEST: json_text(_manifest("web", snapshot, contents)).encode(), **contents}
 
 
 def web_bytes(snapshot: Snapshot) -> bytes:

@@ -18,8 +18,7 @@ from supervised_reptile.errors import Interrupted, UserError, counted
 from supervised_reptile.paper.cost_report import NAMES, Cost, Costs, Quartiles, write_report
 from supervised_reptile.paper.options import data_option, out_option, threads_option
 from supervised_reptile.system import machine
-from supervised_reptile.system.atomic_files import reading, writing
-from supervised_reptile.system.checked_json import read_document, write_document
+from supervised_reptile.system.atomic_files import read_json, reading, write_json, writing
 from supervised_reptile.system.progress_bar import Bar
 from supervised_reptile.system.stop_signals import StopSignals
 
@@ -94,11 +93,11 @@ class Measured:
             "measurements": [{**c._asdict(), **r} for c, r in self.results.items()],
         }
         with writing(self._path):
-            write_document(self._path, content)
+            write_json(self._path, content)
 
     def _read(self) -> None:
         with reading(self._path, "remove it to measure anew, or restore it from a copy"):
-            content = read_document(self._path)
+            content = read_json(self._path)
             about, self.seconds = content["about"], float(content["seconds"])
             for entry in content["measurements"]:
                 case = Case(*(entry[field] for field in Case._fields))

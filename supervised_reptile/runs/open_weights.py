@@ -9,8 +9,7 @@ from typing import Any
 from supervised_reptile.errors import UserError
 from supervised_reptile.runs.read_run import holds_run
 from supervised_reptile.runs.snapshot import Snapshot, read_npz
-from supervised_reptile.system.atomic_files import home_expanded, reading
-from supervised_reptile.system.checked_json import read_document
+from supervised_reptile.system.atomic_files import home_expanded, read_json, reading
 from supervised_reptile.system.package_files import PRETRAINED, pretrained_weights
 
 FORMAT = "supervised-reptile export 1"
@@ -73,7 +72,7 @@ def verify_export(folder: Path) -> dict[str, Any]:
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The description of an export, whose files need not be there (see `files.reading`)."""
-    manifest = read_document(folder / MANIFEST)
+    manifest = read_json(folder / MANIFEST)
     if manifest["format"] != FORMAT:
         raise ValueError(f"its format is {manifest['format']!r}, not {FORMAT!r}")
     return manifest

@@ -16,8 +16,7 @@ import numpy as np
 
 from supervised_reptile.config import Config, transduction_modes
 from supervised_reptile.errors import UserError, first_few, one_line
-from supervised_reptile.system.atomic_files import reading
-from supervised_reptile.system.checked_json import read_document
+from supervised_reptile.system.atomic_files import read_json, reading
 from supervised_reptile.system.json_lines import read_lines
 
 T = TypeVar("T")
@@ -188,7 +187,7 @@ def read_stored(path: Path, kind: type[Config] = Config) -> Stored:
     if not holds_run(path):
         raise UserError(f"{path}: no run in it ({CONFIG} is missing)")
     with _reading_configuration(path):
-        content = read_document(path / CONFIG)
+        content = read_json(path / CONFIG)
         found, command = str(content.get("kind", Config.kind)), str(content.get("command", ""))
     if found != kind.kind:
         other = command or ("reptile sine" if found == "sine waves" else "another command")
@@ -197,7 +196,7 @@ def read_stored(path: Path, kind: type[Config] = Config) -> Stored:
         config = kind.from_json(json.dumps(content["config"]))
         net, data = dict(content["net"]), str(content["data"])
     with reading(path / CLASSES, ANEW):
-        classes = read_document(path / CLASSES)
+        classes = read_json(path / CLASSES)
     return Stored(config, net, data, classes, command)
 
 
@@ -210,7 +209,7 @@ def kind_of(path: Path) -> str:
     if not holds_run(path):
         raise UserError(f"{path}: no run in it ({CONFIG} is missing)")
     with _reading_configuration(path):
-        return str(read_document(path / CONFIG).get("kind", Config.kind))
+        return str(read_json(path / CONFIG).get("kind", Config.kind))
 
 
 def _reading_configuration(path: Path) -> contextlib.AbstractContextManager[None]:
@@ -265,7 +264,7 @@ def read_evaluations(path: Path) -> list[dict[str, Any]]:
     if not (path / RESULTS).exists():
         return []
     with reading(path / RESULTS, OF_RESULTS):
-        return list(read_document(path / RESULTS)["evaluations"])
+        return list(read_json(path / RESULTS)["evaluations"])
 
 
 def evaluation_settings(config: Config, splits: tuple[str, ...]) -> dict[str, Any]:

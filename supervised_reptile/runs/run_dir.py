@@ -59,8 +59,8 @@ from supervised_reptile.system.atomic_files import (
     remove_unfinished,
     replacing,
     sync,
+    write_json,
 )
-from supervised_reptile.system.checked_json import write_document
 from supervised_reptile.system.folder_lock import LOCK, lock
 from supervised_reptile.system.json_lines import JsonLines
 
@@ -273,7 +273,7 @@ class RunDir:
             with replacing(self.path / episodes) as temporary:
                 arrays: dict[str, Any] = {**correct}  # for stubs that think of `allow_pickle`
                 np.savez_compressed(temporary, **arrays)
-            write_document(path, {"evaluations": [*kept, {**evaluation, "episodes": episodes}]})
+            write_json(path, {"evaluations": [*kept, {**evaluation, "episodes": episodes}]})
 
     @contextlib.contextmanager
     def _resumable(self) -> Iterator[None]:
@@ -308,7 +308,7 @@ class RunDir:
         }
         # The configuration comes last: with it the directory holds a run.
         for name, value in ((CLASSES, dict(stored.classes)), (CONFIG, content)):
-            write_document(self.path / name, value)
+            write_json(self.path / name, value)
 
     def _summarize(self, step: int, accuracies: Mapping[str, float]) -> None:
         for split, value in accuracies.items():

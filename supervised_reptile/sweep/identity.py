@@ -17,8 +17,7 @@ from supervised_reptile.runs.read_run import CONFIG, read_stored
 from supervised_reptile.sweep.dimensions import Choices, Range, as_toml
 from supervised_reptile.sweep.space import COMMANDS, Space, configuration, extremes
 from supervised_reptile.sweep.trials import SPLIT, SWEEP, Plan, holds_sweep
-from supervised_reptile.system.atomic_files import reading, writing
-from supervised_reptile.system.checked_json import read_document, write_document
+from supervised_reptile.system.atomic_files import read_json, reading, write_json, writing
 
 if TYPE_CHECKING:
     from supervised_reptile.data.dataset import Dataset
@@ -51,7 +50,7 @@ def check_sweep(plan: Plan, resume: bool) -> dict[str, Any]:
     _check_seeds(plan, dataset)
     if holds and (plan.out / DATA).exists():
         with reading(plan.out / DATA, REMEDY):
-            stored = read_document(plan.out / DATA)
+            stored = read_json(plan.out / DATA)
             _check_same(plan, stored["data"], stored["classes"], dataset)
     elif holds:
         _check_trials(plan)
@@ -62,7 +61,7 @@ def write_data(out: Path, data: Mapping[str, Any]) -> None:
     """Store what `check_sweep` returned."""
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        write_document(out / DATA, data)
+        write_json(out / DATA, data)
 
 
 def _load(plan: Plan, **fields: Any) -> Dataset:
@@ -131,7 +130,7 @@ def _check_trials(plan: Plan) -> None:
 def check_space(out: Path, space: Space) -> None:
     """Refuse to go on in another space (UserError, which says what differs)."""
     with reading(out / SWEEP, REMEDY):
-        was = _settings(read_document(out / SWEEP))
+        was = _settings(read_json(out / SWEEP))
     now = _settings(as_json(space))
     differing = [
         f"{name} was {was.get(name, NONE)}, is {now.get(name, NONE)}"

@@ -28,8 +28,7 @@ from supervised_reptile.sweep.dimensions import Choices, Dimension
 from supervised_reptile.sweep.identity import REMEDY, as_json, check_space
 from supervised_reptile.sweep.space import Point, Space
 from supervised_reptile.sweep.trials import SWEEP, holds_sweep
-from supervised_reptile.system.atomic_files import reading, writing
-from supervised_reptile.system.checked_json import write_document
+from supervised_reptile.system.atomic_files import reading, write_json, writing
 
 JOURNAL = "study.journal"
 NAME = "sweep"
@@ -71,7 +70,7 @@ class Study:
             for point in _planned(space):
                 self._study.enqueue_trial(dict(point))
             with writing(out):
-                write_document(out / SWEEP, as_json(space))
+                write_json(out / SWEEP, as_json(space))
         else:
             check_space(out, space)
         self._mend()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import lzma
 import os
 import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from supervised_reptile.errors import UserError, first_line
 
@@ -118,11 +120,6 @@ def home_expanded(path: str | os.PathLike[str]) -> str:
     return expanded
 
 
-def checksum(content: bytes) -> str:
-    """The CRC-32 of a file's content, as documents write it: eight hexadecimal digits."""
-    return f"{zlib.crc32(content):08x}"
-
-
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path that takes the place of `path`, synced to disk, if the block succeeds."""
@@ -133,6 +130,31 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def checksum(content: bytes) -> str:
+    """The CRC-32 of a file's content: eight hexadecimal digits."""
+    return f"{zlib.crc32(content):08x}"
+
+
+def json_text(content: Mapping[str, Any]) -> str:
+    """The text of a JSON file."""
+    return json.dumps(content, indent=1) + "\n"
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Put `content` into the file `path`, which is replaced atomically (OSError)."""
+    with replacing(path) as temporary:
+        temporary.write_text(json_text(content), encoding="utf8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises OSError or ValueError: see `reading`."""
+    content = json.loads(path.read_text(encoding="utf8"))
+    if not isinstance(content, dict):
+        raise ValueError("it is not a JSON object")
+    content.pop("crc32", None)  # the checksum that older programs added
+    return content
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -379,9 +379,6 @@ def test_what_cannot_be_reported_is_named(results: Path, tmp_path: Path) -> None
     assert_refused(outcome, str(results / "one"), "config.json is missing")
     (tmp_path / "config.json").rename(results / "one" / "config.json")
     picture = results / "gradients" / "the curves.png"
-    whole = picture.read_bytes()
-    picture.write_bytes(whole[:-20] + b"\0" + whole[-19:])
-    assert_refused(report(results, "--out", out), str(picture), "not as it was drawn")
     picture.write_bytes(b"GIF89a")
     assert_refused(report(results, "--out", out), str(picture), "not a PNG")
     picture.unlink()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import ROOT, Outcome, assert_refused, call, edit_document, flags, script
+from command_line import ROOT, Outcome, assert_refused, call, edit_json, flags, script
 from made_pictures import picture, write_classes, write_miniimagenet
 from PIL import Image
 
@@ -129,7 +129,7 @@ def strip_stored(run: Path) -> None:
         for name in ("split", "image_size", "grey", "skip_broken"):
             del content["config"][name]
 
-    edit_document(run / "config.json", strip)
+    edit_json(run / "config.json", strip)
 
 
 @pytest.mark.parametrize("old", [False, True])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from command_line import edit_document
+from command_line import edit_json
 from made_images import encoded, picture, pictures, write_folders, write_zip
 from PIL import Image
 
@@ -117,7 +117,7 @@ def test_stores_of_older_programs_have_no_checksums(tmp_path: Path) -> None:
     folder = official_store(tmp_path / "s", names(), images=2)
     whole = np.asarray(open_store(folder).images)
     (folder / "checksums.npy").unlink()
-    edit_document(folder / "store.json", lambda content: content.pop("files"))
+    edit_json(folder / "store.json", lambda content: content.pop("files"))
     assert np.array_equal(open_store(folder).images, whole)
 
 

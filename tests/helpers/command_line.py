@@ -283,10 +283,9 @@ def fill(disk: Path) -> None:
             file.write(bytes(4096))
 
 
-def edit_document(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change a JSON document as people do by hand: its checksum is taken out."""
+def edit_json(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a JSON file as people do by hand."""
     content = json.loads(path.read_text(encoding="utf8"))
-    del content["crc32"]
     change(content)
     path.write_text(json.dumps(content), encoding="utf8")
 

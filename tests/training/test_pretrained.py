@@ -14,7 +14,7 @@ from command_line import (
     Outcome,
     assert_refused,
     call,
-    edit_document,
+    edit_json,
     flags,
     real_omniglot,
     script,
@@ -108,10 +108,10 @@ def test_only_finished_and_measured_runs_are_shipped(finished: Path, tmp_path: P
     results.unlink()
     assert_refused(ship(finished, tmp_path / "out"), "no evaluation")
     results.write_bytes(whole)
-    edit_document(results, lambda content: content["evaluations"][0].update(outer_steps=300))
+    edit_json(results, lambda content: content["evaluations"][0].update(outer_steps=300))
     assert_refused(ship(finished, tmp_path / "out"), "no evaluation")
     config = finished / "config.json"
-    edit_document(config, lambda content: content["config"].update(outer_steps=500))
+    edit_json(config, lambda content: content["config"].update(outer_steps=500))
     assert_refused(ship(finished, tmp_path / "out"), "outer step 400 of 500")
     assert not (tmp_path / "out").exists()
 

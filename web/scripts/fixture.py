@@ -38,7 +38,6 @@ from supervised_reptile.networks.conv4 import (  # noqa: E402
 )
 from supervised_reptile.networks.layers import image_patches  # noqa: E402
 from supervised_reptile.networks.weights import times  # noqa: E402
-from supervised_reptile.system.checked_json import document  # noqa: E402
 
 NET = ConvNet((10, 7, 1), way=3, filters=4, pooling=False, blocks=3)  # even and odd sizes
 IMAGES, TIME = 5, 40
@@ -122,14 +121,6 @@ def _bits(ink: np.ndarray) -> str:
     return base64.b64encode(np.packbits(ink).tobytes()).decode()
 
 
-def documents() -> list[str]:
-    """Files with checksums, of all that JSON can hold."""
-    numbers = {"rate": 0.001, "steps": 100_000, "decay": 1.0, "small": 1e-05, "large": 1.5e300}
-    words = {"z": 'a "quoted" \\ word', "a": "±é", "": "{1, 2}", "\u00e9": "\n"}
-    nested = {"none": None, "yes": True, "lists": [[], [1, 2.0], {"crc32": {}}]}
-    return [document(numbers), document(words), document({**nested, "inner": {**numbers, **words}})]
-
-
 def fixture() -> dict[str, Any]:
     """Everything."""
     images = (
@@ -156,7 +147,6 @@ def fixture() -> dict[str, Any]:
             "fewer classes": run(RULES["adam"], images, fewer, 2),
         },
         "shrunk": shrunk(3),
-        "documents": documents(),
     }
 
 

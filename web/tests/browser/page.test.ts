@@ -88,7 +88,7 @@ const MANIFEST = '**/model/export.json';
 async function servedWith(change: (manifest: any) => void): Promise<void> {
   await opened.context.route(MANIFEST, async (route) => {
     const response = await route.fetch();
-    const { crc32: _, ...manifest } = await response.json();
+    const manifest = await response.json();
     change(manifest);
     await route.fulfill({ response, json: manifest });
   });

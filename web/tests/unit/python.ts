@@ -29,8 +29,6 @@ interface Python {
   readonly weights: number[];
   readonly secondMoment: number[];
   readonly runs: Readonly<Record<string, PythonRun>>;
-  /** Files with checksums. */
-  readonly documents: readonly string[];
   readonly shrunk: readonly { readonly drawing: string; readonly image: string }[];
 }
 
