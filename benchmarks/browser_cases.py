@@ -15,7 +15,6 @@ from PIL import Image
 from supervised_reptile.algorithms.evaluate import NON_TRANSDUCTIVE, Episodes, query_scores
 from supervised_reptile.algorithms.inner_loop import Examples, adapt
 from supervised_reptile.config import Config
-from supervised_reptile.data.checked_images import CheckedImages
 from supervised_reptile.data.dataset import Dataset
 from supervised_reptile.data.episodes import Tasks, evaluation_tasks
 from supervised_reptile.data.omniglot import load_omniglot, sorted_drawings
@@ -88,7 +87,7 @@ def _packed(png: bytes) -> str:
 
 
 def query_scores_of(
-    snapshot: Snapshot, config: Config, images: np.ndarray | CheckedImages, tasks: Tasks
+    snapshot: Snapshot, config: Config, images: np.ndarray, tasks: Tasks
 ) -> np.ndarray:
     """Scores of every query after adapting to its episode, float32 [episodes, way, way]."""
     net = stored_net(dict(snapshot.net))

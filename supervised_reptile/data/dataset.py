@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from supervised_reptile.data.checked_images import CheckedImages
 from supervised_reptile.data.store import ImageStore
 from supervised_reptile.errors import UserError, counted
 
@@ -29,7 +28,7 @@ class ClassPool(NamedTuple):
 class Dataset:
     """What a run reads. Pixel values divided by `max_value` are what the network sees."""
 
-    images: np.ndarray | CheckedImages  # uint8 [images, height, width, channels]
+    images: np.ndarray  # uint8 [images, height, width, channels]
     max_value: int
     pools: Mapping[str, ClassPool]  # "train" and, where held out, "val" and "test"
     checksum: str  # identifies the images and the classes

@@ -1,11 +1,10 @@
 """ImageStore: decoded images on disk, memory-mapped, opened without decoding anything.
 
-A store is a folder with three or four files::
+A store is a folder with two or three files::
 
     images.npy      uint8 [images, height, width, channels], the images of a class consecutive
-    checksums.npy   uint32 [images]: the CRC-32 of each image, compared when it is first read
-    store.json      class counts and names, the value meaning 1.0, splits, provenance, checksums:
-                    of the data as a whole, of the other files, and its own (`documents`)
+    store.json      class counts and names, the value meaning 1.0, splits, provenance, and the
+                    sha256 of the data
     files.json      optional: the name of every image's file, read only when asked for
 
 It is written under a temporary name and renamed into place, so a store either
@@ -16,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import mmap
 import os
@@ -30,11 +28,9 @@ from typing import Any
 import numpy as np
 import platformdirs
 
-from supervised_reptile.data.checked_images import CheckedImages, image_checksums, unchecked
 from supervised_reptile.errors import UserError
 from supervised_reptile.system.atomic_files import (
     CannotWriteError,
-    checksum,
     home_expanded,
     json_text,
     read_json,
@@ -45,10 +41,9 @@ from supervised_reptile.system.atomic_folders import appearing_whole
 
 FORMAT = "supervised-reptile image store 1"
 IMAGES_FILE = "images.npy"
-CHECKSUMS_FILE = "checksums.npy"
 INDEX_FILE = "store.json"
 FILES_FILE = "files.json"
-STORE_FILES = {IMAGES_FILE, CHECKSUMS_FILE, INDEX_FILE, FILES_FILE}
+STORE_FILES = {IMAGES_FILE, INDEX_FILE, FILES_FILE, "checksums.npy"}  # older stores have the last
 AGAIN = "import the data again"
 BLOCK = 4096  # images looked at together where a whole store is read or written
 
@@ -61,7 +56,7 @@ class ImageStore:
     shuffled per seed); otherwise it maps "train", "val" and "test" to class indices.
     """
 
-    images: np.ndarray | CheckedImages  # uint8 [images, height, width, channels]
+    images: np.ndarray  # uint8 [images, height, width, channels]
     offsets: np.ndarray  # int64 [classes + 1]; class c is images[offsets[c]:offsets[c + 1]]
     names: tuple[str, ...]  # [classes]
     max_value: int  # the pixel value that stands for 1.0: 1 or 255
@@ -69,16 +64,16 @@ class ImageStore:
     splits: Mapping[str, np.ndarray] = field(default_factory=dict)  # name -> int64 [classes in it]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None  # where the store lies on disk, if it does
-    sums: Mapping[str, str] = field(default_factory=dict)  # file -> CRC-32; older stores: none
 
     @cached_property
     def files(self) -> tuple[str, ...]:
         """The name of each image's file within its class, [images]; () where none were kept."""
         path = self.folder / FILES_FILE if self.folder else None
-        if path is None or not (path.exists() or FILES_FILE in self.sums):
+        if path is None or not path.exists():
             return ()
-        with reading(path, _anew(path.parent)):
-            files = tuple(json.loads(_checked_bytes(path, self.sums)))
+        # Of a store in the cache, deleting it is all, since it is then made again.
+        with reading(path, f"delete {path.parent}, and {AGAIN}"):
+            files = tuple(json.loads(path.read_bytes()))
             if len(files) != len(self.images):
                 raise ValueError("it does not fit its store")
             return files
@@ -127,16 +122,10 @@ def write_store(folder: Path, index: StoreIndex, fill: Callable[[np.ndarray], No
         _reserve(path)
         fill(pixels)
         pixels.flush()
-        np.save(
-            temporary / CHECKSUMS_FILE,
-            np.concatenate([*map(image_checksums, image_blocks(pixels))]),
-        )
         if index.files:
             (temporary / FILES_FILE).write_text(json.dumps(index.files), encoding="utf8")
-        others = (path for path in temporary.iterdir() if path.name != IMAGES_FILE)
-        sums = {path.name: checksum(path.read_bytes()) for path in others}
-        described = {**_describe(index, pixels), "files": sums}
-        (temporary / INDEX_FILE).write_text(json_text(described), encoding="utf8")
+        described = json_text(_describe(index, pixels))
+        (temporary / INDEX_FILE).write_text(described, encoding="utf8")
 
 
 def open_store(folder: Path) -> ImageStore:
@@ -153,9 +142,8 @@ def open_store(folder: Path) -> ImageStore:
         offsets = np.concatenate([[0], np.cumsum(described["counts"], dtype=np.int64)])
         if images.shape != (offsets[-1], *described["image_shape"]) or images.dtype != np.uint8:
             raise ValueError(f"{IMAGES_FILE} and {INDEX_FILE} disagree")
-        sums = described.get("files", {})
         return ImageStore(
-            images=_checked_images(folder, images, sums) if sums else images,
+            images=images,
             offsets=offsets,
             names=tuple(described["names"]),
             max_value=described["max_value"],
@@ -163,37 +151,7 @@ def open_store(folder: Path) -> ImageStore:
             splits={name: np.array(ids, np.int64) for name, ids in described["splits"].items()},
             provenance=described["provenance"],
             folder=folder,
-            sums=sums,
         )
-
-
-def _checked_images(folder: Path, images: np.ndarray, sums: Mapping[str, str]) -> CheckedImages:
-    def checksums() -> np.ndarray:
-        path = folder / CHECKSUMS_FILE
-        with reading(path, _anew(folder)):
-            found = np.load(io.BytesIO(_checked_bytes(path, sums)), allow_pickle=False)
-            if found.shape != (len(images),):
-                raise ValueError("it does not fit its store")
-            return found
-
-    def refusal(row: int) -> UserError:
-        what = f"{folder / IMAGES_FILE}: image {row} is not as it was written"
-        return UserError(f"{what}; {_anew(folder)}")
-
-    return CheckedImages(images, checksums, refusal)
-
-
-def _anew(folder: Path) -> str:
-    """What to do: of a store in the cache, deleting it is all, since it is then made again."""
-    return f"delete {folder}, and {AGAIN}"
-
-
-def _checked_bytes(path: Path, sums: Mapping[str, str]) -> bytes:
-    """The content of a file of a store (OSError, ValueError)."""
-    content = path.read_bytes()
-    if sums.get(path.name, checksum(content)) != checksum(content):
-        raise ValueError("it is not as it was written")
-    return content
 
 
 def is_store(folder: Path) -> bool:
@@ -210,7 +168,7 @@ def pixel_checksum(store: ImageStore) -> str:
         max_value=store.max_value,
         splits={name: [int(c) for c in ids] for name, ids in store.splits.items()},
     )
-    return _checksum(index, unchecked(store.images))
+    return _checksum(index, store.images)
 
 
 def cached_store(key: str, build: Callable[[Path], None]) -> ImageStore:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from supervised_reptile.data.checked_images import unchecked
 from supervised_reptile.data.import_layout import notes_on
 from supervised_reptile.data.layouts.decode_image import nothing_note, shows_nothing
 from supervised_reptile.data.official_sets import kind_of
@@ -63,6 +62,6 @@ def blank_note(store: ImageStore) -> str:
         file = store.files[row] if store.files else f"image {row - store.offsets[label]}"
         return f"{store.names[label]}/{file}"
 
-    blocks = image_blocks(unchecked(store.images))
+    blocks = image_blocks(store.images)
     blank = [shows_nothing(block, store.max_value) for block in blocks]
     return nothing_note(np.concatenate([np.zeros(0, bool), *blank]), name, "image")

@@ -132,11 +132,6 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def checksum(content: bytes) -> str:
-    """The CRC-32 of a file's content: eight hexadecimal digits."""
-    return f"{zlib.crc32(content):08x}"
-
-
 def json_text(content: Mapping[str, Any]) -> str:
     """The text of a JSON file."""
     return json.dumps(content, indent=1) + "\n"

@@ -66,5 +66,5 @@ def test_files_are_sorted_within_their_class(real_store: ImageStore) -> None:
 def test_opening_decodes_nothing(real_store: ImageStore, monkeypatch) -> None:
     monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("decoded again"))
     store = open_miniimagenet(real_store.folder)
-    assert isinstance(store.images.pixels, np.memmap)
+    assert isinstance(store.images, np.memmap)
     assert store.checksum == real_store.checksum

@@ -9,7 +9,6 @@ import pytest
 
 from supervised_reptile.data import store
 from supervised_reptile.data.store import (
-    STORE_FILES,
     StoreIndex,
     cache_folder,
     cached_store,
@@ -30,7 +29,12 @@ def test_a_store_is_replaced_but_nothing_beside_it(tmp_path: Path) -> None:
     (tmp_path / "store" / "thesis.tex").touch()
     with pytest.raises(UserError, match=r"store: holds more than a store \(thesis\.tex\)"):
         write(tmp_path / "store")
-    assert {path.name for path in (tmp_path / "store").iterdir()} == {*STORE_FILES, "thesis.tex"}
+    assert {path.name for path in (tmp_path / "store").iterdir()} == {
+        "images.npy",
+        "store.json",
+        "files.json",
+        "thesis.tex",
+    }
 
 
 def test_what_another_process_put_into_the_cache_meanwhile_is_kept(
