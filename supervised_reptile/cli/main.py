@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import sys
-from collections.abc import Callable
 from typing import NoReturn
 
 import click
@@ -15,7 +13,6 @@ from supervised_reptile.cli.lazy_group import LazyGroup, Subcommands
 from supervised_reptile.errors import Interrupted, SettingsError, UserError, one_line
 from supervised_reptile.system.out_of_memory import (
     discard_failing_output,
-    memory_limit,
     open_closed_streams,
     shortage,
 )
@@ -135,27 +132,20 @@ def run(command: click.Command, arguments: list[str] | None = None) -> None:
             message = f"{error.filename}: {error.strerror}"
         if not message:
             raise
-        # Native threads that lost an allocation may never end, and Python would wait for them.
-        _fail(message, _leave_at_once if memory_limit() else sys.exit)
+        _fail(message)
     if isinstance(status, int) and status:  # click returns what ctx.exit was given
         sys.exit(status)
 
 
-def _fail(message: str, leave: Callable[[int], NoReturn] = sys.exit) -> NoReturn:
+def _fail(message: str) -> NoReturn:
     _say(f"Error: {one_line(message)}")
-    leave(1)
+    sys.exit(1)
 
 
 def _say(text: str) -> None:
     """On standard error; where that cannot be written, the exit status has to do."""
     with contextlib.suppress(OSError):
         click.echo(text, err=True)
-
-
-def _leave_at_once(status: int) -> NoReturn:
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
-    os._exit(status)
 
 
 def _show(error: click.ClickException) -> None:

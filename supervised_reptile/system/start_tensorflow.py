@@ -10,11 +10,7 @@ import tempfile
 from collections.abc import Iterator
 
 from supervised_reptile.errors import UserError
-from supervised_reptile.system.out_of_memory import (
-    check_memory_limit,
-    open_closed_streams,
-    shortage,
-)
+from supervised_reptile.system.out_of_memory import open_closed_streams
 from supervised_reptile.system.rendezvous import meet
 from supervised_reptile.system.tf_config import Cluster
 from supervised_reptile.system.thread_pool import cores
@@ -36,15 +32,13 @@ def start_tensorflow(threads: int = 0, cluster: Cluster | None = None) -> None:
     independent of the number of threads, to the last bit. Later calls change nothing.
 
     Raises:
-      UserError: the worker cannot listen on its address, or others did not come, or memory is
-        limited to less than TensorFlow takes, or no folder takes temporary files, or this process
-        is a fork of one that used TensorFlow.
+      UserError: the worker cannot listen on its address, or others did not come, or no folder
+        takes temporary files, or this process is a fork of one that used TensorFlow.
     """
     if _forked:
         raise UserError(FORKED)
     if "tensorflow" in sys.modules:
         return
-    check_memory_limit()
     _check_temporary_folder()
     if cluster:
         meet(cluster)
@@ -122,9 +116,7 @@ def _native_messages_held_back() -> Iterator[None]:
             yield
         except (UserError, KeyboardInterrupt):
             raise
-        except BaseException as error:
-            if isinstance(error, Exception) and (message := shortage(error)):
-                raise UserError(message) from error
+        except BaseException:
             held.seek(0)
             os.write(terminal, held.read())
             raise

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from command_line import (
@@ -40,9 +41,6 @@ REPTILE = ("-m", "supervised_reptile")
 FULL = Path("/dev/full")
 
 needs_dev_full = pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
-needs_prlimit = pytest.mark.skipif(
-    not hasattr(resource, "prlimit"), reason="limits of other processes cannot be set here"
-)
 
 
 @pytest.fixture
@@ -81,11 +79,6 @@ def free_disk(run: Path) -> None:
     (run.parent / "other").unlink()
 
 
-def forbid_large_files(_run: Path, process: subprocess.Popen) -> None:
-    """Which a checkpoint is."""
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
-
-
 def assert_kept_and_continued(run: Path, outcome: Outcome, words: list[str], factory) -> None:
     """The last checkpoint is good, and the continuation ends as if nothing had been."""
     assert_refused(outcome, f"{run}: cannot write there", f"--checkpoint {run} --resume")
@@ -103,15 +96,6 @@ def test_a_disk_that_fills_up(data: Path, disk: Path, tmp_path_factory) -> None:
     outcome = deprived(words, 12, lambda process: fill_disk(run, process))
     assert "No space left on device: free some space" in outcome.err
     free_disk(run)
-    assert_kept_and_continued(run, outcome, words, tmp_path_factory)
-
-
-@needs_prlimit
-def test_a_limit_on_the_size_of_files(data: Path, tmp_path: Path, tmp_path_factory) -> None:
-    run = tmp_path / "run"
-    words = [*EXACT, *flags(data_dir=data, checkpoint=run, save_interval=20)]
-    outcome = deprived(words, 12, lambda process: forbid_large_files(run, process))
-    assert "File too large: raise the limit" in outcome.err
     assert_kept_and_continued(run, outcome, words, tmp_path_factory)
 
 
@@ -164,21 +148,23 @@ def test_a_full_disk_for_what_is_printed(data: Path, tmp_path: Path) -> None:
 # ---- memory runs out
 
 
-@needs_prlimit
-@pytest.mark.parametrize("megabytes", [200, 1000, 1800, 2300])
-def test_a_limit_on_memory_below_what_tensorflow_takes(
-    data: Path, tmp_path: Path, megabytes: int
-) -> None:
-    """Native code would end the process, or wait for ever, somewhere on the way."""
-    outcome = limited(megabytes << 20, *TINY, *flags(data_dir=data, checkpoint=tmp_path / "run"))
-    assert_refused(outcome, "memory is limited to", "ulimit -v", "TensorFlow")
-    assert not (tmp_path / "run").exists()
+def huge_array() -> None:
+    np.ones((10**8, 10**8))
 
 
-def limited(size: int, *words: object) -> Outcome:
-    """`run_omniglot.py` that may use so many bytes of address space."""
-    limit = partial(resource.setrlimit, resource.RLIMIT_AS, (size, size))
-    return completed(*words, preexec_fn=limit)
+def huge_tensor() -> None:
+    import tensorflow as tf
+
+    tf.ones((10**8, 10**8))
+
+
+@pytest.mark.parametrize("allocate", [huge_array, huge_tensor])
+def test_more_than_memory_holds(allocate: Callable[[], None]) -> None:
+    outcome = call(command=click.Command("allocate", callback=allocate))
+    assert_refused(outcome, "not enough memory", "--meta-batch", "--resume")
+
+
+# ---- places that cannot be written
 
 
 def test_no_folder_for_temporary_files(data: Path, tmp_path: Path) -> None:
@@ -196,27 +182,6 @@ def completed(*words: object, **how: object) -> Outcome:
         out = process.stdout.read()
         code, errors = finish(process)
     return Outcome(code, out, errors)
-
-
-@needs_prlimit
-def test_memory_that_runs_out_on_the_way(data: Path, tmp_path: Path, tmp_path_factory) -> None:
-    """What follows the training has to be compiled, and finds no room: the end can be native."""
-    run = tmp_path / "run"
-    words = [*EXACT, *flags(data_dir=data, checkpoint=run, save_interval=20)]
-    outcome = deprived(words, 12, forbid_more_memory)
-    assert outcome.code
-    assert "Traceback" not in outcome.err
-    assert saved_steps(run)
-    assert np.isfinite(saved_state(run)["weights"]).all()
-    assert_same_end(run, execute(*words, "--resume"), *reference(tmp_path_factory))
-
-
-def forbid_more_memory(process: subprocess.Popen) -> None:
-    pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[0])
-    resource.prlimit(process.pid, resource.RLIMIT_AS, (pages * resource.getpagesize(),) * 2)
-
-
-# ---- places that cannot be written
 
 
 def test_a_read_only_disk(data: Path, finished: Path, disk: Path) -> None:
