@@ -95,7 +95,7 @@ def test_what_starts_at_once_does_not_load_tensorflow(module: str) -> None:
     assert "tensorflow" not in {name.partition(".")[0] for name in imports(at_once)}
 
 
-# What calls whatever a file names; only `data.layouts.safe_pickle` unpickles, and calls nothing.
+# What calls whatever a file names; only `data.layouts.safe_pickle` unpickles, by an allow-list.
 RUN_CODE = {"eval", "exec", "compile", "__import__"}
 READERS_THAT_RUN_CODE = {
     "pickle", "_pickle", "cPickle", "marshal", "shelve", "dill", "joblib", "yaml", "torch",
