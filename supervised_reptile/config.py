@@ -134,8 +134,8 @@ class Config:
     pretrained: str | None = flag(
         "--pretrained",
         None,
-        "Do not train: evaluate the weights in the --checkpoint directory or, with a NAME, those "
-        f"of another run, an .npz or {' or '.join(PRETRAINED)}, which come along.",
+        "Evaluate without training. Without NAME: the weights in the --checkpoint directory. NAME "
+        f"is another run directory, an .npz file or shipped weights ({' or '.join(PRETRAINED)}).",
         PLACE,
         type=Place(),
         is_flag=False,
@@ -143,30 +143,34 @@ class Config:
         metavar="[NAME]",
     )
     seed: int = flag(
-        "--seed", 0, "Seed of the class split, the initial weights and the tasks.", type=SEED
+        "--seed",
+        0,
+        "Random seed of the class split, the initial weights and the training tasks.",
+        type=SEED,
     )
     checkpoint: str = flag(
         "--checkpoint",
         "model_checkpoint",
-        "Run directory: configuration, metrics, checkpoints and results are kept here.",
+        "Run directory for the configuration, metrics, checkpoints and results.",
         PLACE,
         type=Place(),
     )
-    data_dir: str = flag("--data-dir", "data", "Where the images are.", DATA, type=Place())
+    data_dir: str = flag("--data-dir", "data", "Directory of the images.", DATA, type=Place())
     way: int = flag("--classes", 5, "Classes per task (way).", type=COUNT)
-    shots: int = flag(
-        "--shots", 5, "Support examples per class in an evaluation episode.", EVALUATION, COUNT
-    )
+    shots: int = flag("--shots", 5, "Support examples per class in evaluation.", EVALUATION, COUNT)
     train_shots: int = flag(
         "--train-shots",
         0,
-        "Examples per class in a training task; 0 means as many as --shots.",
+        "Examples per class in a training task; 0 uses --shots.",
         type=Count(0),
     )
-    inner_batch: int = flag("--inner-batch", 5, "Examples in an inner batch.", type=COUNT)
+    inner_batch: int = flag("--inner-batch", 5, "Examples per inner batch.", type=COUNT)
     inner_steps: int = flag("--inner-iters", 20, "Inner steps per training task.", type=COUNT)
     replacement: bool = flag(
-        "--replacement", False, "Draw every inner batch independently of the others.", is_flag=True
+        "--replacement",
+        False,
+        "Draw each inner batch independently instead of cycling through the examples.",
+        is_flag=True,
     )
     inner_rate: float = flag(
         "--learning-rate", 1e-3, "Step size of the inner optimizer.", type=RATE
@@ -175,149 +179,151 @@ class Config:
         "--meta-step", 0.1, "Outer step size at the start of training.", type=RATE
     )
     outer_step_size_final: float = flag(
-        "--meta-step-final", 0.1, "Outer step size at the end; linear in between.", type=RATE
+        "--meta-step-final",
+        0.1,
+        "Outer step size at the end of training; it changes linearly.",
+        type=RATE,
     )
     meta_batch: int = flag("--meta-batch", 1, "Tasks per outer step.", type=COUNT)
-    outer_steps: int = flag("--meta-iters", 400_000, "Outer steps of the whole run.", type=COUNT)
+    outer_steps: int = flag("--meta-iters", 400_000, "Number of outer steps.", type=COUNT)
     eval_batch: int = flag(
-        "--eval-batch", 5, "Examples in an inner batch of evaluation.", EVALUATION, COUNT
+        "--eval-batch", 5, "Examples per inner batch in evaluation.", EVALUATION, COUNT
     )
-    eval_steps: int = flag(
-        "--eval-iters", 50, "Inner steps per evaluation episode.", EVALUATION, COUNT
-    )
+    eval_steps: int = flag("--eval-iters", 50, "Inner steps in evaluation.", EVALUATION, COUNT)
     eval_episodes: int = flag(
-        "--eval-samples", 10_000, "Episodes per accuracy at the end.", EVALUATION, COUNT
+        "--eval-samples", 10_000, "Number of episodes for each final accuracy.", EVALUATION, COUNT
     )
     eval_interval: int = flag(
         "--eval-interval",
         10,
-        "Outer steps for every episode on which training looks at the accuracy; in long runs up "
-        "to 12 such looks become one, which tells as much for less work.",
+        "Evaluate every N outer steps during training. Long runs evaluate less often, on more "
+        "query sets, at the same precision; set --look-episodes to control it exactly.",
         type=COUNT,
     )
     look_episodes: int = flag(
         "--look-episodes",
         0,
-        "Look at exactly every --eval-interval outer steps, on this many episodes of each split; "
-        "0: as --eval-interval says.",
+        "Evaluate exactly every --eval-interval outer steps during training, on this many "
+        "episodes of each split; 0 chooses both automatically.",
         type=Count(0),
     )
     log_alignment: bool = flag(
         "--log-alignment",
         False,
-        "With every look at the accuracy, also log how well gradients of different mini-batches "
-        "agree, within a task and between tasks; plotted as alignment.png.",
+        "At every evaluation during training, also log how well gradients of different "
+        "mini-batches agree, within and between tasks, and plot it as alignment.png.",
         is_flag=True,
     )
     weight_decay: float = flag(
-        "--weight-decay", 1.0, "All weights are multiplied by this before each inner step.",
+        "--weight-decay", 1.0, "Multiply all weights by this factor before each inner step.",
         type=RATE,
     )  # fmt: skip
     transductive: bool = flag(
         "--transductive/--no-transductive",
         False,
-        "Classify all queries of an episode in one forward pass (they share batch statistics); "
-        "without it, each query together with the support set only. --pretrained does not take "
-        "it from the stored run.",
+        "Classify all queries of an episode in one forward pass, so that they share batch "
+        "statistics; otherwise, each query with the support set only. --pretrained does not "
+        "take it from the stored run.",
         MEASURED,
     )
     tail_shots: int | None = flag(
         "--foml-tail",
         None,
-        "FOML and MAML: examples per class set aside for the last inner batch.",
+        "For FOML and MAML: reserve this many examples per class for the last inner batch.",
         type=COUNT,
     )
     sgd: bool = flag(
-        "--sgd", False, "Plain SGD as the inner optimizer instead of Adam.", is_flag=True
+        "--sgd", False, "Use plain SGD as the inner optimizer instead of Adam.", is_flag=True
     )
     algorithm: str = flag(
         "--algorithm",
         "reptile",
-        "Outer update: Reptile, first-order MAML, MAML (differentiated through the inner steps, "
-        "which have to be --sgd), or joint training (one inner step).",
+        "Outer update: Reptile, first-order MAML (foml), MAML (second-order; requires --sgd) or "
+        "joint training (one inner step).",
         type=click.Choice(ALGORITHMS),
     )
     outer_optimizer: str = flag(
         "--outer-optimizer",
         "sgd",
-        "Moves the initialization, with initial - adapted weights as the gradient and the outer "
-        "step size as the rate. sgd is the paper's outer step; momentum (0.9) goes ten times as "
-        "far in the long run; adam moves every weight by about its rate, so give a --meta-step "
-        "of 0.001 or so.",
+        "Optimizer of the initialization; its gradient is initial - adapted weights, its learning "
+        "rate the outer step size. sgd is the paper's outer step. momentum (0.9) has ten times "
+        "the effective step size. adam moves every weight by about its learning rate: use a "
+        "--meta-step of about 0.001.",
         type=click.Choice(OUTER_OPTIMIZERS),
     )
     task_order: str = flag(
         "--task-order",
         "chained",
-        "Tasks of a meta-batch one after the other with Adam's second moment flowing through them "
-        "(sequential, as the original did), or side by side from the same Adam state, which is "
-        "faster: then its second moment goes on as if one had come after the other (chained), or "
-        "is the mean over tasks (parallel).",
+        "How the tasks of a meta-batch share the inner Adam state. sequential: each task "
+        "continues from the state of the one before, as in the original program. The others run "
+        "tasks side by side from the same state, which is faster; the second moment is then "
+        "combined as in a sequence (chained) or averaged over tasks (parallel).",
         type=click.Choice(("chained", "parallel", "sequential")),
     )
     precision: str = flag(
         "--precision",
         "float32",
-        "Type of activations and convolutions. bfloat16 is faster where the processor knows it: as "
-        "accurate on Mini-ImageNet, up to a point less so on Omniglot (docs/performance.md). "
-        "Weights, batch statistics and updates stay float32.",
+        "Data type of activations and convolutions; weights, batch statistics and updates stay "
+        "float32. bfloat16 is faster on processors that support it: as accurate on Mini-ImageNet, "
+        "up to one point less accurate on Omniglot (docs/performance.md).",
         type=click.Choice(("float32", "bfloat16")),
     )
     val_classes: int = flag(
         "--val-classes",
         0,
-        "Hold this many training classes out for validation; the look at the accuracy during "
-        "training then reads them, never the test classes.",
+        "Hold out this many training classes for validation. Evaluation during training then "
+        "uses them instead of the test classes.",
         type=Count(0),
     )
     eval_seed: int = flag(
         "--eval-seed",
         0,
-        "Evaluation episodes depend on this alone: two runs are compared on the same ones.",
+        "Random seed of the evaluation episodes. Runs with the same value are evaluated on the "
+        "same episodes.",
         EVALUATION,
         SEED,
     )
     both_modes: bool = flag(
         "--both-modes",
         False,
-        "Report transductive and non-transductive accuracy, from the same adapted weights.",
+        "Report both transductive and non-transductive accuracy of the same adapted weights.",
         MEASURED,
         is_flag=True,
     )
     eval_splits: str = flag(
         "--eval-splits",
         ALL_SPLITS,
-        "Classes whose accuracy is measured at the end. val is for choosing between runs: it "
-        "leaves the test classes alone.",
+        "Classes to evaluate at the end. Use val to choose between runs without touching the "
+        "test classes.",
         MEASURED,
         click.Choice((ALL_SPLITS, "train", "val", "test")),
     )
     save_interval: int = flag(
-        "--save-interval", 1000, "Outer steps between checkpoints.", EXECUTION, COUNT
+        "--save-interval", 1000, "Save a checkpoint every N outer steps.", EXECUTION, COUNT
     )
     threads: int = flag(
-        "--threads", 0, "CPU threads; 0 means all that this process may use. "
+        "--threads", 0, "Number of CPU threads; 0 uses all available. "
         "Results do not depend on it.", EXECUTION, Count(0, MOST_THREADS),
     )  # fmt: skip
     # Of `reptile train` alone.
     image_size: int | None = flag(
         "--image-size",
         None,
-        "Pixels a side; by default the images' own if all are alike, at most 84.",
+        "Height and width in pixels; by default the images' own if all are alike, at most 84.",
         IMAGES,
         Count(8, MOST_PIXELS),
     )
     grey: bool | None = flag(
         "--grey/--colour",
         None,
-        "One channel or three; by default grey where every image is.",
+        "Use one channel or three; by default grey if every image is.",
         IMAGES,
         bool,
     )
     split: str | None = flag(
         "--split",
         None,
-        "Shares of the classes for training, validation and test; drawn by --seed.",
+        "Shares of the classes for training, validation and test, drawn by --seed.",
         IMAGES,
         Shares(),
     )

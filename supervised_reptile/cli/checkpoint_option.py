@@ -1,4 +1,4 @@
-"""--checkpoint, where a command takes trained weights: `open_weights.open_snapshot` finds them."""
+"""--checkpoint of the commands that use trained weights; see `open_weights.open_snapshot`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ checkpoint_option = click.option(
     "--checkpoint",
     metavar="RUN",
     type=Place(),
-    help="A run directory, weights exported as npz, or "
-    f"{' or '.join(PRETRAINED)}, the name of those that come along; these by default.",
+    help="Trained weights: a run directory, an .npz export or the shipped weights "
+    f"{' or '.join(PRETRAINED)}; by default {PRETRAINED[0]}.",
 )

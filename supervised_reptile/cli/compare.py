@@ -46,14 +46,14 @@ Examples:
     "--shots",
     type=COUNT,
     multiple=True,
-    help="Only evaluations with so many shots. This and the next two may be given several times.",
+    help="Show only evaluations with this many shots. May be repeated, like --mode and --split.",
 )
 @click.option(
     "--mode",
     "modes",
     type=click.Choice([mode.replace("_", "-") for mode in MODES]),
     multiple=True,
-    help="Only evaluations in this mode.",
+    help="Show only evaluations in this mode.",
 )
 @click.option(
     "--split",
@@ -62,9 +62,9 @@ Examples:
     multiple=True,
     default=("test",),
     show_default=True,
-    help="Accuracies on these classes. Choose between runs by val; test is for the end.",
+    help="Show accuracies on these classes. Choose between runs by val; report test.",
 )
-@click.option("--csv", "as_csv", is_flag=True, help="Only the accuracies, as CSV.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print only the accuracies, as CSV.")
 def compare(
     runs: tuple[Path, ...],
     shots: tuple[int, ...],
@@ -72,29 +72,30 @@ def compare(
     splits: tuple[str, ...],
     as_csv: bool,
 ) -> None:
-    """Rank runs by accuracy, and say which differences are more than chance.
+    """Rank runs by accuracy and test which differences are significant.
 
-    RUN is a run directory or a folder with runs below it. What is no run, or damaged, is skipped
-    with a note.
+    RUN is a run directory or a folder that contains runs. Damaged runs and other folders are
+    skipped with a note.
 
-    The first table has the flags in which the runs differ, and a column for each way in which
-    they were evaluated: shots, mode, classes, episodes. It is sorted by the first of these, in
-    which any two runs that saw the same episodes (same images, classes and settings) are then
-    compared episode by episode. That tells smaller differences from chance than two intervals
-    side by side. --shots, --mode and --split choose the columns.
+    The first table lists the flags in which the runs differ and their accuracies, one column for
+    each kind of evaluation (shots, mode, classes, episodes). It is sorted by the first of these
+    columns. --shots, --mode and --split choose the columns.
 
-    An interval or a test over episodes is about the trained weights that are there. What is due
-    to the settings shows in several runs with different --seed, for which a third table has the
-    mean and the spread.
+    The second table compares runs that were evaluated on the same episodes (same images, classes
+    and settings), episode by episode. This paired test detects smaller differences than two
+    separate intervals.
+
+    Intervals and tests over episodes are about these trained weights only. To judge the settings,
+    train several runs with different --seed: a third table then shows their mean and spread.
 
     \b
     Columns of --csv, one line for each run and evaluation:
-      run                     its directory
-      --FLAG                  for each flag in which the runs differ
+      run                     run directory
+      --FLAG                  one column for each flag in which the runs differ
       way, shots, mode, split, episodes, eval_batch, eval_steps, eval_seed
-                              what was evaluated
-      outer_steps             training of the weights that were evaluated
-      accuracy, half_width    0 to 1, and half of its 95% interval over episodes
+                              settings of the evaluation
+      outer_steps             outer steps of the evaluated weights
+      accuracy, half_width    accuracy from 0 to 1, half width of its 95% interval
     """
     found = read_runs(runs)
     wanted = Wanted(shots, [mode.replace("-", "_") for mode in modes], splits)

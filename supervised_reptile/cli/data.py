@@ -24,35 +24,35 @@ def data() -> None:
     type=Place(path_type=Path),
     default="data/glyphs",
     show_default=True,
-    help="The folder to draw into: new, or empty.",
+    help="Directory to write, new or empty.",
 )
 @click.option(
     "--seed",
     type=Count(0, 2**64 - 1),
     default=0,
     show_default=True,
-    help="Another seed invents other alphabets.",
+    help="Random seed; each seed invents other alphabets.",
 )
-@click.option("--alphabets", type=COUNT, default=40, show_default=True, help="How many to invent.")
+@click.option("--alphabets", type=COUNT, default=40, show_default=True, help="Number of alphabets.")
 @click.option(
     "--characters",
     type=COUNT,
     default=40,
     show_default=True,
-    help="In each alphabet.",
+    help="Number of characters per alphabet.",
 )
 @click.option(
     "--drawings",
     type=COUNT,
     default=20,
     show_default=True,
-    help="Of each character, each by another drawer.",
+    help="Number of drawings per character, each by another drawer.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace drawn alphabets that are already there.")
+@click.option("--overwrite", is_flag=True, help="Replace drawn alphabets in --out.")
 def draw_glyphs(
     out: Path, seed: int, alphabets: int, characters: int, drawings: int, overwrite: bool
 ) -> None:
-    """Draw invented alphabets in Omniglot's folder layout, to train on without a download."""
+    """Draw invented alphabets in Omniglot's folder layout, for training without a download."""
     from supervised_reptile.data.glyphs.draw_alphabets import GlyphSet, write_glyphs
 
     write_glyphs(out, GlyphSet(seed, alphabets, characters, drawings), overwrite)
@@ -62,16 +62,25 @@ def draw_glyphs(
 
 @data.command("import")
 @click.argument("path", type=Place(path_type=Path))
-@click.option("--out", type=Place(path_type=Path), required=True, help="The store to write.")
 @click.option(
-    "--image-size", type=Count(1, MOST_PIXELS), default=84, show_default=True, help="Pixels a side."
+    "--out",
+    type=Place(path_type=Path),
+    required=True,
+    help="Store to write: one file with all images decoded.",
+)
+@click.option(
+    "--image-size",
+    type=Count(1, MOST_PIXELS),
+    default=84,
+    show_default=True,
+    help="Height and width in pixels.",
 )
 @click.option("--skip-broken", is_flag=True, help="Leave broken images out instead of stopping.")
 def import_data(path: Path, out: Path, image_size: int, skip_broken: bool) -> None:
-    """Import Mini-ImageNet, in whatever layout PATH holds it, into one store.
+    """Import Mini-ImageNet from any of its usual layouts into one store.
 
     \b
-    PATH holds one of:
+    PATH contains one of:
       train/, val/ and test/ with a folder of images for each class
       the same in one zip or tar, or in train.zip, val.zip and test.zip
       mini-imagenet-cache-train.pkl, -val.pkl (or -validation.pkl), -test.pkl
@@ -90,10 +99,10 @@ def import_data(path: Path, out: Path, image_size: int, skip_broken: bool) -> No
 @data.command("verify")
 @click.argument("path", type=Place(path_type=Path))
 def verify_data(path: Path) -> None:
-    """Say what PATH has and lacks; the last line starts complete, usable or broken.
+    """Check the data in PATH; the last line starts with complete, usable or broken.
 
-    PATH is a store, raw Mini-ImageNet or Omniglot, or a folder of class folders. The
-    exit status is 1 where it is broken.
+    PATH is a store, raw Mini-ImageNet or Omniglot, or a folder of class folders. The exit status
+    is 1 if the data are broken.
     """
     from supervised_reptile.data.verify import verify
 
@@ -116,10 +125,10 @@ def verify_data(path: Path) -> None:
     type=Place(path_type=Path),
     default="contact-sheet.png",
     show_default=True,
-    help="The contact sheet to write.",
+    help="Image file to write the contact sheet to.",
 )
 def show_data(path: Path, out: Path) -> None:
-    """Summarise PATH and write a contact sheet of a few images of several classes."""
+    """Summarise the data in PATH and draw a contact sheet with a few images of several classes."""
     from supervised_reptile.data.contact_sheet import write_contact_sheet
     from supervised_reptile.data.open_any import open_any
     from supervised_reptile.data.summary import summary_lines

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     type=click.IntRange(0, 65535),
     default=8765,
     show_default=True,
-    help="Where to serve; 0 takes any free port.",
+    help="Port to serve on; 0 chooses a free one.",
 )
 def demo(checkpoint: str | None, port: int) -> None:
-    """Draw a few characters, then one more, and let a network that adapts in your browser name it.
+    """Serve the browser demo: draw examples of a few characters, then one more to classify.
 
-    The page is served to this machine only; it loads nothing from anywhere else and sends
-    nothing. Ctrl-C ends it.
+    The network adapts to your drawings in the browser. The page is served to this machine only,
+    loads nothing from elsewhere and sends nothing. Ctrl-C stops the server.
     """
     from supervised_reptile.inference.demo_server import HOST, make_server, read_site
     from supervised_reptile.inference.export import web_files

@@ -20,21 +20,21 @@ FORMS = ("npz", "savedmodel", "web")
     "form",
     type=click.Choice(FORMS),
     required=True,
-    help="npz: arrays and JSON; savedmodel: TensorFlow's, adapts itself; web: for the demo.",
+    help="npz: NumPy arrays and JSON; savedmodel: a TensorFlow SavedModel that can adapt; "
+    "web: files of the browser demo.",
 )
 @click.option(
     "--out",
     type=Place(path_type=Path),
     required=True,
-    help="The folder to write: new, or empty.",
+    help="Directory to write, new or empty.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace an export that is already there.")
+@click.option("--overwrite", is_flag=True, help="Replace an export in --out.")
 def export(checkpoint: str | None, form: str, out: Path, overwrite: bool) -> None:
-    """Write the weights and Adam's state of a run's newest checkpoint.
+    """Export the weights and the Adam state of a run's newest checkpoint.
 
-    With them any program continues exactly as evaluation does here: inner steps of the same
-    optimizer, from the same second moments and time. export.json describes them and has the
-    checksums of all files.
+    Another program can adapt from them exactly as evaluation does here: same inner optimizer,
+    same second moments, same step count. export.json describes the files and has their checksums.
     """
     from supervised_reptile.inference.export import write_export
     from supervised_reptile.runs.open_weights import open_snapshot

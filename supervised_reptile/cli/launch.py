@@ -20,15 +20,15 @@ Examples:
 
 @click.command(
     "launch",
-    help="Run COMMAND, one of the run scripts or `reptile train`, by several processes on this "
-    "machine that share every meta-batch and every evaluation. The result is that of one process "
-    "up to the order of summation; --resume continues with any number of workers. Each worker gets "
-    "its part of the cores. For several machines see docs/scaling.md.",
+    help="Train with several processes on this machine. COMMAND is one of the run scripts or "
+    "`reptile train`. The workers share the cores, every meta-batch and every evaluation. The "
+    "result is that of one process up to the order of summation. --resume continues with any "
+    "number of workers. For several machines see docs/scaling.md.",
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option(
-    "--workers", type=Count(1, MOST_WORKERS), required=True, help="How many processes to start."
+    "--workers", type=Count(1, MOST_WORKERS), required=True, help="Number of processes to start."
 )
 @click.argument("command", nargs=-1, required=True, metavar="-- COMMAND...", type=click.UNPROCESSED)
 @click.pass_context

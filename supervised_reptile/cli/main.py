@@ -1,4 +1,4 @@
-"""The console command `reptile`: one subcommand a capability, each imported only when used."""
+"""The console command `reptile`. Each subcommand is imported only when it is used."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ SUBCOMMANDS: Subcommands = {
     "train": (
         "supervised_reptile.cli.train",
         "train",
-        "Train and evaluate on your own images, a folder for each class.",
+        "Train and evaluate on your own images, one folder per class.",
     ),
     "sine": (
         "supervised_reptile.cli.sine",
         "sine",
-        "Few-shot regression of sine waves: the smallest example, with pictures.",
+        "Few-shot regression of sine waves: the smallest example, with plots.",
     ),
     "launch": (
         "supervised_reptile.cli.launch",
         "command",
-        "Train by several processes that share every meta-batch.",
+        "Train with several processes on this machine.",
     ),
     "data": (
         "supervised_reptile.cli.data",
@@ -51,42 +51,42 @@ SUBCOMMANDS: Subcommands = {
     "predict": (
         "supervised_reptile.cli.predict",
         "predict",
-        "Name pictures, given a few of each class.",
+        "Classify pictures, given a few examples of each class.",
     ),
     "export": (
         "supervised_reptile.cli.export",
         "export",
-        "Write trained weights for other programs, and for the browser.",
+        "Export trained weights for other programs and the browser.",
     ),
     "demo": (
         "supervised_reptile.cli.demo",
         "demo",
-        "Serve the browser demo: draw a few characters, then one more.",
+        "Serve the browser demo: draw characters and have them classified.",
     ),
     "plot": (
         "supervised_reptile.cli.plot",
         "plot",
-        "Draw the learning curves of runs.",
+        "Plot the learning curves of runs.",
     ),
     "compare": (
         "supervised_reptile.cli.compare",
         "compare",
-        "Rank runs by accuracy, and test their differences on the same episodes.",
+        "Rank runs by accuracy and test their differences on the same episodes.",
     ),
     "report": (
         "supervised_reptile.cli.report",
         "report",
-        "Put results into one page, Markdown and HTML.",
+        "Write results to one page, as Markdown and HTML.",
     ),
     "sweep": (
         "supervised_reptile.sweep.command",
         "sweep",
-        "Try many hyper-parameters, on this machine or a cluster.",
+        "Search hyper-parameters, on this machine or a cluster.",
     ),
     "reproduce": (
         "supervised_reptile.cli.reproduce",
         "reproduce",
-        "Run the paper's experiments, beside what was published.",
+        "Run the paper's experiments and compare with its results.",
     ),
 }
 

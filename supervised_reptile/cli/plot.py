@@ -30,7 +30,7 @@ FORMATS = (".png", ".svg", ".pdf")
     type=Place(path_type=Path),
     default="learning_curves.png",
     show_default=True,
-    help="The picture to write: .png, .svg or .pdf.",
+    help="Figure to write: .png, .svg or .pdf.",
 )
 @click.option(
     "--split",
@@ -39,16 +39,17 @@ FORMATS = (".png", ".svg", ".pdf")
     multiple=True,
     default=(HELD_OUT,),
     show_default=True,
-    help="Whose accuracy; may be given several times. held-out is what training watches: the "
-    "validation classes where there are some, else the test classes.",
+    help="Classes whose accuracy to plot; may be repeated. held-out: the validation classes if "
+    "the run has any, else the test classes.",
 )
 def plot(runs: tuple[Path, ...], out: Path, splits: tuple[str, ...]) -> None:
-    """Draw the learning curves of one or many run directories as one picture.
+    """Plot the learning curves of one or more runs in one figure.
 
-    Training looks at the accuracy on a few episodes every so often. Each look is a faint dot, the
-    running mean over the nearest tenth of a run's looks a line with the run's name at its end.
-    A run may still be at work. RUN is a run directory or a folder with runs below it; what is no
-    run, or damaged, is skipped with a note.
+    Each evaluation during training is a faint dot. The line is the running mean over the nearest
+    tenth of a run's evaluations, with the run's name at its end. Runs may still be training.
+
+    RUN is a run directory or a folder that contains runs. Damaged runs and other folders are
+    skipped with a note.
     """
     if out.suffix.lower() not in FORMATS:
         raise click.BadParameter(f"{out} does not end in {', '.join(FORMATS)}", param_hint="--out")

@@ -1,4 +1,4 @@
-"""`reptile predict`: names pictures, given a few of each class."""
+"""`reptile predict`: classifies pictures, given a few examples of each class."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Examples:
     metavar="DIR",
     required=True,
     type=Place(path_type=Path),
-    help="Holds a folder for each class, with a few pictures in each.",
+    help="Directory with one folder per class, each with a few pictures.",
 )
 @click.option(
     "--query",
@@ -38,26 +38,26 @@ Examples:
     required=True,
     multiple=True,
     type=Place(path_type=Path),
-    help="Pictures to be named, or folders of them; may be given several times.",
+    help="Pictures to classify, or folders of pictures; may be repeated.",
 )
 @click.argument("more", metavar="", nargs=-1, type=Place("--query", path_type=Path))
 @click.option(
     "--steps",
     type=Count(0, MOST_STEPS),
-    help="Inner steps on the examples; by default as many as the weights were evaluated with.",
+    help="Number of inner steps; by default as in the evaluation of the weights.",
 )
 @click.option(
     "--transductive",
     is_flag=True,
-    help="Look at all queries at once instead of one by one beside the examples.",
+    help="Classify all queries in one forward pass, so that they share batch statistics.",
 )
-@click.option("--json", "form", flag_value="json", help="Print JSON: all probabilities.")
+@click.option("--json", "form", flag_value="json", help="Print JSON with all probabilities.")
 @click.option("--csv", "form", flag_value="csv", help="Print CSV.")
 @click.option(
     "--contact-sheet",
     metavar="OUT.png",
     type=Place(path_type=Path),
-    help="Also draw examples and named queries, as the network sees them.",
+    help="Also draw the examples and the classified queries as the network receives them.",
 )
 def predict(
     checkpoint: str | None,
@@ -69,22 +69,21 @@ def predict(
     form: str | None,
     contact_sheet: Path | None,
 ) -> None:
-    """Adapt to a few pictures of each class, then name other pictures.
+    """Adapt to a few pictures of each class, then classify other pictures.
 
-    Pictures may have any format that Pillow reads and any size. They are brought to the size that
-    the weights were trained with, and for Omniglot's weights to dark strokes on light paper; a
-    note says what was changed. Pictures that show nothing get no answer, and a note names them.
+    Pictures may have any size and any format that Pillow reads. They are resized to the size of
+    the training images and, for Omniglot's weights, turned into dark strokes on light paper. Notes
+    list these changes. Blank pictures are named in a note and not classified.
 
-    --transductive: batch normalisation is computed over whatever pictures are looked at together.
-    By default each query is looked at beside the examples only, so its answer depends on nothing
-    else. With --transductive all queries share their statistics. That is the more accurate way
-    (see the paper's table 1) where they are several and all classes are among them; then each
-    answer depends on the other queries.
+    By default each query is normalised together with the examples only, so its result does not
+    depend on other queries. With --transductive all queries share batch statistics. That is more
+    accurate (see the paper's table 1) if there are several queries of all classes, but each result
+    then depends on the other queries.
 
     \b
     --json prints a list of
       {"file": ..., "class": ..., "probability": ..., "probabilities": {CLASS: ..., ...}}
-    with null for all but the file of a picture that shows nothing; there --csv has empty fields.
+    For a blank picture all but "file" is null; --csv then has empty fields.
     """
     from supervised_reptile.inference import predict as work
     from supervised_reptile.inference.few_shot_classifier import FewShotClassifier

@@ -1,4 +1,4 @@
-"""`reptile report DIR...`: results as pages to read. Never imports TensorFlow."""
+"""`reptile report DIR...`: results as one page. Never imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -29,23 +29,25 @@ Examples:
     type=Place(path_type=Path),
     default="report",
     show_default=True,
-    help="The folder to write the pages into.",
+    help="Directory to write the pages to.",
 )
 @click.option(
-    "--name", default="report", show_default=True, help="Of the pages: NAME.md and NAME.html."
+    "--name",
+    default="report",
+    show_default=True,
+    help="File name of the pages: NAME.md and NAME.html.",
 )
-@click.option("--title", default="Results", show_default=True, help="Of the page.")
+@click.option("--title", default="Results", show_default=True, help="Title of the page.")
 def report(folders: tuple[Path, ...], out: Path, name: str, title: str) -> None:
-    """Put results into one page, as Markdown and as HTML.
+    """Write results to one page, as Markdown and as HTML.
 
-    Every study that `reptile reproduce` left in DIR or below is shown with its tables and figures,
-    the commands that repeat it, and the machine, versions and time they took; the runs that
-    belong to no study in a table of their accuracies. What holds neither, and damaged runs, are
-    skipped with a note.
+    Every study of `reptile reproduce` in DIR or below it is shown with its tables and figures, the
+    commands that repeat it, and the machine, versions and time that they took. Runs that belong to
+    no study are listed in a table of accuracies. Damaged runs and other folders are skipped with a
+    note.
 
-    The HTML page is one file that needs nothing else: the figures are inside, and it fetches
-    nothing. The Markdown page links to the figures where they lie. The same results give the same
-    pages.
+    The HTML page is one self-contained file with the figures inside. The Markdown page links to
+    the figures. The same results give the same pages.
     """
     if not name or Path(name).name != name:
         raise click.UsageError(f"--name {name!r}: a name without folders, for files in --out")

@@ -18,27 +18,27 @@ STUDIES: Subcommands = {
     "overlap": (
         "supervised_reptile.paper.overlap",
         "overlap",
-        "Section 6.3: what FOML's tail may share with the other batches.",
+        "Section 6.3: overlap of FOML's last batch with the others.",
     ),
     "theory": (
         "supervised_reptile.paper.theory",
         "theory",
-        "Section 5: what the updates consist of, and gradients that come to agree.",
+        "Section 5: the terms of the updates, and gradient alignment.",
     ),
     "cost": (
         "supervised_reptile.paper.cost",
         "cost",
-        "Memory and time of MAML, FOML and Reptile against inner steps.",
+        "Memory and time of MAML, FOML and Reptile by inner steps.",
     ),
     "all": (
         "supervised_reptile.cli.reproduce_all",
         "everything",
-        "All of them, and one page with what came out.",
+        "All of them, and one page with their results.",
     ),
 }
 
 reproduce = LazyGroup(
     "reproduce",
     STUDIES,
-    "Run the paper's experiments and set what came out beside what was published.",
+    "Run the paper's experiments and compare with its results.",
 )

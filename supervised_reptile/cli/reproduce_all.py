@@ -13,7 +13,7 @@ from supervised_reptile.errors import UserError
 from supervised_reptile.paper.options import fraction_option, jobs_option, out_option
 from supervised_reptile.system.path_type import Place
 
-# In the order in which they run: what is seen early tells most of what is to come.
+# In the order in which they run: short and informative ones first.
 TABLES = ("omniglot-5way", "omniglot-20way", "miniimagenet-5way")
 ALL = ("theory", "cost", *TABLES[:1], "gradients", "overlap", *TABLES[1:])
 
@@ -25,27 +25,27 @@ ALL = ("theory", "cost", *TABLES[:1], "gradients", "overlap", *TABLES[1:])
     default="data/omniglot",
     show_default=True,
     type=Place(),
-    help="Where Omniglot's images are.",
+    help="Directory of Omniglot's images.",
 )
 @click.option(
     "--miniimagenet",
     default="data/miniimagenet",
     show_default=True,
     type=Place(),
-    help="Where Mini-ImageNet's images are.",
+    help="Directory of Mini-ImageNet's images.",
 )
 @fraction_option
 @jobs_option
 @click.option(
     "--eval-samples",
     type=Count(2),
-    help="Episodes for each accuracy; by default as many as each study needs.",
+    help="Number of episodes for each accuracy; by default as each study needs.",
 )
 @click.option(
     "--only",
     multiple=True,
     type=click.Choice(ALL),
-    help="One of the studies; may be repeated. By default all.",
+    help="Run only this study; may be repeated.",
 )
 @click.pass_context
 def everything(
@@ -58,10 +58,11 @@ def everything(
     eval_samples: int | None,
     only: tuple[str, ...],
 ) -> None:
-    """Run all studies, then put them on one page: OUT/report.md and OUT/report.html.
+    """Run all studies and write one page: OUT/report.md and OUT/report.html.
 
-    At full length that is about two days on two cores; --fraction shortens it. Interrupt it at
-    will: the same command continues. What cannot be run is told at the end; the others are run.
+    At full length this takes about two days on two cores; --fraction shortens it. After an
+    interruption, the same command continues. If a study fails, the others still run and the
+    failure is reported at the end.
     """
     from supervised_reptile.cli.report import report
     from supervised_reptile.cli.reproduce import reproduce

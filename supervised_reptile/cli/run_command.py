@@ -79,9 +79,9 @@ def run_command(
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     @decorated
-    @click.option("--foml", is_flag=True, help="The same as --algorithm foml.")
+    @click.option("--foml", is_flag=True, help="Short for --algorithm foml.")
     @click.option("--resume", is_flag=True, help=f"Continue the run in the {place} directory.")
-    @click.option("--overwrite", is_flag=True, help=f"Replace the run in {place} by a new one.")
+    @click.option("--overwrite", is_flag=True, help=f"Replace the run in the {place} directory.")
     @click.pass_context
     def command(context: click.Context, **_: Any) -> None:
         parsed = interpret(context)

@@ -28,9 +28,9 @@ def waves_of(config: SineConfig) -> Waves:
 
 
 sine = run_command(
-    "Learn an initial network from which a few gradient steps on 10 points fit a new sine wave "
-    "(the paper's example, in the setting of its published script). Prints the loss "
-    "on one wave as training goes and on new waves at the end, and draws both.",
+    "Learn an initialization from which a few gradient steps on 10 points fit a new sine wave "
+    "(the paper's example, with the settings of its published script). Prints the loss on one wave "
+    "during training and on new waves at the end, and plots both.",
     Source(
         "reptile sine",
         "MLP",

@@ -20,8 +20,8 @@ Examples:
 
 
 train = run_command(
-    "Train and evaluate on your own images: DIR holds a folder for each class, or train/, val/ "
-    "and test/ with such folders; or it is an archive of these.",
+    "Train and evaluate on your own images. DIR has one folder per class, or train/, val/ and "
+    "test/ with such folders; it may be an archive.",
     OWN_IMAGES,
     parameters=(click.argument("data_dir", metavar="DIR", type=Place()),),
     omit=("data_dir", "val_classes"),

@@ -25,9 +25,9 @@ def _command(experiment: str) -> click.Command:
 
     @click.command(
         experiment,
-        help=f"{row.title}: one training run at the paper's setting gives four accuracies (1-shot "
-        "and 5-shot, transductive and not), each set beside the paper's and independent "
-        "re-runs'. Interrupt it at will: the same command continues.",
+        help=f"{row.title}: train once with the paper's settings, measure four accuracies (1-shot "
+        "and 5-shot, transductive and not) and compare them with the paper and independent "
+        "re-runs. After an interruption, the same command continues.",
     )
     @out_option
     @data_option(row.data_dir)
@@ -36,7 +36,7 @@ def _command(experiment: str) -> click.Command:
         default=1,
         show_default=True,
         type=Count(1, MOST_RUNS),
-        help="Training runs, of seeds 0, 1, ...; adds the spread between them.",
+        help="Number of training runs, with seeds 0, 1, ...; several also show their spread.",
     )
     @fraction_option
     @episodes_option(PAPER_EPISODES)

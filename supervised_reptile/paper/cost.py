@@ -200,12 +200,11 @@ class Numbers(click.ParamType):
 
 @click.command(
     "cost",
-    help="What an outer step costs: peak memory and seconds of Reptile, first-order MAML and MAML "
-    "against the number of inner steps, at the paper's Omniglot 5-way setting (inner batch 10, 5 "
-    "tasks an outer step) with SGD as the inner optimizer. Every measurement is a process of its "
-    "own and takes about 15 seconds; nothing else should run meanwhile. Interrupt it at will: "
-    "what is measured is kept, and the same command continues. Writes cost.csv, cost.png, "
-    "study.json and measurements.json.",
+    help="Measure the peak memory and time of an outer step of Reptile, first-order MAML and MAML "
+    "for several numbers of inner steps, at the paper's Omniglot 5-way setting (inner batch 10, 5 "
+    "tasks per outer step) with SGD as the inner optimizer. Every measurement is a process and "
+    "takes about 15 seconds; run nothing else meanwhile. After an interruption, the same command "
+    "continues. Writes cost.csv, cost.png, study.json and measurements.json.",
     epilog="""\b
 Examples:
   reptile reproduce cost --out runs/cost
@@ -220,14 +219,14 @@ Examples:
     type=Numbers(),
     default="1,2,5,10,15,20",
     show_default=True,
-    help="Numbers of inner steps, the last one (MAML's and FOML's tail) included.",
+    help="Numbers of inner steps to measure, including the last one (the tail of MAML and FOML).",
 )
 @click.option(
     "--rounds",
     default=3,
     show_default=True,
     type=Count(1, MOST_ROUNDS),
-    help="Processes for each algorithm and number of steps; medians and quartiles are over them.",
+    help="Measurements per algorithm and number of steps; the table has medians and quartiles.",
 )
 @threads_option
 def cost(out: Path, data_dir: str, inner_steps: tuple[int, ...], rounds: int, threads: int) -> None:

@@ -256,9 +256,9 @@ def _judged(difference: float, half_width: float | None) -> tuple[str, str]:
 @episodes_option(EPISODES)
 @jobs_option
 def gradients(out: Path, data_dir: str, fraction: float, eval_samples: int, jobs: int) -> None:
-    """Section 6.2: ten outer updates made of inner gradients, their learning curves on one plot.
+    """Section 6.2: compare ten outer updates made of inner gradients, in one plot.
 
-    Runs go side by side on the cores. Interrupt it at will: the same command continues.
+    Several runs train at the same time. After an interruption, the same command continues.
     """
     outer_steps = max(1, round(PAPER_STEPS * fraction))
     reproduce(Plan(out, data_dir, outer_steps, eval_samples, jobs)).show(out)

@@ -15,37 +15,41 @@ out_option = click.option(
     "--out",
     required=True,
     type=Place(file_okay=False, path_type=Path),
-    help="Folder for the runs, tables and figures; what is finished there is not run again.",
+    help="Directory for the runs, tables and figures. Finished runs in it are not repeated.",
 )
 threads_option = click.option(
     "--threads",
     default=0,
     show_default=True,
     type=Count(0, MOST_THREADS),
-    help="CPU threads; 0 means all that this process may use.",
+    help="Number of CPU threads; 0 uses all available.",
 )
 
 
 def data_option(default: str) -> Callable[[Callable], Callable]:
     """--data-dir."""
     return click.option(
-        "--data-dir", default=default, show_default=True, type=Place(), help="Where the images are."
+        "--data-dir",
+        default=default,
+        show_default=True,
+        type=Place(),
+        help="Directory of the images.",
     )
 
 
 jobs_option = click.option(
     "--jobs",
     default=cores(),
-    show_default="the cores that this process may use",
+    show_default="all available cores",
     type=COUNT,
-    help="Training runs side by side, one core and about 1 GB of memory each.",
+    help="Number of simultaneous training runs; each takes one core and about 1 GB of memory.",
 )
 fraction_option = click.option(
     "--fraction",
     default=1.0,
     show_default=True,
     type=Rate(0, 1, min_open=True),
-    help="Share of the paper's outer steps, for a quick look; every table says so.",
+    help="Fraction of the paper's outer steps, for a quick trial; every table states it.",
 )
 
 
@@ -56,5 +60,5 @@ def episodes_option(default: int) -> Callable[[Callable], Callable]:
         default=default,
         show_default=True,
         type=Count(2),
-        help="Episodes for each accuracy.",
+        help="Number of episodes for each accuracy.",
     )

@@ -228,13 +228,13 @@ def table(results: Results, panel: Panel) -> Table:
     default=OUTER_STEPS,
     show_default=True,
     type=COUNT,
-    help="Length of each of the runs.",
+    help="Number of outer steps of each run.",
 )
 @episodes_option(EPISODES)
 @jobs_option
 def overlap(out: Path, data_dir: str, outer_steps: int, eval_samples: int, jobs: int) -> None:
-    """Section 6.3: FOML and Reptile against inner iterations, inner batch and outer step size.
+    """Section 6.3: compare FOML and Reptile over inner steps, inner batch and outer step size.
 
-    Runs go side by side on the cores. Interrupt it at will: the same command continues.
+    Several runs train at the same time. After an interruption, the same command continues.
     """
     reproduce(Plan(out, data_dir, outer_steps, eval_samples, jobs)).show(out)

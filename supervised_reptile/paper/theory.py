@@ -134,22 +134,23 @@ def _alignment_text(plan: Plan, accuracy: Mapping[str, Mapping[str, Mapping[str,
 @click.option(
     "--data-dir",
     type=Place(),
-    help="Omniglot; also train on it, and watch how well gradients of mini-batches agree. "
-    "Without it, only the small problem (seconds).",
+    help="Directory of Omniglot's images: also train on them and measure how well gradients of "
+    "mini-batches agree. Without it, only the small problem (seconds).",
 )
 @click.option(
     "--outer-steps",
     default=OUTER_STEPS,
     show_default=True,
     type=COUNT,
-    help="Length of that training.",
+    help="Number of outer steps of that training.",
 )
 @threads_option
 def theory(out: Path, data_dir: str | None, outer_steps: int, threads: int) -> None:
-    """Section 5.1: what the updates of joint training, FOML, MAML and Reptile consist of.
+    """Section 5.1: check the predicted updates of joint training, FOML, MAML and Reptile.
 
-    On a small smooth problem their expectation is computed exactly, for 2 to 6 inner steps and
-    ever smaller inner rates, and set beside the prediction. With --data-dir, Reptile trains on
-    Omniglot with --log-alignment, too. Interrupt it at will: the same command continues.
+    On a small smooth problem the expected updates are computed exactly, for 2 to 6 inner steps and
+    ever smaller inner learning rates, and compared with the prediction. With --data-dir, Reptile
+    also trains on Omniglot with --log-alignment. After an interruption, the same command
+    continues.
     """
     reproduce(Plan(out, data_dir, outer_steps, threads)).show(out)

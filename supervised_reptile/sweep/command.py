@@ -1,4 +1,4 @@
-"""`reptile sweep SPACE.toml`: many runs with other hyper-parameters. Needs the extra [sweep]."""
+"""`reptile sweep SPACE.toml`: a hyper-parameter search. Needs the extra [sweep]."""
 
 from __future__ import annotations
 
@@ -43,28 +43,28 @@ Examples:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.argument("space", metavar="SPACE.toml", type=Place(dir_okay=False, path_type=Path))
-@click.option("--data-dir", required=True, type=Place(), help="Where the images are.")
+@click.option("--data-dir", required=True, type=Place(), help="Directory of the images.")
 @click.option(
     "--out",
     required=True,
     type=Place(file_okay=False, path_type=Path),
-    help="Folder of the sweep: trials/ holds a run directory for each trial.",
+    help="Directory of the sweep; trials/ in it holds a run directory for each trial.",
 )
 @click.option(
     "--trials",
     type=COUNT,
-    help="How many to try. A grid has as many as it has points.",
+    help="Number of trials; a grid has one for each of its points.",
 )
 @click.option(
     "--jobs",
     type=COUNT,
-    help="Trials side by side, about 1 GB of memory each. By default the cores that this process "
-    "may use; on a cluster, as many as there is room for.",
+    help="Number of simultaneous trials, about 1 GB of memory each. By default one per available "
+    "core; on a cluster, as many as fit.",
 )
 @click.option(
     "--threads",
     type=Count(1, MOST_THREADS),
-    help="CPU threads of each trial. By default the cores are shared among the jobs; on a "
+    help="Number of CPU threads per trial. By default the cores are divided among the jobs; on a "
     "cluster, 1.",
 )
 @click.option(
@@ -72,12 +72,12 @@ Examples:
     default=0.0,
     show_default=True,
     type=Rate(min=0),
-    help="GPUs of each trial; 0.25 puts four trials on one.",
+    help="Number of GPUs per trial; 0.25 puts four trials on one GPU.",
 )
 @click.option(
     "--address",
-    help="A Ray cluster: auto on one of its machines, or ray://HOST:10001. Paths are then those "
-    "of the cluster, and --out is shared by its machines.",
+    help="Address of a Ray cluster: auto on one of its machines, else ray://HOST:10001. All paths "
+    "are then paths on the cluster, and its machines must share --out.",
 )
 @click.option("--resume", is_flag=True, help="Continue the sweep in --out.")
 def sweep(
@@ -91,15 +91,15 @@ def sweep(
     address: str | None,
     resume: bool,
 ) -> None:
-    """Try many hyper-parameters, and rank them by their accuracy on validation classes.
+    """Search hyper-parameters and rank them by accuracy on validation classes.
 
-    SPACE.toml says which flags of the run script vary, and how to search. Every trial is an
-    ordinary run, in a directory below --out; its test classes are left alone. At the end there
-    are a leaderboard (leaderboard.csv), a figure (objective.png) and the best command line.
+    SPACE.toml lists the flags of the run script to vary and the search method. Every trial is an
+    ordinary run in a directory below --out, and never uses the test classes. The sweep writes a
+    leaderboard (leaderboard.csv) and a figure (objective.png) and prints the best command line.
 
-    Interrupted in whatever way, the same command with --resume continues: trials that ended are
-    not run again, others go on from their checkpoints, and those that failed are tried again.
-    With more --trials, the search goes further.
+    After any interruption, the same command with --resume continues: finished trials are kept,
+    unfinished ones continue from their checkpoints, and failed ones are tried again. Give more
+    --trials to extend the search.
     """
     missing = [name for name in NEEDED if not importlib.util.find_spec(name)]
     if missing:

@@ -39,81 +39,87 @@ class SineConfig(Config):
     pretrained: str | None = flag(
         "--pretrained",
         None,
-        "Do not train: evaluate the weights in the --out directory.",
+        "Evaluate the weights in the --out directory without training.",
         PLACE,
         type=Place(),
         is_flag=False,
         flag_value=IN_CHECKPOINT,
         metavar="",  # names of weights are refused: there are none of sine waves
     )
-    seed: int = flag("--seed", 0, "Seed of the initial weights and the tasks.", type=SEED)
+    seed: int = flag(
+        "--seed", 0, "Random seed of the initial weights and the training tasks.", type=SEED
+    )
     checkpoint: str = flag(
         "--out",
         "runs/sine",
-        "Run directory: configuration, metrics, checkpoints, results and figures are kept here.",
+        "Run directory for the configuration, metrics, checkpoints, results and figures.",
         PLACE,
         type=Place(),
     )
     way: int = flag("--classes", 1, "A task is one wave.", type=COUNT)
     shots: int = flag(
-        "--shots", 10, "Points of a new wave that it is fitted to.", EVALUATION, COUNT
+        "--shots", 10, "Support points: how many points of a new wave to fit.", EVALUATION, COUNT
     )
     train_shots: int = flag(
-        "--points", 50, "Points of a curve, evenly spaced; a training task passes over them all.",
+        "--points", 50, "Evenly spaced points per curve; a training task uses them all.",
         type=Count(1, 10_000),
     )  # fmt: skip
-    inner_batch: int = flag("--inner-batch", 10, "Points in an inner batch.", type=COUNT)
+    inner_batch: int = flag("--inner-batch", 10, "Points per inner batch.", type=COUNT)
     inner_steps: int = flag("--inner-iters", 5, "Inner steps per training task.", type=COUNT)
     inner_rate: float = flag(
         "--learning-rate", 0.02, "Step size of the inner optimizer.", type=RATE
     )
     outer_step_size_final: float = flag(
-        "--meta-step-final", 0.0, "Outer step size at the end; linear in between.", type=RATE
+        "--meta-step-final",
+        0.0,
+        "Outer step size at the end of training; it changes linearly.",
+        type=RATE,
     )
-    outer_steps: int = flag("--meta-iters", 30_000, "Outer steps of the whole run.", type=COUNT)
+    outer_steps: int = flag("--meta-iters", 30_000, "Number of outer steps.", type=COUNT)
     eval_batch: int = flag(
-        "--eval-batch", 10, "Points in an inner batch of evaluation.", EVALUATION, COUNT
+        "--eval-batch", 10, "Points per inner batch in evaluation.", EVALUATION, COUNT
     )
-    eval_steps: int = flag(
-        "--eval-iters", 32, "Inner steps on a new wave in evaluation.", EVALUATION, COUNT
-    )
+    eval_steps: int = flag("--eval-iters", 32, "Inner steps in evaluation.", EVALUATION, COUNT)
     eval_episodes: int = flag(
-        "--eval-samples", 1000, "New waves that the loss at the end is of.", EVALUATION, COUNT
+        "--eval-samples", 1000, "Number of new waves for the final loss.", EVALUATION, COUNT
     )
     eval_interval: int = flag(
-        "--eval-interval", 1000, "Outer steps from look to look at the plotted wave.", type=COUNT
+        "--eval-interval", 1000, "Evaluate on the plotted wave every N outer steps.", type=COUNT
     )
-    sgd: bool = flag("--sgd/--adam", True, "Inner optimizer: plain SGD, or Adam with beta1 = 0.")
+    sgd: bool = flag("--sgd/--adam", True, "Inner optimizer: plain SGD or Adam with beta1 = 0.")
     tail_shots: int | None = flag(
         "--foml-tail",
         None,
-        "FOML and MAML: points set aside for the last inner batch.",
+        "For FOML and MAML: reserve this many points for the last inner batch.",
         type=COUNT,
     )
     save_interval: int = flag(
-        "--save-interval", 10_000, "Outer steps between checkpoints.", EXECUTION, COUNT
+        "--save-interval", 10_000, "Save a checkpoint every N outer steps.", EXECUTION, COUNT
     )
-    eval_seed: int = flag("--eval-seed", 0, "The new waves depend on this alone.", EVALUATION, SEED)
+    eval_seed: int = flag("--eval-seed", 0, "Random seed of the new waves.", EVALUATION, SEED)
     activation: str = flag(
         "--activation",
         "tanh",
-        "Of the hidden layers; the paper uses ReLU, its published script tanh.",
+        "Activation of the hidden layers. The paper uses ReLU, its published script tanh.",
         type=click.Choice(("tanh", "relu")),
     )
-    hidden_units: int = flag("--hidden-units", 64, "Width of a hidden layer.", type=Count(1, 4096))
-    hidden_layers: int = flag("--hidden-layers", 2, "Hidden layers.", type=Count(1, 100))
+    hidden_units: int = flag("--hidden-units", 64, "Units per hidden layer.", type=Count(1, 4096))
+    hidden_layers: int = flag("--hidden-layers", 2, "Number of hidden layers.", type=Count(1, 100))
     amplitude_min: float = flag("--amplitude-min", 0.1, "Smallest amplitude.", type=NUMBER)
     amplitude_max: float = flag("--amplitude-max", 5.0, "Largest amplitude.", type=NUMBER)
     phase_max: float = flag(
-        "--phase-max", 2 * math.pi, "Phases are from 0 to this; 2 pi by default.", type=NUMBER
+        "--phase-max",
+        2 * math.pi,
+        "Largest phase (the smallest is 0); 2 pi by default.",
+        type=NUMBER,
     )
     x_min: float = flag("--x-min", -5.0, "First point of a curve.", type=NUMBER)
     x_max: float = flag("--x-max", 5.0, "Last point of a curve.", type=NUMBER)
     compare: bool = flag(
         "--compare/--no-compare",
         True,
-        "Afterwards, train with the other algorithms too, each in a run directory of its own in "
-        "--out, and draw how all of them learn from gradient steps.",
+        "After training, also train with the other algorithms, each in its own run directory in "
+        "--out, and plot how all of them adapt.",
         EXECUTION,
     )
 
