@@ -162,9 +162,7 @@ def execute(request: Request) -> Any:
     config, named = request.config, names_weights(request.config)
     cluster = read_cluster()
     if cluster and (named or request.source.config is not Config):
-        raise SettingsError(
-            "several workers share the training on images, and nothing else: unset TF_CONFIG"
-        )
+        raise SettingsError("only training on images can use several workers: unset TF_CONFIG")
     if not named and not cluster:  # workers meet before anything is refused
         config = settle(request)
     start_tensorflow(config.threads, cluster)

@@ -348,8 +348,7 @@ class Config:
             ),
             (
                 self.tail_shots is not None and self.algorithm not in TAILED,
-                "--foml-tail only has a meaning with --foml (or --algorithm foml) and with "
-                "--algorithm maml",
+                "--foml-tail needs --foml (or --algorithm foml) or --algorithm maml",
             ),
             (
                 self.tail_shots is not None and self.tail_shots >= self.task_shots,
@@ -362,7 +361,7 @@ class Config:
                 raise SettingsError(message)
         self._check_size(MOST_IN_STEP, "an outer step", "meta_batch", "inner_steps", "inner_batch")
         self._check_size(MOST_IN_EPISODE, "an episode", "eval_steps", "eval_batch")
-        self._check_size(MOST_IN_STEP, "a look", "look_episodes", "eval_steps", "eval_batch")
+        self._check_size(MOST_IN_STEP, "an evaluation", "look_episodes", "eval_steps", "eval_batch")
 
     def _check_size(self, most: int, what: str, *names: str) -> None:
         """Refuse what would take all memory, or all day before Ctrl-C is heard (SettingsError)."""

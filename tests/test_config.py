@@ -219,8 +219,7 @@ def test_contradictions_are_refused_in_every_combination(algorithm: str) -> None
         ),
         (
             {"tail_shots": 1},
-            "--foml-tail only has a meaning with --foml (or --algorithm foml) and with "
-            "--algorithm maml",
+            "--foml-tail needs --foml (or --algorithm foml) or --algorithm maml",
         ),
         (
             {"algorithm": "maml"},

@@ -144,6 +144,6 @@ def lost_workers_named(cluster: Cluster | None) -> Iterator[None]:
         lost = [task for job, index in named if (task := (job, int(index))) in cluster.tasks]
         who = cluster.name(cluster.tasks.index(lost[-1])) if lost else "another worker"
         raise UserError(
-            f"{who} has ended or no longer answers, which ends the run: see what it said. Start "
+            f"{who} has ended or no longer answers, which ends the run: see its output. Start "
             "all workers again with --resume to continue from the last checkpoint"
         ) from error

@@ -47,7 +47,7 @@ def plot_alignment(run: Path, path: Path | None = None) -> Path | None:
     head(
         panels[0],
         "Gradients of two mini-batches at the initialization",
-        f"dots: looks at {TASKS} tasks; lines: running means, ± standard error",
+        f"dots: means of {TASKS} tasks; lines: running means, ± standard error",
     )
     path = path or run / FIGURE
     save(figure, path)

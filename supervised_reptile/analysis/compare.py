@@ -247,16 +247,16 @@ def _right_answers(run: Run, setting: Setting) -> np.ndarray | str:
     try:
         counts = read_episodes(run.path, evaluation)[f"{setting.mode}_{setting.split}"]
     except (UserError, KeyError) as error:
-        return f"the single episodes of {run.name} cannot be read ({error})"
+        return f"the per-episode results of {run.name} cannot be read ({error})"
     if counts.shape != (setting.episodes,):
-        return f"the single episodes of {run.name} are not {setting.episodes:,}"
+        return f"the per-episode results of {run.name} are not {setting.episodes:,}"
     return counts
 
 
 def _obstacle(first: Run, second: Run, split: str) -> str:
     """Why two runs with one setting did not see the same episodes; empty if they did."""
     if first.stored.data != second.stored.data:
-        return "they read other images"
+        return "they use different images"
     one, other = (run.stored.classes.get(split) for run in (first, second))
     if one is None or one != other:
         return f"other {split} classes{_cause(first.stored.config, second.stored.config)}"

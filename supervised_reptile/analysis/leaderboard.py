@@ -26,7 +26,7 @@ OF_ONE_TRAINING = (
     "how much another --seed would change is not in it."
 )
 OF_OTHER_IMAGES = (
-    "These runs read different images: higher here is no better, where the images are others."
+    "These runs use different images: compare accuracies only between runs on the same images."
 )
 OF_PAIRS = (
     "The first minus the second in percentage points, ± half of its 95% interval. "
@@ -34,7 +34,7 @@ OF_PAIRS = (
 )
 OF_SEEDS = (
     "Mean over seeds, the standard deviation from seed to seed, and half of the mean's 95% "
-    "interval (Student's t). Where --seed also divides the classes, that is part of it."
+    "interval (Student's t). Where --seed also splits the classes, the spread includes it."
 )
 
 

@@ -67,7 +67,7 @@ def read_curves(run: Path, splits: Sequence[str]) -> Curves:
     """A run's accuracies on `splits` (HELD_OUT is one, too); none if it has none yet.
 
     Raises:
-      UserError: they cannot be read, or training watched other splits.
+      UserError: they cannot be read, or have no curve of a split.
     """
     metrics = read_metrics(run)
     columns = dict.fromkeys(_column(run, metrics, split) for split in splits) if metrics else ()
@@ -83,7 +83,7 @@ def plot_runs(runs: Mapping[Path, Curves], out: Path) -> list[str]:
       UserError: none of the runs has any.
     """
     if not any(runs.values()):
-        raise UserError(f"{next(iter(runs))}: no accuracies yet; training looks at them as it goes")
+        raise UserError(f"{next(iter(runs))}: no accuracies yet; training logs them as it goes")
     names = dict(zip(runs, short_names(list(runs)), strict=True))
     drawn = sorted({split for curves in runs.values() for split in curves}, key=SPLITS.index)
     series = []
@@ -112,7 +112,7 @@ def draw(series: Sequence[Series], title: str) -> Figure:
     axes.set(xlabel="outer step", ylabel="accuracy", xlim=(0, max(1, last)))
     axes.set_ylim(max(-0.01, axes.get_ylim()[0]), 1.01)
     bands = ", with their standard error" if len(series) <= MOST_BANDS else ""
-    head(axes, title, f"dots: looks at a few episodes; lines: running means{bands}")
+    head(axes, title, f"dots: evaluations on a few episodes; lines: running means{bands}")
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     label_ends(axes, labels)
@@ -148,7 +148,7 @@ def _column(run: Path, metrics: dict[str, np.ndarray], split: str) -> str:
     if split == HELD_OUT:
         column = next((name for name in ("val", "test") if name in watched), split)
     if column not in watched:
-        raise UserError(f"{run}: training watched {' and '.join(watched)} there, not {split}")
+        raise UserError(f"{run}: training logged {' and '.join(watched)}, not {split}")
     return column
 
 

@@ -114,10 +114,10 @@ def compare(
 
 
 def _tell_of_others(runs: Sequence[Run], wanted: Wanted, chosen: Sequence[Setting]) -> None:
-    """Say of runs that were evaluated, but in none of the chosen settings, what shows them.
+    """Name the runs without an evaluation in the chosen settings, and the flags that show them.
 
     Raises:
-      UserError: these are all that were evaluated.
+      UserError: no run has an evaluation in the chosen settings.
     """
     evaluated = [run for run in runs if run.results]
     others = [run for run in evaluated if not any(setting in run.results for setting in chosen)]
@@ -132,4 +132,4 @@ def _tell_of_others(runs: Sequence[Run], wanted: Wanted, chosen: Sequence[Settin
         )
         raise UserError(f"no accuracy for {asked} in {counted(len(runs), 'run')}: {known}")
     names = first_few([run.name for run in others])
-    click.echo(f"Note: evaluated otherwise: {one_line(names)}: {known}", err=True)
+    click.echo(f"Note: evaluated with other settings: {one_line(names)}: {known}", err=True)

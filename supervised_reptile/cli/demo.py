@@ -34,7 +34,7 @@ def demo(checkpoint: str | None, port: int) -> None:
     from supervised_reptile.runs.open_weights import open_snapshot
     from supervised_reptile.system.package_files import web_folder
 
-    read_site(web_folder())  # a missing page is told before TensorFlow is imported
+    read_site(web_folder())  # report a missing page before importing TensorFlow
     snapshot = open_snapshot(checkpoint)
     check_drawable(snapshot)
     model = {f"model/{name}": content for name, content in web_files(snapshot).items()}
@@ -59,8 +59,8 @@ def check_drawable(snapshot: Snapshot) -> None:
         )
     if not snapshot.drawings:
         raise UserError(
-            "these weights were not trained on drawings in black and white, as the page has them: "
+            "these weights were not trained on black-and-white drawings like those of the page: "
             "give a --checkpoint of Omniglot"
         )
     if net["way"] < 2:
-        raise UserError("these weights know only one class, there is nothing to tell apart")
+        raise UserError("these weights know only one class; the demo needs two or more")

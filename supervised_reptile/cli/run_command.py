@@ -31,7 +31,7 @@ Examples:
 
 
 class Parsed(NamedTuple):
-    """A command line that trains or evaluates, understood."""
+    """A parsed command line that trains or evaluates."""
 
     config: Config
     explicit: frozenset[str]  # fields of it that were given, not defaulted
@@ -97,7 +97,7 @@ def run_command(
 
 
 def interpret(context: click.Context) -> Parsed:
-    """What the flags of a RunCommand's context ask for (click.UsageError if that is absurd)."""
+    """Parse the flags of a RunCommand's context (click.UsageError on contradictions)."""
     values = dict(context.params)
     explicit = {
         name for name in values if context.get_parameter_source(name) == ParameterSource.COMMANDLINE
@@ -125,11 +125,11 @@ def interpret(context: click.Context) -> Parsed:
 
 
 def check_named(config: Config, explicit: set[str]) -> None:
-    """Refuse names of weights where there are none, or others beside them (UsageError)."""
+    """Refuse named weights where none exist, or together with a run directory (UsageError)."""
     directory = flag_of("checkpoint", type(config))
     if type(config) is not Config:
         raise click.UsageError(
-            f"--pretrained {config.pretrained}: there are no weights with a name for "
+            f"--pretrained {config.pretrained}: there are no named weights for "
             f"{config.kind}; give {directory} DIR and --pretrained alone"
         )
     if "checkpoint" in explicit:

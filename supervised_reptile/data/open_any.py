@@ -31,7 +31,7 @@ def open_any(path: Path) -> ImageStore:
         if _is_miniimagenet(layout):
             return open_miniimagenet(path, skip_broken=True)
         return open_undivided(path, skip_broken=True)
-    what = "holds no data set that we know" if path.exists() else "does not exist"
+    what = "holds no known data set" if path.exists() else "does not exist"
     raise UserError(
         f"{path}: {what}; give a folder of class folders, Omniglot's alphabets or archives, "
         f"a store made by reptile data import, or Mini-ImageNet as {LAYOUTS}"

@@ -188,7 +188,7 @@ def cached_store(key: str, build: Callable[[Path], None]) -> ImageStore:
         build(folder)
     except CannotWriteError as error:
         raise CannotWriteError(
-            f"{error}. Decoded images are kept there: REPTILE_CACHE=FOLDER names another place"
+            f"{error}. Decoded images are cached there; set REPTILE_CACHE=FOLDER to move them"
         ) from error
     return open_store(folder)
 

@@ -73,8 +73,8 @@ def launch(command: Sequence[str], workers: int) -> int:
     """
     if not leave_network():
         print(
-            "Warning: the workers' ports can be reached from other machines (a network of their "
-            "own takes Linux with user namespaces): use a network that you trust",
+            "Warning: the workers' ports can be reached from other machines (a private "
+            "network needs Linux with user namespaces): use a network that you trust",
             file=sys.stderr,
         )
     try:

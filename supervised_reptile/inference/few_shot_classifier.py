@@ -104,7 +104,7 @@ class FewShotClassifier:
         """Remembers its parameters; `fit` opens the weights.
 
         Args:
-          weights: a run directory, weights exported as npz, or the name of those that come along
+          weights: a run directory, weights exported as npz, or the name of shipped weights
             (a str: a Path of that name is a folder).
           steps: inner steps; None for as many as the weights were evaluated with.
           transductive: look at all queries of a call at once, so that they share their batch
@@ -157,8 +157,7 @@ class FewShotClassifier:
             raise ValueError("no images were given: each class needs one at least")
         if len(classes) > most:
             raise ValueError(
-                f"{counted(len(classes), 'class')}, but these weights were trained to tell {most} "
-                "apart"
+                f"{counted(len(classes), 'class')}, but these weights distinguish at most {most}"
             )
         support = _pixels(given, reader)
         if blank := blank_pictures(support, given).note:
@@ -194,7 +193,7 @@ class FewShotClassifier:
         if not len(queries):
             return np.empty((0, classes), np.float32)
         if blank := blank_pictures(queries, given).note:
-            warnings.warn(f"{blank}; predictions of such pictures mean nothing", stacklevel=2)
+            warnings.warn(f"{blank}; their predictions are meaningless", stacklevel=2)
         model = _model(snapshot)
         classify = model.classify_together if self.transductive else model.classify
         return classify(adapted, support, queries, classes).numpy()
@@ -218,7 +217,7 @@ class FewShotClassifier:
                 "one for each is needed"
             )
         if not len(truth):
-            raise ValueError("no images were given: there is no accuracy of none")
+            raise ValueError("no images were given; the accuracy is undefined")
         hits = [bool(a == b) for a, b in zip(predicted, truth, strict=True)]
         if not any(hits) and not any(a == b for a in self.classes_ for b in truth):
             known = ", ".join(map(repr, self.classes_.tolist()))

@@ -148,7 +148,7 @@ class FewShotModel(tf.Module):
             check.assert_positive(tf.size(labels), "support images are needed"),
             check.assert_non_negative(labels, "support labels are 0, 1, 2, ..."),
             check.assert_less(
-                labels, way, f"these weights tell at most {counted(way, 'class')} apart"
+                labels, way, f"these weights distinguish at most {counted(way, 'class')}"
             ),
             check.assert_non_negative(steps, "steps is a number of inner steps"),
             *_in_range(images, "support"),

@@ -86,9 +86,7 @@ def find_support(folder: Path) -> tuple[Examples, list[str]]:
         tuple(item.label for item in listing.items),
     )
     if len(found.classes) == 1:
-        raise UserError(
-            f"{folder}: only one class, {found.classes[0]}; two are needed to tell apart"
-        )
+        raise UserError(f"{folder}: only one class, {found.classes[0]}; at least two are needed")
     return found, _notes(folder, listing.left_out)
 
 
@@ -135,8 +133,8 @@ def predict(
     classes, most = support.classes, classifier.most_classes
     if len(classes) > most:
         raise UserError(
-            f"{counted(len(classes), 'class')}, but these weights were trained to tell {most} "
-            f"apart: leave some out, or train with --classes {len(classes)}"
+            f"{counted(len(classes), 'class')}, but these weights distinguish at most "
+            f"{most}: leave some out, or train with --classes {len(classes)}"
         )
     pixels, notes = read_pictures([*support.files, *queries], classifier.reader)
     support_pixels, query_pixels = np.split(pixels, [len(support.files)])

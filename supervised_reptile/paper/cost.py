@@ -96,7 +96,7 @@ class Measured:
             write_json(self._path, content)
 
     def _read(self) -> None:
-        with reading(self._path, "remove it to measure anew, or restore it from a copy"):
+        with reading(self._path, "remove it to measure again, or restore it from a copy"):
             content = read_json(self._path)
             about, self.seconds = content["about"], float(content["seconds"])
             for entry in content["measurements"]:

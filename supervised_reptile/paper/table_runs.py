@@ -123,6 +123,6 @@ def _check_settings(config: Config) -> None:
     stored = read_stored(path).config
     if differing := differing_flags(stored, config, fields_of(TRAINING), (TRAINING,)):
         raise UserError(
-            f"{path} holds a run of other settings ({'; '.join(differing)}): give another --out, "
+            f"{path} holds a run with other settings ({'; '.join(differing)}): give another --out, "
             "or the --fraction of then"
         )

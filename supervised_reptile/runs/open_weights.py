@@ -31,17 +31,17 @@ def open_snapshot(place: Path | str | None) -> Snapshot:
         shipped = pretrained_weights(str(place or PRETRAINED[0]))
         if not shipped.exists():
             raise UserError(
-                f"{shipped.stem}: these weights do not come with this copy of the program; "
+                f"{shipped.stem}: these weights are missing from this installation; "
                 "give --checkpoint RUN"
             )
         return read_npz(shipped)
     if not str(place):
-        raise UserError("the path of the weights is empty; . is the current folder")
+        raise UserError("the path of the weights is empty; . is the current directory")
     path = Path(home_expanded(place))
     if not path.exists():
         raise UserError(
-            f"{path}: no such run directory or .npz of weights; {' or '.join(PRETRAINED)} is the "
-            "name of those that come along"
+            f"{path}: no such run directory or .npz of weights; the shipped weights are called "
+            f"{' or '.join(PRETRAINED)}"
         )
     if path.is_file():
         return read_npz(path)

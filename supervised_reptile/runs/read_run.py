@@ -31,7 +31,7 @@ CHECKPOINTS = "checkpoints"
 EPISODES = "episodes"
 
 OF_RESULTS = "restore it from a copy, or evaluate again with --pretrained"
-ANEW = "restore it from a copy, or start anew with --overwrite"
+ANEW = "restore it from a copy, or start again with --overwrite"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -143,7 +143,7 @@ class RunDir:
                 if has_checkpoint(path):
                     raise UserError(
                         f"{path} holds checkpoints of a run whose {CONFIG} is gone: give "
-                        "--overwrite to start anew, or use another directory"
+                        "--overwrite to start again, or use another directory"
                     )
                 self._start(stored)
             (path / METRICS).touch()
@@ -184,7 +184,9 @@ class RunDir:
             return tf.train.CheckpointManager(self._checkpoint, str(folder), KEPT_CHECKPOINTS)
         except BROKEN as error:  # its list of checkpoints, which is found without it
             state, reason = folder / "checkpoint", first_line(error)
-            print(f"Warning: {state} cannot be read ({reason}); it is made anew", file=sys.stderr)
+            print(
+                f"Warning: {state} cannot be read ({reason}); it is written again", file=sys.stderr
+            )
             state.unlink()
             return tf.train.CheckpointManager(self._checkpoint, str(folder), KEPT_CHECKPOINTS)
 

@@ -25,8 +25,8 @@ def shortage(error: Exception) -> str | None:
     if {MemoryError.__name__, OF_TENSORFLOW} & kinds:
         return (
             f"not enough memory ({words or 'an allocation failed'}): "
-            "ask for less at a time by smaller --meta-batch, --inner-batch, --classes or --shots. "
-            "What was saved before is kept; a run goes on with --resume"
+            "use a smaller --meta-batch, --inner-batch, --classes or --shots. Saved checkpoints "
+            "are kept; continue with --resume"
         )
     return None
 

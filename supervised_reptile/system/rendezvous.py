@@ -64,7 +64,7 @@ def _patience() -> float:
         if (seconds := float(text)) >= 0:  # which is not true of nan
             return seconds
     raise UserError(
-        f"the environment variable {PATIENCE_VARIABLE}: {text!r} is no number of seconds"
+        f"the environment variable {PATIENCE_VARIABLE}: {text!r} is not a number of seconds"
     )
 
 

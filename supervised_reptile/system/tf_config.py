@@ -51,7 +51,7 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster | None:
     tasks = tuple((job, index) for job in JOBS for index in range(len(jobs.get(job, ()))))
     addresses = tuple(address for job in JOBS for address in jobs.get(job, ()))
     if twice := sorted({a for a in addresses if addresses.count(a) > 1}):
-        raise _wrong(f"{twice[0]} stands in it for more than one worker")
+        raise _wrong(f"{twice[0]} is listed for more than one worker")
     rank = _rank(content.get("task"), tasks)
     return Cluster(tasks, addresses, rank) if len(tasks) > 1 else None
 
@@ -80,7 +80,7 @@ def _jobs(cluster: Any) -> dict[str, list[str]]:
         raise _wrong('"cluster" is not an object with lists of addresses')
     for job, addresses in cluster.items():
         if job not in JOBS:
-            raise _wrong(f"the job {job!r} is none of this program's, {' and '.join(JOBS)}")
+            raise _wrong(f"unknown job {job!r}; this program has {' and '.join(JOBS)}")
         if not isinstance(addresses, list) or not all(map(_is_address, addresses)):
             raise _wrong(f"the addresses of {job!r} are not a list of texts like host:2222")
     if len(cluster.get("chief", ())) > 1:

@@ -45,7 +45,7 @@ from supervised_reptile.training.shadow_run import AnyRun
 EPISODES_PER_CALL = 8, 64  # at least and at most
 # Pixels that one compiled call adapts to: seconds of work, so that Ctrl-C is heard soon.
 PIXELS_PER_CALL = 20_000_000
-NOTHING_STORED = "Interrupted in the evaluation; nothing of it was stored."
+NOTHING_STORED = "Interrupted during evaluation; its results were not stored."
 Accuracies = dict[str, dict[str, Accuracy]]  # by transduction mode and split
 
 RUNNING_LOOKS = 50  # looks that the accuracies on the progress bar are a mean of, about

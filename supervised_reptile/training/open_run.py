@@ -79,12 +79,12 @@ def check_same(path: Path, wanted: Stored, same_data: bool) -> None:
     if stored.data != wanted.data:
         kind = wanted.config.kind
         raise UserError(
-            f"the {kind} are not those that the run in {path} was started with: name those{remedy}"
+            f"the {kind} differ from those of the run in {path}: give the original ones{remedy}"
         )
     if not same_split(stored.classes, wanted.classes):
         raise UserError(
-            f"the classes are not split as in the run in {path}: split them as then (the same "
-            f"folders, the same --split){remedy}"
+            f"the classes are not split as in the run in {path}: give the same folders and the "
+            f"same --split{remedy}"
         )
 
 

@@ -61,7 +61,7 @@ def settle(request: Request) -> Config:
         if holds_run(path) and not request.overwrite:
             raise UserError(
                 f"{path} holds a run already: give --resume to continue it, --pretrained to "
-                "evaluate it, or --overwrite to start anew"
+                "evaluate it, or --overwrite to start again"
             )
         return config
     stored = read_stored(path, type(config))

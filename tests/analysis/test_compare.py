@@ -250,7 +250,7 @@ def test_pairs_are_tested_where_the_episodes_are_the_same(tmp_path: Path) -> Non
 def test_pairs_on_other_episodes_are_not_tested(tmp_path: Path) -> None:
     one = evaluated(tmp_path / "one", 0)
     others = {
-        "they read other images": {"data": "others"},
+        "they use different images": {"data": "others"},
         "other test classes": {"classes": {**CLASSES, "test": ["d", "f"]}},
         "other test classes (--seed divides them)": {
             "classes": {**CLASSES, "test": ["e", "d"]},
@@ -283,10 +283,10 @@ def test_other_settings_are_another_column(tmp_path: Path) -> None:
 def test_lost_episodes_keep_the_accuracies(tmp_path: Path) -> None:
     one, lost = evaluated(tmp_path / "one", 0), evaluated(tmp_path / "lost", 1)
     (lost / "episodes" / "0.npz").unlink()
-    assert "single episodes of lost cannot be read" in why_not(one, lost)
+    assert "per-episode results of lost cannot be read" in why_not(one, lost)
     assert compare(one, lost).code == 0
     np.savez(lost / "episodes" / "0.npz", transductive_test=np.arange(3))
-    assert "the single episodes of lost are not 40" in why_not(one, lost)
+    assert "the per-episode results of lost are not 40" in why_not(one, lost)
     np.savez(lost / "episodes" / "0.npz", transductive_val=some_answers(1))
     assert "cannot be read" in why_not(one, lost)
     np.savez(lost / "episodes" / "0.npz", transductive_test=np.array([{}], object))
@@ -359,7 +359,7 @@ def test_the_interval_says_what_it_is_about(tmp_path: Path) -> None:
     assert "another --seed" in table.note
 
 
-# ---- what is evaluated otherwise
+# ---- runs evaluated with other settings
 
 
 def test_what_was_evaluated_otherwise_is_shown_by_flags(tmp_path: Path) -> None:
@@ -381,14 +381,14 @@ def test_what_was_evaluated_otherwise_is_shown_by_flags(tmp_path: Path) -> None:
         outcome = compare(one, two, three, *more)
         assert outcome.code == 0
         shown = "--split val shows 5-way 5-shot transductive val"
-        assert outcome.err == f"Note: evaluated otherwise: one: {shown}\n"
+        assert outcome.err == f"Note: evaluated with other settings: one: {shown}\n"
 
 
 def test_different_images_in_one_table_are_said(tmp_path: Path) -> None:
     one, same = evaluated(tmp_path / "one", 0), evaluated(tmp_path / "same", 1, sgd=True)
     other = evaluated(tmp_path / "other", 2, data="others", data_dir="elsewhere")
     assert "different images" not in compare(one, same).out
-    assert "These runs read different images" in compare(one, same, other).out
+    assert "These runs use different images" in compare(one, same, other).out
 
 
 # ---- where runs are

@@ -225,7 +225,7 @@ def test_what_is_no_run_on_images_is_skipped(tmp_path: Path) -> None:
     outcome = plot(*sorted((tmp_path / "runs").iterdir()), "--out", tmp_path / "x.png")
     assert (outcome.code, outcome.out) == (0, f"wrote {tmp_path / 'x.png'}\n")
     notes = outcome.err.splitlines()
-    for note, word in zip(notes, ("notes.txt", "damaged", "watched loss"), strict=True):
+    for note, word in zip(notes, ("notes.txt", "damaged", "logged loss"), strict=True):
         assert note.startswith("Note: skipped")
         assert word in note
 

@@ -205,7 +205,9 @@ def test_own_images_are_evaluated_as_they_were_divided(tmp_path):
     evaluation = (images, "--checkpoint", run, "--pretrained")
     assert_refused(train(*evaluation, "--split", "0.4,0.4,0.2"), "--split is 0.6,0.2,0.2 there")
     more = write_classes(tmp_path / "more", 11, 20, channels=1)
-    assert_refused(train(more, *evaluation[1:]), "not those that the run in", "stores nothing")
+    assert_refused(
+        train(more, *evaluation[1:]), "differ from those of the run in", "stores nothing"
+    )
     assert (run / "results.json").read_bytes() == stored
     named = train(images, "--pretrained", run, "--split", "0.4,0.4,0.2", "--eval-samples", 2)
     assert named.code == 0

@@ -37,7 +37,7 @@ from supervised_reptile.runs.snapshot import write_npz
 
 IMAGES = small.small_images()[:21]  # three classes of seven
 FLOATS = (IMAGES / 255).astype(np.float32)
-RATE, STEPS = 0.3, 30  # enough to tell the three apart
+RATE, STEPS = 0.3, 30  # enough to distinguish the three
 LABELS = np.repeat(["zebra", "ant", "mole"], 7)
 
 
@@ -460,7 +460,7 @@ def test_what_makes_no_sense_is_refused(classifier: FewShotClassifier) -> None:
         (np.where(np.arange(21)[:, None, None, None] == 4, np.nan, FLOATS), LABELS, "4 has .* nan"),
         (FLOATS - 1, LABELS, "0 to 1"),
         (IMAGES.astype(int) - 100, LABELS, "0 to 255"),
-        (IMAGES, np.arange(21), "21 classes, .* tell 3 apart"),
+        (IMAGES, np.arange(21), "21 classes, .* distinguish at most 3"),
     ):
         with pytest.raises(ValueError, match=words):
             classifier.fit(images, labels)

@@ -270,7 +270,7 @@ def test_mistakes_are_told_in_a_line(pictures: Path, weights: Path) -> None:
     (support / "dog").mkdir()
     refused("dog", "no pictures")
     shutil.copy(query / "ant-4.png", support / "dog")
-    refused("4 classes", "tell 3 apart", "--classes 4")
+    refused("4 classes", "distinguish at most 3", "--classes 4")
     shutil.rmtree(support / "dog")
     (query / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
     refused("broken.png", "not an image")

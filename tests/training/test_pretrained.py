@@ -1,4 +1,4 @@
-"""Weights that come along: evaluated by name, as accurate as their card says."""
+"""Shipped weights: evaluated by name, as accurate as their card states."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ACCURACY = re.compile(r"Test accuracy(?:, ([a-z-]+))?: ([01]\.\d+)")
 
 @pytest.fixture
 def shipped(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The finished run's weights as those that come along; a folder of its own to work in."""
+    """The finished run's weights in place of the shipped ones; a folder of its own to work in."""
     path = tmp_path / "omniglot-5way.npz"
     write_npz(path, open_snapshot(finished))
     monkeypatch.setattr(open_weights, "pretrained_weights", lambda name: tmp_path / f"{name}.npz")
@@ -72,7 +72,7 @@ def test_what_a_name_cannot_go_with(shipped: Path, finished: Path, data: Path) -
     shipped.write_bytes(b"damaged")
     refused("not readable weights")
     shipped.unlink()
-    refused("do not come with this copy")
+    refused("missing from this installation")
 
 
 def test_other_data_are_noted(shipped: Path, data: Path, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_only_finished_and_measured_runs_are_shipped(finished: Path, tmp_path: P
 
 
 def card_of(name: str) -> dict:
-    """The card of weights that come along; skips the test where they are not there."""
+    """The card of shipped weights; skips the test where they are missing."""
     path = pretrained_weights(name)
     if not path.exists():
         pytest.skip(f"{path.name} is not in this copy: tools/ship_weights.py makes it")

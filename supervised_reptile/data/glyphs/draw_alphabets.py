@@ -226,7 +226,7 @@ def _refuse_to_harm(out: Path, overwrite: bool) -> None:
         return
     if (names := _names_in_mark(out)) is None:
         raise UserError(
-            f"{out}: exists, and was not written by this command, so that not even --overwrite "
+            f"{out}: exists but was not written by this command, so --overwrite never "
             "replaces it; choose another folder"
         )
     if foreign := sorted({path.name for path in out.iterdir()} - {MARK_FILE, *names}):
