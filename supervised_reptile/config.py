@@ -67,7 +67,7 @@ MOST_IN_STEP, MOST_IN_EPISODE = 10**7, 10**6
 
 
 class Count(click.IntRange):
-    """A whole number from `min` to `most`, which help does not mention: it is out of reach."""
+    """An integer from `min` to `most`; help does not mention the large upper limit."""
 
     def __init__(self, min: int = 1, most: int = MOST) -> None:
         super().__init__(min=min)
@@ -126,10 +126,10 @@ class Shares(click.ParamType):
 
 @dataclass(frozen=True)
 class Config:
-    """One run. Raises SettingsError, a ValueError, where two values contradict each other."""
+    """One run. Raises SettingsError, a ValueError, if two values contradict each other."""
 
     kind: ClassVar[str] = "images"  # what is learnt; a run directory remembers it
-    measure: ClassVar[str] = "accuracy"  # what training looks at
+    measure: ClassVar[str] = "accuracy"  # what training evaluates
 
     pretrained: str | None = flag(
         "--pretrained",
@@ -364,7 +364,7 @@ class Config:
         self._check_size(MOST_IN_STEP, "an evaluation", "look_episodes", "eval_steps", "eval_batch")
 
     def _check_size(self, most: int, what: str, *names: str) -> None:
-        """Refuse what would take all memory, or all day before Ctrl-C is heard (SettingsError)."""
+        """Refuse sizes that would exhaust memory or block Ctrl-C (SettingsError)."""
         values = [getattr(self, name) for name in names]
         if (product := math.prod(values)) > most:
             kind = type(self)
@@ -378,11 +378,11 @@ class Config:
 
     @property
     def task_shots(self) -> int:
-        """Examples per class of a training task: --train-shots, where 0 stands for --shots."""
+        """Examples per class of a training task: --train-shots, or --shots if that is 0."""
         return self.train_shots or self.shots
 
     def outer_step_size_at(self, step: Number) -> Number:
-        """The size of outer step `step`, a number or an array, from 0 on: linear annealing."""
+        """Outer step size at outer step `step`, a number or an array, from 0: linear annealing."""
         done = step / self.outer_steps
         return (1 - done) * self.outer_step_size + done * self.outer_step_size_final
 
@@ -392,7 +392,7 @@ class Config:
 
     @classmethod
     def from_json(cls, text: str) -> Config:
-        """Reads `to_json`; fields that an older program did not know get their defaults.
+        """Reads `to_json`; fields missing in older runs get their defaults.
 
         Raises ValueError on anything else.
         """
@@ -408,7 +408,7 @@ class Config:
 
 
 def _check_value(item: dataclasses.Field, value: Any) -> None:
-    """Refuse a stored value that the field's flag would not take (ValueError)."""
+    """Refuse a stored value that the field's flag would not accept (ValueError)."""
     if value is None and item.default is None:
         return
     option = item.metadata["option"]
@@ -434,7 +434,7 @@ def transduction_modes(config: Config) -> tuple[str, ...]:
 
 
 def names_weights(config: Config) -> bool:
-    """Whether it is weights with a name that are to be evaluated, not a run directory's."""
+    """Whether --pretrained has a NAME, so that --checkpoint is not used."""
     return config.pretrained not in (None, IN_CHECKPOINT)
 
 
@@ -470,9 +470,9 @@ def differing_flags(
 def fill_from(
     stored: Config, wanted: Config, explicit: Collection[str], roles: tuple[str, ...]
 ) -> Config:
-    """`wanted`, with every flag of `roles` that nobody gave taken from `stored`.
+    """`wanted`, with every flag of `roles` that is not `explicit` taken from `stored`.
 
-    A stored --train-shots 0 meant the --shots of then, whatever --shots are given now.
+    A stored --train-shots 0 means the stored --shots, whatever --shots are given now.
     """
     stored_values = {
         f.name: getattr(stored, f.name)

@@ -1,4 +1,4 @@
-"""The exceptions that reach people as a sentence instead of a traceback."""
+"""Exceptions that are printed as one sentence instead of a traceback."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 
 class UserError(Exception):
-    """Something the user can mend: the message names the file or flag, and what to do.
+    """An error that the user can fix: the message names the file or flag, and what to do.
 
-    Command lines print the message on one line and exit with status 1; anything
-    else that escapes is a bug of ours and keeps its traceback.
+    Command lines print the message on one line and exit with status 1. Any other
+    exception is a bug and keeps its traceback.
     """
 
 
@@ -20,7 +20,7 @@ class SettingsError(ValueError):
 class Interrupted(Exception):  # noqa: N818 - an event, not an error
     """A signal stopped the work: the program exits with 128 + signal.
 
-    The message says what was saved; an evaluation leaves nothing.
+    The message says what was saved; an interrupted evaluation stores nothing.
     """
 
     def __init__(self, message: str, signal_number: int) -> None:
@@ -39,13 +39,13 @@ def counted(number: int, thing: str) -> str:
 
 
 def first_few(names: Sequence[object], most: int = 3) -> str:
-    """Names with commas between them; of more than `most`, how many are left out."""
+    """Names separated by commas; of more than `most`, also the number left out."""
     shown = ", ".join(map(str, names[:most]))
     return shown + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def first_line(error: Exception) -> str:
-    """What an exception says, as one line; its type's name where it says nothing."""
+    """The first line of an exception's message, or its type's name if there is none."""
     return (str(error) or type(error).__name__).splitlines()[0]
 
 

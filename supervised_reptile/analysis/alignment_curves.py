@@ -1,4 +1,4 @@
-"""How the alignment of gradients went during training, as a figure: see `alignment`."""
+"""Gradient alignment during training, as a figure: see `gradient_alignment`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NAMES = {"same": "same task", "different": "different tasks"}
 def plot_alignment(run: Path, path: Path | None = None) -> Path | None:
     """Draw `run`/alignment.jsonl as `path`, by default `run`/alignment.png.
 
-    None if no look was logged there.
+    None if nothing was logged.
 
     Raises:
       UserError: the run has no alignment.

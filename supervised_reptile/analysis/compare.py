@@ -1,4 +1,4 @@
-"""Runs side by side: what they were evaluated on, in what they differ, and pairs of them."""
+"""Compare runs: their evaluations, the flags in which they differ, and pairs of them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SPLITS = ("test", "val", "train")
 
 
 class Setting(NamedTuple):
-    """What an accuracy was measured on: runs whose accuracies are one column share it."""
+    """Settings of an accuracy; runs with the same setting share a column."""
 
     way: int
     shots: int
@@ -64,7 +64,7 @@ class Setting(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What one evaluation found."""
+    """Result of one evaluation."""
 
     accuracy: Accuracy
     outer_steps: int  # that the evaluated weights had behind them
@@ -167,7 +167,7 @@ def settings_of(runs: Sequence[Run], wanted: Wanted = EVERY) -> list[Setting]:
 
 
 def evaluated_otherwise(runs: Sequence[Run], wanted: Wanted, most: int = 4) -> str:
-    """The flags that show what runs were evaluated in and is not wanted."""
+    """The flags that would show the evaluations that are not wanted."""
     hidden = [s for s in settings_of(runs) if wanted.flags_for(s)]
     known = {" ".join(s.words()[:4]): wanted.flags_for(s) for s in hidden}
     nearest = sorted(known.items(), key=lambda item: item[1].count("--"))
@@ -195,8 +195,7 @@ def training_values(run: Run) -> dict[str, Any]:
 def differing_values(runs: Sequence[Run]) -> dict[str, list[str]]:
     """Flag -> its value in each run as a text, for the flags in which the runs differ.
 
-    Images count as different by their checksum, and are called by their place if that tells
-    them apart.
+    Images differ by their checksum, and are named by their path if that distinguishes them.
     """
     values = [training_values(run) for run in runs]
     differing = {
@@ -242,7 +241,7 @@ def pairs_of(runs: Sequence[Run], setting: Setting) -> list[Pair]:
 
 
 def _right_answers(run: Run, setting: Setting) -> np.ndarray | str:
-    """Right answers per episode, int [episodes], or what is wrong with their file."""
+    """Correct predictions per episode, int [episodes], or the fault in their file."""
     evaluation = run.results[setting].evaluation
     try:
         counts = read_episodes(run.path, evaluation)[f"{setting.mode}_{setting.split}"]
@@ -254,7 +253,7 @@ def _right_answers(run: Run, setting: Setting) -> np.ndarray | str:
 
 
 def _obstacle(first: Run, second: Run, split: str) -> str:
-    """Why two runs with one setting did not see the same episodes; empty if they did."""
+    """Why two runs with the same setting have different episodes; empty if they do not."""
     if first.stored.data != second.stored.data:
         return "they use different images"
     one, other = (run.stored.classes.get(split) for run in (first, second))

@@ -39,7 +39,7 @@ OF_SEEDS = (
 
 
 def board(runs: Sequence[Run], settings: Sequence[Setting]) -> list[Table]:
-    """`leaderboard`; where it would be too wide for a screen, the flags have their own table."""
+    """`leaderboard`; if it is too wide for a screen, the flags get their own table."""
     whole = leaderboard(runs, settings)
     if not differing_values(runs) or max(map(len, whole.text().splitlines())) <= WIDEST:
         return [whole]
@@ -94,7 +94,7 @@ def _accuracy(run: Run, setting: Setting) -> str:
 
 
 def _evaluated_early(run: Run, settings: Sequence[Setting]) -> str:
-    """After how many outer steps the evaluated weights were not the last ones, if so."""
+    """Outer steps of the evaluated weights, if these are not the final ones."""
     results = [run.results[setting] for setting in settings if setting in run.results]
     steps = sorted({result.outer_steps for result in results if not run.finished(result)})
     if not steps:
@@ -162,7 +162,7 @@ def _spread(spread: Spread) -> tuple[str, str, str]:
 
 
 def percent(share: float | None) -> str:
-    """0 ... 1 as 0 ... 100 with two decimals; a question mark where it is not known."""
+    """0 ... 1 as 0 ... 100 with two decimals; a question mark if unknown."""
     return "?" if share is None else f"{100 * share:.2f}"
 
 

@@ -1,4 +1,4 @@
-"""Learning curves: the accuracies that training saw, of one run or of many in one figure."""
+"""Learning curves: accuracies during training, of one or more runs in one figure."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Series(NamedTuple):
     """One curve: a run's accuracy on one split."""
 
     name: str
-    steps: np.ndarray  # int64 [looks], outer steps
-    accuracies: np.ndarray  # float64 [looks], 0 ... 1
+    steps: np.ndarray  # int64 [evaluations], outer steps
+    accuracies: np.ndarray  # float64 [evaluations], 0 ... 1
     color: str
     marker: str = ""
     dash: str = "-"
@@ -97,7 +97,7 @@ def plot_runs(runs: Mapping[Path, Curves], out: Path) -> list[str]:
 
 
 def draw(series: Sequence[Series], title: str) -> Figure:
-    """A figure of smoothed curves with every single look behind them."""
+    """A figure of smoothed curves with the single evaluations as dots behind them."""
     from matplotlib.figure import Figure  # slow to import, and not everybody plots
 
     longest = max(len(s.name) for s in series)
@@ -120,7 +120,7 @@ def draw(series: Sequence[Series], title: str) -> Figure:
 
 
 def _draw_series(axes: Axes, series: Series, count: int, phase: float) -> Label:
-    """One of `count` curves: the more there are, the fainter are the looks behind them.
+    """One of `count` curves: the more there are, the fainter are the dots behind them.
 
     phase: where between two others the markers are, 0 ... 1, so that no two curves' coincide.
     """

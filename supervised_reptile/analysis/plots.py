@@ -1,6 +1,6 @@
-"""What all figures share: colours, smoothing, labels beside the curves, and writing the file.
+"""Shared by all figures: colours, smoothing, labels next to the curves, and writing the file.
 
-Colours are told apart by colour-blind readers; curves carry their names.
+Colour-blind readers can distinguish the colours; curves are labelled with their names.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Curve(NamedTuple):
 
 
 class Label(NamedTuple):
-    """A name to stand beside the end of its curve."""
+    """A name at the end of its curve."""
 
     text: str
     x: float  # the curve's last point, in the data's units

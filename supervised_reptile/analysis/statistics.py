@@ -1,4 +1,4 @@
-"""What accuracies tell: intervals over episodes and over seeds, and paired tests."""
+"""Statistics of accuracies: intervals over episodes and seeds, and paired tests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Accuracy(NamedTuple):
 
 
 class Paired(NamedTuple):
-    """By how much the first of two learners is better on the same episodes."""
+    """Difference of two learners on the same episodes."""
 
     difference: float  # of the mean accuracies, -1 ... 1
     half_width: float | None  # of its 95% confidence interval; None for a single episode
@@ -47,7 +47,7 @@ class Spread(NamedTuple):
 
 
 def accuracy(correct: np.ndarray, queries: int) -> Accuracy:
-    """The accuracy of `correct` right answers out of `queries` in each episode, int [episodes].
+    """Accuracy from `correct` predictions out of `queries` in each episode, int [episodes].
 
     The interval is 1.96 standard errors of the mean over episodes, which are independent;
     queries of one episode are not.
@@ -57,7 +57,7 @@ def accuracy(correct: np.ndarray, queries: int) -> Accuracy:
 
 
 class Loss(NamedTuple):
-    """What losses of many independent tasks come to, with 95% confidence intervals."""
+    """Losses of many independent tasks, with 95% confidence intervals."""
 
     mean: float
     half_width: float | None  # of the mean's interval; None for a single task
@@ -101,10 +101,10 @@ def mean_of(values: np.ndarray) -> tuple[float, float | None]:
 
 
 def paired(first: np.ndarray, second: np.ndarray, queries: int) -> Paired:
-    """Student's paired t-test on right answers out of `queries`, int [episodes] each.
+    """Student's paired t-test on correct predictions out of `queries`, int [episodes] each.
 
-    Episodes differ in difficulty much more than learners do; in the difference within an
-    episode that cancels out, so it shows smaller differences than two intervals side by side.
+    Episodes differ in difficulty much more than learners do. This cancels in the difference within
+    an episode, so the test detects smaller differences than two separate intervals.
     """
     # Whole numbers, so that a constant difference has no spread at all.
     differences = np.asarray(first, np.int64) - np.asarray(second, np.int64)

@@ -1,4 +1,4 @@
-"""Study: what one experiment leaves behind for people to read, and for `reptile report`."""
+"""Study: the readable results of one experiment, also for `reptile report`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STUDY = "study.json"
 
 
 class Figure(NamedTuple):
-    """A picture beside study.json."""
+    """A figure next to study.json."""
 
     title: str
     file: str  # name of a PNG in the study's folder
@@ -39,7 +39,7 @@ class Study:
     title: str
     text: str  # Markdown: what was measured, and what it shows
     commands: tuple[str, ...]  # that repeat it
-    seconds: float  # in training steps or measuring, over all sittings; no looks, no evaluation
+    seconds: float  # in training steps or measuring, over all sessions; without evaluation
     environment: Mapping[str, str]  # machines and versions, as in the module `environment`
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
@@ -77,7 +77,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 
 
 def read_study(folder: Path) -> Study:
-    """What `write_study` wrote.
+    """Read the result of `write_study`.
 
     Raises:
       UserError: `folder` holds no study, or it cannot be read.

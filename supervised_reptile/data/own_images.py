@@ -41,7 +41,7 @@ def open_folder(
 
     `path` holds class folders of images, which `split_classes` divides, or any layout that brings
     its own splits (`layouts.find_layout`). The decoded images are kept in the user's
-    cache; the division is made anew from `split` and `seed` and not part of the checksum.
+    cache; the division is computed again from `split` and `seed` and not part of the checksum.
 
     Args:
       image_size: height and width of all images; None keeps a square size that all

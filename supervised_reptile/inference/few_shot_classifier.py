@@ -62,7 +62,7 @@ def _error_class() -> type[NotFittedError]:
 
 
 class FewShotClassifier:
-    """Learns classes from a few images of each, by inner steps from a trained initialization.
+    """Learns classes from a few images each, by inner steps from a trained initialization.
 
         clf = FewShotClassifier.load("omniglot-5way")
         clf.fit(images, labels)
@@ -70,27 +70,27 @@ class FewShotClassifier:
 
     Images are one of:
 
-    - an array [n, height, width, channels] of the weights' size, of NumPy, TensorFlow or anything
-      else that has `__array__`. One channel may be left out; rows [n, height * width * channels]
-      do as well. Float arrays are in [0, 1]; integer arrays in [0, 255], but an image of zeros and
-      ones is black and white.
-    - an iterable of such arrays without n, or of batches of them, as `tf.data.Dataset` has them.
+    - an array [n, height, width, channels] of the weights' size, from NumPy, TensorFlow or any
+      other type with `__array__`. A single channel may be left out; rows
+      [n, height * width * channels] are accepted too. Float arrays are in [0, 1]; integer arrays
+      in [0, 255], except that an image of zeros and ones is black and white.
+    - an iterable of such arrays without n, or of batches of them, as in `tf.data.Dataset`.
     - an iterable of files (paths, open files, or their content as bytes) and Pillow images of any
       size.
 
-    Omniglot's weights need dark drawings on light paper. Files and Pillow images are inverted where
+    Omniglot's weights need dark drawings on light paper. Files and Pillow images are inverted if
     necessary; arrays are not.
 
-    Labels are an iterable of hashable values, and `predict` returns them as they were given. None,
-    NaN and the like are refused. 1 and "1" are two labels; True, 1 and 1.0 are equal in Python and
-    so are one, named as it comes first. There may be at most as many classes as the weights were
-    trained with; `predict_proba` has a column for each of `classes_`.
+    Labels are an iterable of hashable values, which `predict` returns unchanged. None, NaN and
+    similar values are refused. 1 and "1" are two labels; True, 1 and 1.0 are equal in Python and
+    therefore one label, named as it first appears. The number of classes is at most that of the
+    weights' training; `predict_proba` has a column for each of `classes_`.
 
-    Iterables, generators too, are iterated once.
+    Iterables, including generators, are iterated once.
 
     Attributes after `fit`:
-      classes_: the labels, [classes]: sorted, or in the order in which they first appear if they
-        cannot be sorted.
+      classes_: the labels, [classes]: sorted, or in order of first appearance if they cannot
+        be sorted.
     """
 
     _estimator_type = "classifier"
@@ -101,15 +101,16 @@ class FewShotClassifier:
         steps: int | None = None,
         transductive: bool = False,
     ) -> None:
-        """Remembers its parameters; `fit` opens the weights.
+        """Stores its parameters; `fit` opens the weights.
 
         Args:
           weights: a run directory, weights exported as npz, or the name of shipped weights
             (a str: a Path of that name is a folder).
-          steps: inner steps; None for as many as the weights were evaluated with.
-          transductive: look at all queries of a call at once, so that they share their batch
-            statistics: more accurate if they are many and their classes come equally often, but
-            then the answer to one depends on the others. Else each is looked at by itself.
+          steps: number of inner steps; None for the number in the evaluation of the weights.
+          transductive: classify all queries of a call in one forward pass, so that they share
+            batch statistics. This is more accurate with many queries of balanced classes, but
+            each prediction then depends on the other queries. Otherwise each query is classified
+            by itself.
         """
         self.weights = weights
         self.steps = steps
@@ -117,27 +118,27 @@ class FewShotClassifier:
 
     @classmethod
     def load(cls, weights: str | Path = "omniglot-5way", **parameters: Any) -> FewShotClassifier:
-        """A classifier whose weights are there (UserError where they are not)."""
+        """A classifier with opened weights (UserError if they cannot be read)."""
         classifier = cls(weights, **parameters)
         classifier._open()
         return classifier
 
     @property
     def reader(self) -> Reader:
-        """What pictures the weights read: `reader.shape` is (height, width, channels)."""
+        """How pictures are read for the weights; `reader.shape` is (height, width, channels)."""
         return Reader.of(self._open())
 
     @property
     def most_classes(self) -> int:
-        """How many classes the weights can tell apart."""
+        """Largest number of classes that the weights distinguish."""
         return self._open().net["way"]
 
     def fit(self, images: Images, labels: Iterable) -> FewShotClassifier:
         """Adapt to a few images of each class; returns itself.
 
         Raises:
-          TypeError: images or labels are of a type that is not read; the message names it.
-          ValueError: their values or numbers are not as described above, an image shows nothing,
+          TypeError: the type of images or labels is not supported; the message names it.
+          ValueError: their values or counts are not as described above, an image shows nothing,
             or there are too many classes.
           UserError: the weights or a file cannot be read, the inner steps diverge, or this process
             is a fork of one that used TensorFlow.
@@ -204,7 +205,7 @@ class FewShotClassifier:
         return self.classes_[probabilities.argmax(axis=1)]
 
     def score(self, images: Images, labels: Iterable) -> float:
-        """The share of images that `predict` gives their label.
+        """The accuracy of `predict` on images with these labels.
 
         Raises:
           ValueError: there are no images, or not one label for each.
@@ -244,7 +245,7 @@ class FewShotClassifier:
         return hasattr(self, "_fitted")
 
     def __sklearn_tags__(self) -> Any:
-        """What scikit-learn, which alone calls this, wants to know of an estimator."""
+        """Estimator tags, called by scikit-learn only."""
         from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
 
         return Tags(
@@ -255,7 +256,7 @@ class FewShotClassifier:
         )
 
     def _open(self) -> Snapshot:
-        """The weights; they are read again only if another name was given to them."""
+        """The weights, read again only if `weights` changed."""
         if not isinstance(self.weights, str | os.PathLike):
             raise TypeError(f"weights is {self.weights!r}: a path, or a name such as omniglot-5way")
         opened = getattr(self, "_opened", None)
@@ -265,7 +266,7 @@ class FewShotClassifier:
 
 
 class _Fitted(NamedTuple):
-    """What `fit` leaves behind."""
+    """State after `fit`."""
 
     snapshot: Snapshot
     support: np.ndarray  # float32 [n, height, width, channels]
@@ -276,8 +277,8 @@ _models: dict[str, FewShotModel] = {}
 
 
 def _model(snapshot: Snapshot) -> FewShotModel:
-    """The compiled model of some weights, compiled once however many classifiers use it."""
-    start_tensorflow()  # also where the model is there: this process may be a fork
+    """The compiled model of a snapshot, shared by all classifiers that use it."""
+    start_tensorflow()  # even if the model exists: this process may be a fork
     key = fingerprint(snapshot)
     if key not in _models:
         from supervised_reptile.inference.few_shot_model import FewShotModel
@@ -298,7 +299,7 @@ def _pixels(images: list[Source] | np.ndarray, reader: Reader) -> np.ndarray:
         return read_pictures(images, reader)[0]
     pixels = images.reshape(-1, *reader.shape).astype(np.float32)
     of_floats = images.dtype.kind in "fb"
-    if not of_floats:  # levels of 0 and 1 are black and white, as in files
+    if not of_floats:  # an image of zeros and ones is black and white, as in files
         pixels[pixels.max(axis=(1, 2, 3)) > 1] /= 255
     wrong = ~((pixels >= 0) & (pixels <= 1))  # also where they are no numbers
     if wrong.any():

@@ -159,7 +159,7 @@ def inner_batches(count: tf.Tensor, steps: tf.Tensor, batch: int, replacement: b
     """Which of `count` examples each inner step is taken on: int32 [steps, batch].
 
     As in evaluation (docs/semantics.md, 11), consecutive pieces of a shuffled pass over
-    the examples, shuffled anew when they run out; with `replacement` a shuffle for every batch.
+    the examples, shuffled again when they run out; with `replacement` a shuffle for every batch.
     Shuffle p orders the examples i by `_hashed(p * count + i)`.
     """
     count = tf.cast(count, tf.int64)

@@ -72,7 +72,7 @@ def write_report(
     """Write cost.csv, cost.png and study.json into `folder`.
 
     Args:
-      seconds: of measuring, over all sittings.
+      seconds: of measuring, over all sessions.
       about: machine, versions and threads.
       command: that repeats it.
 

@@ -100,8 +100,8 @@ class Result(NamedTuple):
 
     combination: Combination
     config: Config
-    steps: np.ndarray  # int [looks]
-    accuracy: np.ndarray  # float64 [looks], on a few episodes of test classes
+    steps: np.ndarray  # int [evaluations]
+    accuracy: np.ndarray  # float64 [evaluations], on a few episodes of test classes
     correct: np.ndarray  # int [episodes], right answers at the end, the same episodes for all
     evaluation: Mapping[str, Any]  # at the end, as results.json has it
 

@@ -77,7 +77,7 @@ class Job(NamedTuple):
 
     @property
     def steps_done(self) -> int:
-        """Outer steps up to the last look that it wrote down."""
+        """Outer steps up to the last logged evaluation."""
         if self.finished:
             return self.config.outer_steps
         last = "".join(last_lines(self.path / METRICS, 1))

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and one sentence where writing or reading fails."""
+"""Atomic file replacement, and one-sentence errors for failed reading and writing."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class CannotWriteError(UserError):
 
 @contextlib.contextmanager
 def writing(path: Path, *further: type[Exception]) -> Iterator[None]:
-    """Turns a refusal to write at `path` (permission, full disk) into one sentence.
+    """Turns a failure to write at `path` (permission, full disk) into one sentence.
 
-    `further`: exceptions that a library raises for the same reasons as OSError.
+    `further`: exceptions of libraries for the same reasons as OSError.
 
     Raises:
       CannotWriteError: it was refused.
@@ -50,9 +50,9 @@ def writing(path: Path, *further: type[Exception]) -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """Why the system refused, with what to do about it where that is known.
+    """The system's reason, with advice if known.
 
-    Libraries that have no number for it have the system's words somewhere in their own.
+    Exceptions of libraries without an errno contain the system's text.
     """
     for number, advice in ADVICE.items():
         if (words := os.strerror(number)) in str(error):
@@ -81,9 +81,9 @@ UNREADABLE = (
 
 @contextlib.contextmanager
 def reading(path: Path, remedy: str, what: str = "not readable") -> Iterator[None]:
-    """Turns whatever is wrong with the content of `path` into one sentence (UserError).
+    """Turns any fault in the content of `path` into one sentence (UserError).
 
-    what: what `path` then is called; remedy: what to do.
+    what: description of the fault; remedy: what to do.
     """
     try:
         yield
@@ -122,7 +122,7 @@ def home_expanded(path: str | os.PathLike[str]) -> str:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path that takes the place of `path`, synced to disk, if the block succeeds."""
+    """A temporary path that replaces `path`, synced to disk, if the block succeeds."""
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield temporary
@@ -160,7 +160,7 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Force a file's bytes to the disk, so that losing power cannot take them back."""
+    """Force a file's bytes to the disk, so that they survive a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

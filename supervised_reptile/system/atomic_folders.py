@@ -1,7 +1,7 @@
 """Folders that appear complete, or not at all: stores, exports, drawn sets.
 
-Such a folder grows beside its path, inside one with a hidden name. A killed process leaves that
-behind, and it is in nobody's way.
+The folder is written next to its path, inside one with a hidden name. A killed process leaves that
+hidden folder behind, which does no harm.
 """
 
 from __future__ import annotations

@@ -20,13 +20,13 @@ class AtWorkError(UserError):
 
 
 def lock(folder: Path) -> TextIO:
-    """An exclusive lock on a folder, which is made; held until the returned file is closed.
+    """Create a folder and lock it exclusively until the returned file is closed.
 
-    The system lets go of it when the process ends, in whatever way.
+    The system releases the lock when the process ends in any way.
 
     Raises:
       AtWorkError: another process holds it.
-      UserError: the folder cannot be written, or nothing can be locked there.
+      UserError: the folder cannot be written or locked.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Machine and versions, to stand beside every measured number."""
+"""Machine and versions, stored with every measurement."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGES = ("supervised-reptile", "tensorflow", "numpy", "pillow")
 
 
 def describe() -> dict[str, str]:
-    """What a reader must know of the machine; nothing that identifies it or its user."""
+    """Description of the machine, without anything that identifies it or its user."""
     versions = {}
     for name in PACKAGES:
         try:
@@ -48,7 +48,7 @@ def of_evaluations(evaluations: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _processor() -> str:
-    """The processor's name where the system tells it."""
+    """The CPU's name, if the system provides it."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text(encoding="utf8").splitlines():

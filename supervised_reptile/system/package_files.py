@@ -1,4 +1,4 @@
-"""Files that come with the program and are not code: metadata, the built page, weights."""
+"""Data files of the package: metadata, the built page, weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PRETRAINED = ("omniglot-5way",)  # names of the weights that come with the packa
 
 
 def metadata_folder() -> Path:
-    """`metadata/`: inside the package where it was installed, beside it in a checkout."""
+    """`metadata/`: inside an installed package, next to it in a checkout."""
     installed = PACKAGE / "metadata"
     return installed if installed.is_dir() else PACKAGE.parent / "metadata"
 
@@ -24,11 +24,11 @@ def read_metadata(name: str) -> str:
 
 
 def web_folder() -> Path:
-    """The built browser demo: inside the package where it was installed, else `web/dist/`."""
+    """The built browser demo: inside an installed package, else `web/dist/`."""
     installed = PACKAGE / "web"
     return installed if installed.is_dir() else PACKAGE.parent / "web" / "dist"
 
 
 def pretrained_weights(name: str = PRETRAINED[0]) -> Path:
-    """The weights of a name in PRETRAINED; beside them lies a .json that says what they are."""
+    """The file of the weights of a name in PRETRAINED; a .json next to it documents them."""
     return PACKAGE / "pretrained" / f"{name}.npz"

@@ -15,12 +15,12 @@ from supervised_reptile.system.atomic_files import home_expanded
 class Place(click.Path):
     """click.Path with ~ as the home directory, and without the empty path.
 
-    For Python, and click, an empty path is the current folder. It comes from a shell's variable
-    that is not set, and with --overwrite would cost what is there.
+    Python and click read an empty path, for example from an unset shell variable, as the current
+    directory, which --overwrite would then replace.
     """
 
     def __init__(self, known_as: str | None = None, **how: Any) -> None:
-        """known_as: the flag that people give it to, if not the parameter's own; how: click's."""
+        """known_as: flag to name in messages, if not the parameter's; how: click's arguments."""
         super().__init__(**how)
         self._hint = known_as and f"'{known_as}'"
 

@@ -1,4 +1,4 @@
-"""Progress bars: tqdm's, on terminals only; and how large a terminal is."""
+"""Progress bars (tqdm, on terminals only) and the size of the terminal."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def terminal_size(screen: TextIO) -> os.terminal_size:
 
 
 class Bar(tqdm):
-    """A tqdm bar that is silent when stderr is no terminal or closed, and survives Ctrl-C in
-    its construction.
+    """A tqdm bar that is silent when stderr is closed or not a terminal, and survives Ctrl-C during
+    construction.
     """
 
     # What __del__ finds of one half made, which older versions of tqdm take for granted.

@@ -1,4 +1,4 @@
-"""What TensorFlow reads once, before its first use: set here and nowhere else."""
+"""Start TensorFlow: the only place that sets its process-wide options."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _forked = False  # whether this process is a fork of one in which TensorFlow ran
 def start_tensorflow(threads: int = 0, cluster: Cluster | None = None) -> None:
     """Import TensorFlow and give it `threads` cores (0: all this process may use).
 
-    As one of the workers of `cluster`, if there is one: returns when all of them are there.
+    In a `cluster`, returns when all workers are connected.
 
     Operations run single-threaded, several at a time: tasks are many, their operations small,
     so one thread per task beats several threads per convolution. It also makes every result
@@ -44,7 +44,7 @@ def start_tensorflow(threads: int = 0, cluster: Cluster | None = None) -> None:
         meet(cluster)
     # Of a lost worker each of several parts of TensorFlow makes half a screen; see `group`.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if cluster else "2")
-    # By default TensorFlow builds oneDNN's gradient convolutions anew at every call to save
+    # By default TensorFlow builds oneDNN's gradient convolutions again at every call to save
     # memory; keeping them takes a tenth off the time of an inner step.
     os.environ.setdefault("TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE", "false")
     # By default TensorFlow takes all of an accelerator's memory, which others may be using.
@@ -62,14 +62,14 @@ def start_tensorflow(threads: int = 0, cluster: Cluster | None = None) -> None:
 
 
 def threads() -> int:
-    """How many operations TensorFlow, already started, computes at the same time."""
+    """Number of operations that the started TensorFlow computes at the same time."""
     import tensorflow as tf
 
     return tf.config.threading.get_inter_op_parallelism_threads() or cores()
 
 
 def on_accelerator() -> bool:
-    """Whether TensorFlow, already started, computes on something else than the processor."""
+    """Whether the started TensorFlow computes on an accelerator."""
     import tensorflow as tf
 
     return any(device.device_type != "CPU" for device in tf.config.list_logical_devices())

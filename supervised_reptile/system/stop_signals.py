@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, heard between compiled calls."""
+"""Ctrl-C and SIGTERM, handled between compiled calls."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import threading
 class StopSignals:
     """While entered, SIGINT and SIGTERM are noted in `received` instead of killing the program.
 
-    Python's own KeyboardInterrupt would not do: it may be raised where TensorFlow's native code
-    calls back, which swallows it or takes it for another error.
+    Python's KeyboardInterrupt may be raised in a callback of TensorFlow's native code, which
+    swallows it or reports another error.
     """
 
     received = 0

@@ -23,7 +23,7 @@ class Judged(NamedTuple):
     """What an algorithm's run came to."""
 
     losses: np.ndarray  # float64 [waves, inner steps + 1], on new waves
-    seconds: float  # of training, over all sittings
+    seconds: float  # of training, over all sessions
 
 
 def judged_others(request: Request, main: Experiment) -> dict[str, Judged]:

@@ -78,7 +78,7 @@ def _grades(count: int) -> list[tuple[float, float, float, float]]:
 
 
 def draw_animation(wave: Plotted, outer_steps: Sequence[int], fits: np.ndarray, path: Path) -> None:
-    """A GIF of fits, float [looks, shown, points], each after one of `outer_steps`.
+    """A GIF of fits, float [evaluations, shown, points], each after one of `outer_steps`.
 
     Of more than MOST_FRAMES that many are shown, evenly chosen, the first and the last among them.
     """
