@@ -43,9 +43,14 @@ def update(rule: InnerRule, tasks: Tasks, second_order: bool) -> np.ndarray:
     return learner.weights.numpy() - small.some_weights()
 
 
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("shape", SHAPES)
+# Every shape as it is by default, every order under both rules.
+TWO_STEPS = [
+    *((shape, "chained", "sgd") for shape in SHAPES if shape != "with a tail of its own"),
+    *(("with a tail of its own", order, rule) for order in ORDERS for rule in RULES),
+]
+
+
+@pytest.mark.parametrize(("shape", "order", "rule"), TWO_STEPS)
 def test_two_outer_steps(shape: str, order: str, rule: str) -> None:
     tasks = small.small_tasks(SHAPES[shape], steps=2, tasks=2)
     learner = small.small_learner(RULES[rule], order, second_order=True)
