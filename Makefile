@@ -11,6 +11,10 @@ AUDIT := .venv-audit
 # Test files at a time.
 JOBS ?= 2
 PYTEST := -m pytest --numprocesses $(JOBS) --dist loadfile
+# TensorFlow keeps every graph until its process ends, so these parts get processes of their own.
+APART := tests/algorithms tests/inference tests/robustness
+OTHERS := $(filter-out $(APART) tests/helpers,$(patsubst %/,%,$(wildcard tests/*/))) \
+    $(wildcard tests/test_*.py)
 
 .PHONY: install quickstart demo test test-all soak lint audit
 
@@ -54,8 +58,14 @@ web/dist/index.html: web/node_modules/.package-lock.json web/index.html web/vite
 demo: .venv/installed web/dist/index.html
 	$(BIN)/reptile demo $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
 
+# $(call run-tests,PYTHON): every part, also after one that failed.
+define run-tests
+@failed=0; for part in $(APART) "$(OTHERS)"; do $(1) $(PYTEST) $$part || failed=1; done; \
+    exit $$failed
+endef
+
 test: .venv/installed-test
-	$(BIN)/python $(PYTEST)
+	$(call run-tests,$(BIN)/python)
 
 soak: .venv/installed-test
 	$(BIN)/python -m pytest -m soak --numprocesses $(JOBS)
@@ -70,7 +80,7 @@ $(OLDEST)/installed: setup.py tests/oldest.txt
 	touch $@
 
 test-all: test $(OLDEST)/installed
-	$(OLDEST)/bin/python $(PYTEST)
+	$(call run-tests,$(OLDEST)/bin/python)
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
