@@ -1,7 +1,7 @@
 # make quickstart: from nothing to a trained few-shot classifier in a few minutes.
 # make demo: the browser demo (needs Node); CHECKPOINT=runs/mine for weights of your own.
 # make test: what the tests need, and the tests; test-all: with the oldest versions, too.
-# make soak: kill the programs again and again, and continue them: a long while.
+# make soak: kill the programs again and again, and continue them; run the benchmarks: long.
 # make audit: known vulnerabilities of what is installed, where the network allows the question.
 
 PYTHON ?= python3

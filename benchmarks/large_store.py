@@ -24,12 +24,12 @@ from supervised_reptile.system.start_tensorflow import start_tensorflow
 
 start_tensorflow()
 
-from supervised_reptile import experiment  # noqa: E402
 from supervised_reptile.algorithms.image_feed import ImageFeed, prefetched  # noqa: E402
 from supervised_reptile.algorithms.learner import Learner  # noqa: E402
 from supervised_reptile.config import Config  # noqa: E402
 from supervised_reptile.data.dataset import ClassPool, Dataset  # noqa: E402
 from supervised_reptile.networks.conv4 import ConvNet, encoder, miniimagenet_net  # noqa: E402
+from supervised_reptile.training import experiment  # noqa: E402
 from supervised_reptile.training.loop import Chunk, draw, task_shape  # noqa: E402
 
 STEPS = 4

@@ -1,4 +1,4 @@
-"""The benchmarks run; what they measure is not judged here."""
+"""The benchmarks run; what they measure is not judged here. `make soak` has those that train."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def run(*arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.soak
 def test_the_short_mode_measures_everything_once(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     table = run("run.py", "--short", "--json", str(figures))
@@ -45,6 +46,7 @@ def test_the_short_mode_measures_everything_once(tmp_path: Path) -> None:
     assert f"ours, float32, is {times:.2f} times as fast" in table
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("gigabytes", ["0.5"])
 def test_a_store_that_is_not_resident(gigabytes: str) -> None:
     lines = run("large_store.py", "--gigabytes", gigabytes, "--rounds", "1").splitlines()
@@ -64,6 +66,7 @@ def test_every_benchmark_says_what_it_does() -> None:
         assert f"python benchmarks/{name}" in run(name, "--help")
 
 
+@pytest.mark.soak
 def test_sine_beside_plain_loops() -> None:
     lines = run("sine.py", "--rounds", "1", "--tasks", "1000").splitlines()[4:7]
     names = "this program", "TensorFlow, eager", "TensorFlow, a tf.function per inner step"
@@ -134,6 +137,7 @@ def test_every_part_of_a_long_run_is_measured(
     assert moments == [12, 96, 192, 288, 396, 492, 588, 696, 792, 888, 996]
 
 
+@pytest.mark.soak
 def test_a_long_run_is_watched_from_beginning_to_end() -> None:
     lines = run("long_run.py", "--outer-steps", "1000").splitlines()
     rows = [line.split(" | ") for line in lines if re.match(r"\| [\d,]+ \|", line)]
