@@ -13,8 +13,10 @@ JOBS ?= 2
 PYTEST := -m pytest --numprocesses $(JOBS) --dist loadfile
 # TensorFlow keeps every graph until its process ends, so these parts get processes of their own.
 APART := tests/algorithms tests/inference tests/robustness
-OTHERS := $(filter-out $(APART) tests/helpers,$(patsubst %/,%,$(wildcard tests/*/))) \
-    $(wildcard tests/test_*.py)
+PROGRAMS := tests/cli tests/distributed tests/sweep tests/training
+PAPER := tests/analysis tests/paper
+OTHERS := $(filter-out $(APART) $(PROGRAMS) $(PAPER) tests/helpers, \
+    $(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/test_*.py)
 
 .PHONY: install quickstart demo test test-all soak lint audit
 
@@ -60,8 +62,8 @@ demo: .venv/installed web/dist/index.html
 
 # $(call run-tests,PYTHON): every part, also after one that failed.
 define run-tests
-@failed=0; for part in $(APART) "$(OTHERS)"; do $(1) $(PYTEST) $$part || failed=1; done; \
-    exit $$failed
+@failed=0; for part in $(APART) "$(PROGRAMS)" "$(PAPER)" "$(OTHERS)"; do \
+    $(1) $(PYTEST) $$part || failed=1; done; exit $$failed
 endef
 
 test: .venv/installed-test
