@@ -166,6 +166,7 @@ def test_gradients_of_a_task_agree_more_than_those_of_different_tasks(
     assert last["same_cosine"] > last["different_cosine"] + 0.02
 
 
+@pytest.mark.soak
 def test_it_rises_within_tasks_of_the_real_omniglot(tmp_path: Path) -> None:
     """Cosines, the first time as measured: 0.05 +- 0.015 after one outer step, 0.28 +- 0.01 now."""
     run = tmp_path / "run"
