@@ -204,7 +204,7 @@ def test_only_drawings_can_be_drawn() -> None:
     for other in ({"image_shape": [84, 84, 3]}, {"pooling": True}, {"way": 1}):
         with pytest.raises(UserError):
             demo.check_drawable(dataclasses.replace(snapshot, net={**net, **other}))
-    with pytest.raises(UserError, match="not trained on drawings"):
+    with pytest.raises(UserError, match="not trained on black-and-white drawings"):
         demo.check_drawable(dataclasses.replace(snapshot, drawings=False))
 
 

@@ -148,9 +148,9 @@ def test_a_failing_run_is_reported_and_the_others_go_on(
 def test_ctrl_c_is_passed_on_and_the_same_command_continues(data: Path, tmp_path: Path) -> None:
     program = (
         "import sys\n"
-        "from supervised_reptile.reproduce import gradients\n"
-        "gradients.COMBINATIONS = inner_gradients.COMBINATIONS[:4:3]\n"
-        "gradients.CLAIMS = (('g2', 'g1'),)\n"
+        "from supervised_reptile.paper import inner_gradients\n"
+        "inner_gradients.COMBINATIONS = inner_gradients.COMBINATIONS[:4:3]\n"
+        "inner_gradients.CLAIMS = (('g2', 'g1'),)\n"
         "from supervised_reptile.cli.main import main\n"
         "main()\n"
     )
