@@ -183,8 +183,8 @@ def test_the_page_is_part_of_an_installed_package(tmp_path: Path) -> None:
     package = tmp_path / "lib" / "supervised_reptile"
     assert (package / "web" / "index.html").read_text() == "page"
     assert (package / "web" / "assets" / "main.js").exists()
-    assert (package / "report" / "page.html.jinja").exists()
-    assert (package / "report" / "style.css").exists()
+    assert (package / "analysis" / "report" / "page.html.jinja").exists()
+    assert (package / "analysis" / "report" / "style.css").exists()
     program = "from supervised_reptile.system.package_files import *; print(web_folder())"
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path / "lib", capture_output=True, text=True

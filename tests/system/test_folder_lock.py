@@ -58,7 +58,7 @@ def test_a_sweep_at_work_is_left_alone(tmp_path: Path) -> None:
     out = tmp_path / "out"
     plan = Plan(read_space(file), "data", out, 2, 1, 1, 0.0, None)
     with lock(out), pytest.raises(UserError, match="another process is at work there"):
-        conduct(plan)
+        conduct(plan, {})
     assert not tree(out)
 
 
