@@ -31,7 +31,7 @@ CHECKPOINTS = "checkpoints"
 EPISODES = "episodes"
 
 OF_RESULTS = "restore it from a copy, or evaluate again with --pretrained"
-ANEW = "restore it from a copy, or start again with --overwrite"
+RESTORE_HINT = "restore it from a copy, or start again with --overwrite"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,7 +195,7 @@ def read_stored(path: Path, kind: type[Config] = Config) -> Stored:
     with _reading_configuration(path):
         config = kind.from_json(json.dumps(content["config"]))
         net, data = dict(content["net"]), str(content["data"])
-    with reading(path / CLASSES, ANEW):
+    with reading(path / CLASSES, RESTORE_HINT):
         classes = read_json(path / CLASSES)
     return Stored(config, net, data, classes, command)
 
@@ -213,7 +213,7 @@ def kind_of(path: Path) -> str:
 
 
 def _reading_configuration(path: Path) -> contextlib.AbstractContextManager[None]:
-    return reading(path / CONFIG, ANEW, "not a readable configuration")
+    return reading(path / CONFIG, RESTORE_HINT, "not a readable configuration")
 
 
 def read_metrics(path: Path) -> dict[str, np.ndarray]:
