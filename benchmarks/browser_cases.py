@@ -20,8 +20,8 @@ from supervised_reptile.data.episodes import Tasks, evaluation_tasks
 from supervised_reptile.data.omniglot import load_omniglot, sorted_drawings
 from supervised_reptile.networks.conv4 import encoder
 from supervised_reptile.runs.checkpoint_snapshot import stored_net
+from supervised_reptile.runs.read_only_run import load_snapshot
 from supervised_reptile.runs.snapshot import Snapshot
-from supervised_reptile.training.evaluate_weights import load_snapshot
 from supervised_reptile.training.evaluation import evaluation_shape
 from supervised_reptile.training.experiment import make_learner
 
@@ -92,7 +92,7 @@ def query_scores_of(
     """Scores of every query after adapting to its episode, float32 [episodes, way, way]."""
     net = stored_net(dict(snapshot.net))
     learner = make_learner(config, net, max_value=1)
-    load_snapshot(learner, snapshot)
+    load_snapshot(snapshot, learner)
     problem, start = learner.problem, learner.state
     used, numbers = np.unique(used_rows(tasks), return_inverse=True)
     table = tuple(map(tf.constant, encoder(net, len(used))(images[used], used)))

@@ -47,11 +47,11 @@ def training_entry(name: str, precision: str, steps: int, meta_batch: int | None
         setting = setting._replace(config=config)
     learner, feed = make_learner(setting)
     pool, shape = setting.dataset.pools["train"], loop.task_shape(setting.config)
-    fed = feed(loop.draw(setting.config, pool, shape, loop.Chunk(0, steps)))
+    batch = feed(loop.draw(setting.config, pool, shape, loop.Chunk(0, steps)))
     sizes = np.full(steps, 0.1)
     flops = steps * setting.flops_per_step
     work = f"training, {precision}"
-    return Entry(work, lambda: learner.train(fed, sizes), steps, "outer steps", flops)
+    return Entry(work, lambda: learner.train(batch, sizes), steps, "outer steps", flops)
 
 
 def evaluation_entry(name: str, precision: str, episodes: int) -> Entry:
@@ -66,10 +66,10 @@ def evaluation_entry(name: str, precision: str, episodes: int) -> Entry:
     batch = FIVE_SHOT_EVAL_BATCH.get(name, setting.config.eval_batch)
     config = dataclasses.replace(setting.config, shots=5, eval_batch=batch)
     shape, pool = evaluation_shape(config), setting.dataset.pools["test"]
-    fed = feed(sampler.sample_tasks(pool, shape, stream, range(1), range(episodes)))
+    batch = feed(sampler.sample_tasks(pool, shape, stream, range(1), range(episodes)))
     modes = (TRANSDUCTIVE, NON_TRANSDUCTIVE)
     work = f"evaluation, {precision}"
-    return Entry(work, lambda: learner.count_correct(fed, modes), episodes, "episodes")
+    return Entry(work, lambda: learner.count_correct(batch, modes), episodes, "episodes")
 
 
 def make_learner(setting: Setting, group: Group | None = None):

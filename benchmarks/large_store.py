@@ -97,8 +97,8 @@ def trainer(
 
     def work(turn: int) -> None:
         pool, shape = dataset.pools["train"], task_shape(config)
-        for _, fed in prefetched(chunks(turn), lambda c: feed(draw(config, pool, shape, c))):
-            learner.train(fed, np.full(1, 0.1))
+        for _, batch in prefetched(chunks(turn), lambda c: feed(draw(config, pool, shape, c))):
+            learner.train(batch, np.full(1, 0.1))
 
     return work
 

@@ -30,18 +30,18 @@ def our_entry(tasks: int) -> Entry:
     from supervised_reptile.algorithms.image_feed import prefetched
     from supervised_reptile.cli.sine import waves_of
     from supervised_reptile.paper.sine.config import SineConfig
-    from supervised_reptile.paper.sine.experiment import make_learner, network, wave_supply
+    from supervised_reptile.paper.sine.experiment import make_learner, network, wave_tasks
     from supervised_reptile.training.loop import plan_chunks
 
     config = SineConfig(outer_steps=tasks)
-    supply = wave_supply(config, waves_of(config))
+    task_source = wave_tasks(config, waves_of(config))
 
     learner = make_learner(config, network(config))
 
     def run() -> None:
-        chunks = plan_chunks(config, supply.longest, look_interval=10**9, first_step=1)
-        for chunk, fed in prefetched(chunks, supply.prepare):
-            learner.train(fed, config.outer_step_size_at(np.arange(*chunk)))
+        chunks = plan_chunks(config, task_source.longest, look_interval=10**9, first_step=1)
+        for chunk, batch in prefetched(chunks, task_source.prepare):
+            learner.train(batch, config.outer_step_size_at(np.arange(*chunk)))
 
     return Entry("this program", run, tasks, "tasks")
 

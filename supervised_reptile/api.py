@@ -16,6 +16,7 @@ import dataclasses
 import importlib
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from supervised_reptile.config import (
@@ -27,19 +28,23 @@ from supervised_reptile.config import (
     fields_of,
     names_weights,
 )
+from supervised_reptile.distributed.placement import Placement
+from supervised_reptile.distributed.tf_config import (
+    VARIABLE,
+    join_workers,
+    lost_worker_named,
+    read_rank,
+)
 from supervised_reptile.errors import SettingsError
 from supervised_reptile.runs.read_run import read_stored
 from supervised_reptile.system.start_tensorflow import start_tensorflow
-from supervised_reptile.system.tf_config import read_cluster
-from supervised_reptile.training.request import Callback, Request, settle
+from supervised_reptile.training.request import Callback, Request, resolve
 from supervised_reptile.training.sources import Source, source_of
 
 if TYPE_CHECKING:
     from supervised_reptile.analysis.statistics import Accuracy
     from supervised_reptile.data.dataset import Dataset
     from supervised_reptile.inference.few_shot_classifier import FewShotClassifier
-
-WEIGHTS = "supervised_reptile.training.evaluate_weights"  # evaluates weights by their name
 
 
 def preset(name: str, **fields: Any) -> Config:
@@ -64,6 +69,11 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     callbacks: Iterable[Callback] = (),
+    workers: int = 1,
+    ray_address: str | None = None,
+    worker_cpus: int = 0,
+    worker_gpus: int = 0,
+    max_failures: int = 3,
 ) -> Run:
     """Train and evaluate, as the command lines do, with a progress bar; returns the run.
 
@@ -73,6 +83,11 @@ def train(
       resume: continue the run in `out`; else `out` must hold none, unless `overwrite`.
       callbacks: called as callback(outer step, accuracy by split) after each evaluation during
         training; what they raise ends the training.
+      workers: processes that share every meta-batch, started by Ray on this machine, or on the
+        cluster at `ray_address` ("auto": the one that this machine belongs to).
+      worker_cpus: CPUs of each worker; 0: an equal share of this machine's, on a cluster 1.
+      worker_gpus: GPUs of each worker.
+      max_failures: how often workers that die are started again.
 
     Raises:
       ValueError: two settings contradict each other.
@@ -83,8 +98,8 @@ def train(
     data_dir = str(data) if isinstance(data, str | Path) else config.data_dir
     config = dataclasses.replace(config, data_dir=data_dir, checkpoint=str(out), pretrained=None)
     explicit = frozenset(field.name for field in dataclasses.fields(config))
-    request = Request(config, explicit, source, resume, overwrite, callbacks=tuple(callbacks))
-    execute(request)
+    request = Request(config, explicit, source, resume, overwrite, tuple(callbacks))
+    execute(request, Placement(workers, ray_address, worker_cpus, worker_gpus, max_failures))
     return Run(Path(out), source)
 
 
@@ -152,19 +167,40 @@ class Run:
         return f"Run({str(self.path)!r})"
 
 
-def execute(request: Request) -> Any:
-    """Import TensorFlow and run, with others if TF_CONFIG says so; what the program returns.
+def execute(request: Request, placement: Placement | None = None) -> Any:
+    """Import TensorFlow and run, on several workers if asked to; what the program returns.
+
+    placement: of workers that Ray starts. Else, where TF_CONFIG lists workers, this process is
+    one of them.
 
     Raises:
       SettingsError: several workers cannot share what is asked for.
       UserError, Interrupted: as the program.
     """
-    config, named = request.config, names_weights(request.config)
-    cluster = read_cluster()
-    if cluster and (named or request.source.config is not Config):
-        raise SettingsError("only training on images can use several workers: unset TF_CONFIG")
-    if not named and not cluster:  # workers meet before anything is refused
-        config = settle(request)
-    start_tensorflow(config.threads, cluster)
-    program = importlib.import_module(WEIGHTS if named else request.source.program)
-    return program.run_experiment(dataclasses.replace(request, cluster=cluster))
+    if placement and placement.workers > 1:
+        _check_shareable(request, "--workers")
+        from supervised_reptile.distributed.ray_train import run_on_ray
+
+        return run_on_ray(request, placement)
+    if read_rank()[1] > 1:
+        _check_shareable(request, VARIABLE)
+        workers = join_workers(request.config.threads)
+        with lost_worker_named():
+            return _program(request).run_experiment(request, workers)
+    request = resolve(request)  # refuses before TensorFlow is imported
+    start_tensorflow(request.config.threads)
+    return _program(request).run_experiment(request)
+
+
+def _program(request: Request) -> ModuleType:
+    return importlib.import_module(request.source.program)  # which imports TensorFlow
+
+
+def _check_shareable(request: Request, asked_by: str) -> None:
+    if names_weights(request.config) or request.source.config is not Config:
+        raise SettingsError(f"only training on images can use several workers: without {asked_by}")
+    if request.config.task_order == "sequential" and not request.config.pretrained:
+        raise SettingsError(
+            "--task-order sequential adapts to one task after the other, which several workers "
+            "cannot share: leave it out, or train in one process"
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import subprocess
 import sys
@@ -57,7 +56,7 @@ def test_every_benchmark_says_what_it_does() -> None:
     for name in (
         "run.py",
         "scaling.py",
-        "looks.py",
+        "monitoring.py",
         "large_store.py",
         "sine.py",
         "workers.py",
@@ -74,47 +73,6 @@ def test_sine_beside_plain_loops() -> None:
         cells = [cell.strip() for cell in line.split("|")[1:-1]]
         assert cells[0] == name
         assert (cells[2] == "1") == (cells[4] == "1") == (name == names[0])
-
-
-def test_the_model_of_workers_finds_what_it_was_made_of(tmp_path: Path) -> None:
-    """Figures by the formula of a ring, with 0.2 ms and 2 ns a byte in every hop."""
-
-    def ring(workers: int, floats: int) -> float:
-        return 2 * (workers - 1) * (2e-4 + 4 * floats / workers * 2e-9)
-
-    step, task = 2 * 112_965, 0.010
-    figures = {f"ring {w} {n}": (ring(w, n), 8.0 * n) for w, n in [(2, 1000), (2, step), (8, step)]}
-    for batch in (4, 5):
-        figures[f"one thread {batch}"] = (2 * task * batch, 0.0)
-        figures[f"two threads {batch}"] = (task * batch, 0.0)
-        workers = 2 * task * -(-batch // 2) + ring(2, step)
-        figures[f"two workers, a core each {batch}"] = (workers, 0.0)
-    stored = tmp_path / "figures.json"
-    stored.write_text(json.dumps(figures))
-    report = run("workers.py", "--from-json", str(stored))
-    assert "200 us and 2.00 ns a byte" in report
-    assert "10.0 ms" in report
-    assert f"| 8 | {4 * step:,} |" in report
-    for batch in (4, 5):  # the model says what was measured
-        rate = f"{1 / figures[f'two workers, a core each {batch}'][0]:.1f}"
-        assert f"| {rate} | {rate} |" in report
-    # 8 x 8 workers, 10 Gbit/s: 28 hops of 0.2 ms + 30 us + an eighth at 2 and 0.8 ns a byte
-    exchange = 28 * (230e-6 + 4 * step / 8 * 2.8e-9)
-    enough = 64 * math.ceil(9 * exchange / task)
-    rows = re.findall(r"^\| 10 Gbit/s Ethernet, 30 us \| 64 \|.*$", report, re.MULTILINE)
-    cells = [cell.strip() for cell in rows[0].strip("|").split("|")]
-    assert cells[2] == f"{1e3 * exchange:.1f}"
-    assert cells[3] == f"{100 * task / (task + exchange):.0f}"
-    assert cells[-1] == f"{enough:,}"
-
-
-@pytest.mark.parametrize("more", [(), ("--network", "32901", "83")])
-def test_the_page_shows_the_figures_that_are_kept(more: tuple[str, ...]) -> None:
-    page = (BENCHMARKS.parent / "docs" / "scaling.md").read_text(encoding="utf8")
-    printed = run("workers.py", "--from-json", "../docs/workers.json", *more)
-    rows = [line for line in printed.splitlines() if line.startswith("|")]
-    assert len(rows) > 20
-    assert [row for row in rows if row not in page] == []
 
 
 def test_every_part_of_a_long_run_is_measured(

@@ -9,8 +9,8 @@ import pytest
 from command_line import Outcome
 from doc_commands import Command, Unrun, run_commands, understand
 
+from supervised_reptile.distributed.tf_config import EXAMPLE
 from supervised_reptile.errors import UserError
-from supervised_reptile.system.tf_config import write_cluster
 
 PAGE = """\
 # A page
@@ -110,9 +110,8 @@ UNDERSTOOD = {
     "python run_omniglot.py --algorithm maml": 2,  # which takes --sgd
     "python benchmarks/run.py --rounds 5": 0,
     "python benchmarks/run.py --round": 2,
-    "reptile launch --workers 2 -- run_omniglot.py --meta-batch 8": 0,
-    "reptile launch --workers 2 -- run_omniglot.py --meta-batches 8": 2,
-    "reptile launch --workers none -- run_omniglot.py --meta-batch 8": 2,
+    "python run_omniglot.py --workers 2 --meta-batch 8": 0,
+    "python run_omniglot.py --worker-cpus 2": 2,
     "make quickstart": 0,
     "make nothing": 2,
 }
@@ -125,8 +124,8 @@ def test_what_is_not_run_is_understood(line: str) -> None:
 
 def test_a_cluster_is_understood() -> None:
     words = ("python", "run_omniglot.py")
-    assert understand(Command(1, words, write_cluster(("a:1", "b:1"), 1))).code == 0
-    with pytest.raises(UserError, match="it is not JSON"):
+    assert understand(Command(1, words, EXAMPLE)).code == 0
+    with pytest.raises(UserError, match="TF_CONFIG"):
         understand(Command(1, words, "{"))
 
 

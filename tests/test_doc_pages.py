@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import ROOT, call, drawn_alphabets, flags
-from doc_commands import FENCE, TINY, Plan, Unrun, blocks_of, run_commands
+from doc_commands import FENCE, TINY, Command, Plan, Unrun, blocks_of, run_commands, understand
 from made_pictures import write_classes, write_miniimagenet
 
 from supervised_reptile import api
@@ -21,24 +21,24 @@ from supervised_reptile.cli.main import reptile
 from supervised_reptile.config import Config
 from supervised_reptile.sweep.space_file import read_space
 
-PYTHON_FENCE, TOML_FENCE = (
+PYTHON_FENCE, TOML_FENCE, YAML_FENCE = (
     re.compile(FENCE.pattern.replace("bash", language), FENCE.flags)
-    for language in ("python", "toml")
+    for language in ("python", "toml", "yaml")
 )
 MEASURES = Unrun("test_benchmarks.py and test_web.py run benchmarks in short")
-LAUNCHES = Unrun("test_distributed.py runs workers, each a process")
+WORKERS = Unrun("tests/distributed/test_workers.py runs workers")
 PLAN: Plan = {
     "./fetch_data.sh": Unrun("test_fetch_data.py has it fetch from a server of its own"),
     "make": Unrun("it installs the program, or builds the page; make itself looks for the targets"),
     "python benchmarks": MEASURES,
     "python run_miniimagenet.py": TINY,
     "python run_omniglot.py": TINY,
+    "python run_omniglot.py --workers": WORKERS,
     "reptile --help": {},
     "reptile compare": {},
     "reptile data": {},
     "reptile data glyphs": {"alphabets": 1, "characters": 2, "drawings": 2},
     "reptile export": {},
-    "reptile launch": LAUNCHES,
     "reptile plot": {},
     "reptile predict": {},
     "reptile report": {},
@@ -66,7 +66,7 @@ OTHERWISE: dict[str, Plan] = {
         "python run_miniimagenet.py": {**TINY, "overwrite": True},
     },
     "docs/sweeps.md": {"python run_omniglot.py": {**TINY, "val_classes": 4}},
-    "docs/scaling.md": {"python run_omniglot.py": LAUNCHES},
+    "docs/scaling.md": {"python run_omniglot.py": WORKERS},
 }
 # Runs that readers have from other pages.
 GIVEN = {
@@ -150,3 +150,13 @@ def test_sweeps_are_read(text: str, tmp_path: Path) -> None:
 
 def test_the_sweep_of_the_docs_is_read() -> None:
     assert read_space(ROOT / "docs" / "sweep-omniglot.toml").first
+
+
+def test_the_kubernetes_job_is_read() -> None:
+    yaml = pytest.importorskip("yaml")  # which comes with Ray
+    ((_, text),) = blocks_of(ROOT / "docs" / "scaling.md", YAML_FENCE)
+    job = yaml.safe_load(text)
+    words = job["spec"]["entrypoint"].split()
+    assert understand(Command(1, tuple(words))).code == 0
+    (workers,) = job["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    assert workers["replicas"] == int(words[words.index("--workers") + 1])

@@ -11,8 +11,8 @@ from supervised_reptile.algorithms.inner_loop import (
     Examples,
     InnerState,
     Inputs,
+    InputTable,
     Problem,
-    Table,
     adapt,
     look_up,
 )
@@ -31,7 +31,7 @@ class Episodes(NamedTuple):
 def query_scores(
     problem: Problem,
     weights: Weights,
-    table: Table,
+    table: InputTable,
     episode: Episodes,
     modes: tuple[str, ...],
     execution: Execution = SideBySide(),  # noqa: B008 - has no state
@@ -62,7 +62,7 @@ def query_scores(
 def correct_counts(
     problem: Problem,
     start: InnerState,
-    table: Table,
+    table: InputTable,
     episodes: Episodes,
     modes: tuple[str, ...],
     execution: Execution = SideBySide(),  # noqa: B008 - has no state

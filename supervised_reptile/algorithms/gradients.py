@@ -7,8 +7,8 @@ import tensorflow as tf
 from supervised_reptile.algorithms.execution import Execution, SideBySide
 from supervised_reptile.algorithms.inner_loop import (
     Examples,
+    InputTable,
     Problem,
-    Table,
     look_up,
     loss_gradient,
 )
@@ -18,7 +18,7 @@ from supervised_reptile.networks.weights import Weights
 def batch_gradients(
     problem: Problem,
     weights: Weights,
-    table: Table,
+    table: InputTable,
     batches: Examples,
     execution: Execution = SideBySide(),  # noqa: B008 - has no state
 ) -> tf.Tensor:
@@ -34,7 +34,7 @@ def batch_gradients(
 def gradient_products(
     problem: Problem,
     weights: Weights,
-    table: Table,
+    table: InputTable,
     batches: Examples,
     execution: Execution = SideBySide(),  # noqa: B008 - has no state
 ) -> tf.Tensor:

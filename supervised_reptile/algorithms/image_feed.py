@@ -25,7 +25,7 @@ Item = TypeVar("Item")
 Product = TypeVar("Product")
 
 
-class Fed(NamedTuple):
+class TaskBatch(NamedTuple):
     """Tasks, and the images that their rows number."""
 
     table: tuple[tf.Tensor, ...]  # [images, ...] each
@@ -41,16 +41,16 @@ class ImageFeed:
         resident = dataset.images.nbytes <= RESIDENT_BYTES
         self._resident = self._all_encoded() if resident else None
 
-    def __call__(self, tasks: Tasks) -> Fed:
+    def __call__(self, tasks: Tasks) -> TaskBatch:
         """`tasks` as they are if the images are resident, else renumbered for a copy of theirs."""
         if self._resident is not None:
-            return Fed(self._resident, tasks)
+            return TaskBatch(self._resident, tasks)
         used = np.unique(np.concatenate([rows.ravel() for rows in _row_arrays(tasks).values()]))
         renumbered = {
             name: np.searchsorted(used, rows).astype(np.int32)
             for name, rows in _row_arrays(tasks).items()
         }
-        return Fed(self._encoded(used), tasks._replace(**renumbered))
+        return TaskBatch(self._encoded(used), tasks._replace(**renumbered))
 
     def _all_encoded(self) -> tuple[tf.Tensor, ...]:
         """The whole set, in memory once: `tf.constant` would hold a second copy for a moment."""

@@ -18,7 +18,7 @@ ADAM_BETA2 = 0.999
 ADAM_EPSILON = 1e-8
 
 Inputs = tuple[tf.Tensor, ...]  # of examples, [n, ...] each
-Table = tuple[tf.Tensor, ...]  # the columns that inputs are looked up in, [rows, ...] each
+InputTable = tuple[tf.Tensor, ...]  # the columns that inputs are looked up in, [rows, ...] each
 Predict = Callable[[Weights, Inputs], tf.Tensor]  # -> outputs [n, ...]
 Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # (labels [n], outputs [n, ...]) -> scalar
 
@@ -34,7 +34,7 @@ class InnerState(NamedTuple):
 class InnerRule(NamedTuple):
     """How one inner step moves the weights."""
 
-    rate: float | tf.Tensor
+    learning_rate: float | tf.Tensor
     sgd: bool = False  # else Adam with beta1 = 0
     weight_decay: float = 1.0  # weights are multiplied by it before the step
 
@@ -55,7 +55,7 @@ class Examples(NamedTuple):
     labels: tf.Tensor  # int32 or, for regression, float [..., batch]
 
 
-def look_up(table: Table, rows: tf.Tensor, like: Weights) -> Inputs:
+def look_up(table: InputTable, rows: tf.Tensor, like: Weights) -> Inputs:
     """Rows of a table as floats of the weights' type, [*rows.shape, ...] each."""
     return tuple(tf.cast(tf.gather(column, rows), like[0].dtype) for column in table)
 
@@ -89,10 +89,10 @@ def inner_step(
     gradients = loss_gradient(problem, weights, inputs, labels)
     time = state.time + 1
     if rule.sgd:
-        moved = tuple(w - rule.rate * g for w, g in zip(weights, gradients, strict=True))
+        moved = tuple(w - rule.learning_rate * g for w, g in zip(weights, gradients, strict=True))
         return InnerState(moved, state.second_moment, time)
     correction = tf.sqrt(1 - tf.pow(tf.constant(ADAM_BETA2, tf.float64), tf.cast(time, tf.float64)))
-    rate = rule.rate * tf.cast(correction, weights[0].dtype)
+    rate = rule.learning_rate * tf.cast(correction, weights[0].dtype)
     second_moment = tuple(
         ADAM_BETA2 * v + (1 - ADAM_BETA2) * g * g
         for v, g in zip(state.second_moment, gradients, strict=True)
@@ -104,7 +104,7 @@ def inner_step(
     return InnerState(moved, second_moment, time)
 
 
-def adapt(problem: Problem, state: InnerState, table: Table, batches: Examples) -> InnerState:
+def adapt(problem: Problem, state: InnerState, table: InputTable, batches: Examples) -> InnerState:
     """Inner steps over all of `batches`, rows and labels [steps, batch], one after the other."""
     one = tf.nest.map_structure(lambda array: array[None], batches)
     return adapt_all(problem, [state], table, one)[0]
@@ -113,7 +113,7 @@ def adapt(problem: Problem, state: InnerState, table: Table, batches: Examples) 
 def adapt_all(
     problem: Problem,
     starts: list[InnerState],
-    table: Table,
+    table: InputTable,
     batches: Examples,
     at_once: int | None = None,
 ) -> list[InnerState]:

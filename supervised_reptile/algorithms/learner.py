@@ -14,8 +14,8 @@ import tensorflow as tf
 from supervised_reptile.algorithms.compiled import AnyLength
 from supervised_reptile.algorithms.evaluate import Episodes, correct_counts
 from supervised_reptile.algorithms.gradients import gradient_products
-from supervised_reptile.algorithms.image_feed import Fed
-from supervised_reptile.algorithms.inner_loop import Examples, InnerState, Table
+from supervised_reptile.algorithms.image_feed import TaskBatch
+from supervised_reptile.algorithms.inner_loop import Examples, InnerState, InputTable
 from supervised_reptile.algorithms.meta_batch import MetaBatch
 from supervised_reptile.algorithms.outer_loop import OuterState, TrainingTasks, outer_steps
 from supervised_reptile.algorithms.outer_optimizers import OPTIMIZERS
@@ -40,7 +40,7 @@ class Learner:
         """
         self.meta_batch = meta_batch
         self.problem = meta_batch.problem
-        self.group = meta_batch.group
+        self.workers = meta_batch.workers
         self._execution = meta_batch.execution
         self._xla = xla
         self._call_length = call_length
@@ -54,7 +54,7 @@ class Learner:
         }
         self._outer_time = tf.Variable(tf.constant(0, tf.int64), name="outer_time")
         # XLA cannot compile what waits for others.
-        self._train = AnyLength(self._train_steps, xla and self.group.size == 1)
+        self._train = AnyLength(self._train_steps, xla and self.workers.size == 1)
         self._products = AnyLength(self._gradient_products, xla)
         self._counters: dict[tuple[str, ...], AnyLength] = {}  # per transduction modes
 
@@ -87,21 +87,21 @@ class Learner:
         state = {f"outer_{name}": value for name, value in self._optimizer_state.items()}
         return {**state, "outer_time": self._outer_time} if state else {}
 
-    def adopt_chiefs(self) -> None:
-        """Take over the state of the group's chief."""
+    def take_from_first_worker(self) -> None:
+        """Start from the first worker's state."""
         inner = (self.weights, self.second_moment, self.time)
         for variable in (*inner, *self._optimizer_state.values(), self._outer_time):
-            variable.assign(self.group.broadcast(variable.numpy()))
+            variable.assign(self.workers.from_first(variable.numpy()))
 
-    def train(self, fed: Fed, step_sizes: np.ndarray) -> int:
-        """Outer steps, as many as `step_sizes`; `fed` holds the tasks of all of them in a row.
+    def train(self, batch: TaskBatch, step_sizes: np.ndarray) -> int:
+        """Outer steps, as many as `step_sizes`; `batch` holds the tasks of all of them in a row.
 
-        In a group, `fed` is this worker's share of each meta-batch, and all workers call it.
+        With several workers, `batch` is this worker's share of each meta-batch, and all call it.
 
         Returns the number of steps after which all of the state was finite; where that is less
         than asked for, training diverged there and the state is of no further use.
         """
-        outer, tasks = len(step_sizes), fed.tasks
+        outer, tasks = len(step_sizes), batch.tasks
 
         def per_step(array: np.ndarray) -> tf.Tensor:
             steps = array.reshape(outer, len(array) // outer, *array.shape[1:])
@@ -112,8 +112,8 @@ class Learner:
             Examples(per_step(tasks.tail_rows), per_step(tasks.tail_labels)),
         )
         sizes = tf.constant(self._filled_up(step_sizes), self.weights.dtype)
-        self.group.next_call()
-        return int(self._train(fed.table, work, sizes, tf.constant(outer)))
+        self.workers.next_call()
+        return int(self._train(batch.table, work, sizes, tf.constant(outer)))
 
     def _filled_up(self, steps: np.ndarray) -> np.ndarray:
         """`steps` [outer, ...] with zeros up to the length of a call."""
@@ -122,9 +122,9 @@ class Learner:
             return steps
         return np.concatenate([steps, np.zeros((missing, *steps.shape[1:]), steps.dtype)])
 
-    def count_correct(self, fed: Fed, modes: tuple[str, ...]) -> dict[str, np.ndarray]:
+    def count_correct(self, batch: TaskBatch, modes: tuple[str, ...]) -> dict[str, np.ndarray]:
         """Right answers in each episode, int32 [episodes], per transduction mode."""
-        tasks = fed.tasks
+        tasks = batch.tasks
         episodes = Episodes(
             Examples(_tensor(tasks.rows), _tensor(tasks.labels)),
             _tensor(tasks.support_rows),
@@ -132,19 +132,19 @@ class Learner:
         )
         if modes not in self._counters:
             self._counters[modes] = AnyLength(partial(self._count_correct, modes), self._xla)
-        counts = self._counters[modes](fed.table, episodes).numpy()
+        counts = self._counters[modes](batch.table, episodes).numpy()
         return dict(zip(modes, counts, strict=True))
 
-    def gradient_products(self, fed: Fed) -> np.ndarray:
+    def gradient_products(self, batch: TaskBatch) -> np.ndarray:
         """Products and cosines of gradients at the weights of now: see `gradients`.
 
-        `fed` holds tasks of two inner batches each; returns float [2, tasks, tasks].
+        `batch` holds tasks of two inner batches each; returns float [2, tasks, tasks].
         """
-        batches = Examples(_tensor(fed.tasks.rows), _tensor(fed.tasks.labels))
-        return self._products(fed.table, batches).numpy()
+        batches = Examples(_tensor(batch.tasks.rows), _tensor(batch.tasks.labels))
+        return self._products(batch.table, batches).numpy()
 
     def _train_steps(
-        self, table: Table, tasks: TrainingTasks, step_sizes: tf.Tensor, count: tf.Tensor
+        self, table: InputTable, tasks: TrainingTasks, step_sizes: tf.Tensor, count: tf.Tensor
     ) -> tf.Tensor:
         state, finite_steps = outer_steps(
             self.meta_batch,
@@ -163,10 +163,12 @@ class Learner:
         self._outer_time.assign(state.time)
         return finite_steps
 
-    def _count_correct(self, modes: tuple[str, ...], table: Table, episodes: Episodes) -> tf.Tensor:
+    def _count_correct(
+        self, modes: tuple[str, ...], table: InputTable, episodes: Episodes
+    ) -> tf.Tensor:
         return correct_counts(self.problem, self.state, table, episodes, modes, self._execution)
 
-    def _gradient_products(self, table: Table, batches: Examples) -> tf.Tensor:
+    def _gradient_products(self, table: InputTable, batches: Examples) -> tf.Tensor:
         weights = self.state.weights
         return gradient_products(self.problem, weights, table, batches, self._execution)
 

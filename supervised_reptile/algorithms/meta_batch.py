@@ -12,9 +12,9 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from supervised_reptile.algorithms.execution import Execution, SideBySide, cut, task_count
-from supervised_reptile.algorithms.inner_loop import ADAM_BETA2, InnerState, Problem, Table
+from supervised_reptile.algorithms.inner_loop import ADAM_BETA2, InnerState, InputTable, Problem
 from supervised_reptile.algorithms.outer_loop import TaskResult, TrainingTasks, run_tasks
-from supervised_reptile.algorithms.worker_group import ALONE, Group
+from supervised_reptile.algorithms.workers import ONE_PROCESS, Workers
 from supervised_reptile.networks.shapes import size
 from supervised_reptile.networks.weights import Weights, plus, times, zeros_like
 
@@ -26,26 +26,30 @@ class MetaBatch(NamedTuple):
     task_order: str = "chained"  # a key of TASK_ORDERS
     second_order: bool = False  # MAML
     execution: Execution = SideBySide()
-    group: Group = ALONE  # the workers whose shares make the meta-batch
+    workers: Workers = ONE_PROCESS  # whose shares make the meta-batch
 
-    def __call__(self, start: InnerState, table: Table, tasks: TrainingTasks) -> TaskResult:
+    def __call__(self, start: InnerState, table: InputTable, tasks: TrainingTasks) -> TaskResult:
         """The mean update over the meta-batch, and Adam's state after it.
 
         `tasks` are this worker's share of the meta-batch, which may be none.
         """
         return TASK_ORDERS[self.task_order](self, start, table, tasks)
 
-    def run(self, start: InnerState, table: Table, tasks: TrainingTasks) -> list[TaskResult]:
+    def run(self, start: InnerState, table: InputTable, tasks: TrainingTasks) -> list[TaskResult]:
         """What each of some tasks contributes, all from `start`."""
         return run_tasks(self.problem, start, table, tasks, self.second_order)
 
 
-def parallel(batch: MetaBatch, start: InnerState, table: Table, tasks: TrainingTasks) -> TaskResult:
+def parallel(
+    batch: MetaBatch, start: InnerState, table: InputTable, tasks: TrainingTasks
+) -> TaskResult:
     """Adam's second moment becomes the mean over tasks; its time advances by one task's steps."""
     return _means(batch, start, table, tasks)[0]
 
 
-def chained(batch: MetaBatch, start: InnerState, table: Table, tasks: TrainingTasks) -> TaskResult:
+def chained(
+    batch: MetaBatch, start: InnerState, table: InputTable, tasks: TrainingTasks
+) -> TaskResult:
     """Adam's state goes on as if the tasks had followed each other.
 
     One task of k steps makes v into b^k v + what its gradients add, b being Adam's beta2; after a
@@ -70,7 +74,7 @@ def chained(batch: MetaBatch, start: InnerState, table: Table, tasks: TrainingTa
 
 
 def sequential(
-    batch: MetaBatch, start: InnerState, table: Table, tasks: TrainingTasks
+    batch: MetaBatch, start: InnerState, table: InputTable, tasks: TrainingTasks
 ) -> TaskResult:
     """Adam's state flows through the tasks, which wait for each other."""
     meta_batch = task_count(tasks)
@@ -89,7 +93,7 @@ TASK_ORDERS = {"chained": chained, "parallel": parallel, "sequential": sequentia
 
 
 def _means(
-    batch: MetaBatch, start: InnerState, table: Table, tasks: TrainingTasks
+    batch: MetaBatch, start: InnerState, table: InputTable, tasks: TrainingTasks
 ) -> tuple[TaskResult, tf.Tensor | int]:
     """Means over the meta-batch of all workers, after one task's steps, and how large it is."""
 
@@ -100,10 +104,10 @@ def _means(
     zeros = zeros_like(start.weights)
     sums = batch.execution.sum_over_tasks(contributions, tasks, (zeros, zeros))
     if batch.problem.rule.sgd:  # which has no second moment: half as much to exchange
-        (update,), meta_batch = batch.group.mean(sums[:1], task_count(tasks))
+        (update,), meta_batch = batch.workers.mean(sums[:1], task_count(tasks))
         second_moment = start.second_moment
     else:
-        (update, second_moment), meta_batch = batch.group.mean(sums, task_count(tasks))
+        (update, second_moment), meta_batch = batch.workers.mean(sums, task_count(tasks))
     tail_steps = int(size(tasks.tail.rows, -1) > 0)
     steps = tf.shape(tasks.batches.rows, out_type=tf.int64)[1] + tail_steps
     state = InnerState(start.weights, second_moment, start.time + steps)

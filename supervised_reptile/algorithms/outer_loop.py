@@ -22,8 +22,8 @@ from supervised_reptile.algorithms.execution import pick, task_count
 from supervised_reptile.algorithms.inner_loop import (
     Examples,
     InnerState,
+    InputTable,
     Problem,
-    Table,
     adapt_all,
     inner_step,
     look_up,
@@ -55,14 +55,14 @@ class OuterState(NamedTuple):
 
 
 # (start, table, tasks [meta_batch, ...]) -> the mean update, and Adam's state after the meta-batch
-RunMetaBatch = Callable[[InnerState, Table, TrainingTasks], TaskResult]
+RunMetaBatch = Callable[[InnerState, InputTable, TrainingTasks], TaskResult]
 
 
 def outer_steps(
     run_meta_batch: RunMetaBatch,
     optimizer: OuterOptimizer,
     start: OuterState,
-    table: Table,
+    table: InputTable,
     work: tuple[TrainingTasks, tf.Tensor],
     count: tf.Tensor | None = None,
 ) -> tuple[OuterState, tf.Tensor]:
@@ -94,7 +94,7 @@ def outer_steps(
 def run_tasks(
     problem: Problem,
     start: InnerState,
-    table: Table,
+    table: InputTable,
     tasks: TrainingTasks,
     second_order: bool = False,
 ) -> list[TaskResult]:
@@ -127,7 +127,7 @@ def _first_order_results(
     problem: Problem,
     start: InnerState,
     adapted: list[InnerState],
-    table: Table,
+    table: InputTable,
     tails: Examples,  # [tasks, tail]
 ) -> list[TaskResult]:
     if tails.rows.shape[-1] == 0:

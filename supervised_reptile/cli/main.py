@@ -38,11 +38,6 @@ SUBCOMMANDS: Subcommands = {
         "sine",
         "Few-shot regression of sine waves: the smallest example, with plots.",
     ),
-    "launch": (
-        "supervised_reptile.cli.launch",
-        "command",
-        "Train with several processes on this machine.",
-    ),
     "data": (
         "supervised_reptile.cli.data",
         "data",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -11,15 +12,18 @@ from click.core import ParameterSource
 from supervised_reptile.api import execute
 from supervised_reptile.config import (
     Config,
+    Count,
     config_from_flags,
     config_options,
     flag_of,
     names_weights,
 )
+from supervised_reptile.distributed.placement import Placement
 from supervised_reptile.errors import SettingsError
 from supervised_reptile.training.request import Request
 from supervised_reptile.training.sources import Source
 
+MAX_WORKERS = 4096
 EPILOG = """\b
 Examples:
   {script} --data-dir DIR --shots 5 --train-shots 10 --inner-batch 10 --inner-iters 5
@@ -30,6 +34,36 @@ Examples:
 """
 
 
+WORKER_OPTIONS = (
+    click.option(
+        "--workers", default=1, show_default=True, type=Count(1, MAX_WORKERS),
+        help="Processes that share every meta-batch and every evaluation, started by Ray. The "
+        "result is that of one process, up to the order of summation. --resume continues with "
+        "any number of workers.",
+    ),
+    click.option(
+        "--ray-address", metavar="ADDRESS",
+        help="Start the workers on this Ray cluster (auto, host:port or ray://host:port) instead "
+        "of this machine. --checkpoint and --data-dir must be on storage that its machines share.",
+    ),
+    click.option(
+        "--worker-cpus", default=0, type=Count(0, MAX_WORKERS),
+        help="CPUs of each worker; by default an equal share of this machine's, on a cluster 1.",
+    ),
+    click.option(
+        "--worker-gpus",
+        default=0,
+        show_default=True,
+        type=Count(0, MAX_WORKERS),
+        help="GPUs of each worker.",
+    ),
+    click.option(
+        "--max-failures", default=3, show_default=True, type=Count(0),
+        help="How often workers that die are started again, from the last checkpoint.",
+    ),
+)  # fmt: skip
+
+
 class Parsed(NamedTuple):
     """A parsed command line that trains or evaluates."""
 
@@ -37,6 +71,7 @@ class Parsed(NamedTuple):
     explicit: frozenset[str]  # fields of it that were given, not defaulted
     resume: bool
     overwrite: bool
+    placement: Placement
 
 
 class RunCommand(click.Command):
@@ -65,10 +100,11 @@ def run_command(
       defaults: fields of Config whose default differs here.
     """
 
-    place = flag_of("checkpoint", source.config)
+    directory = flag_of("checkpoint", source.config)
 
     def decorated(command: Callable) -> Callable:
-        for parameter in reversed(parameters):
+        several = WORKER_OPTIONS if source.config is Config else ()
+        for parameter in reversed((*parameters, *several)):
             command = parameter(command)
         return config_options(omit, source.config, **defaults)(command)
 
@@ -80,15 +116,16 @@ def run_command(
     )
     @decorated
     @click.option("--foml", is_flag=True, help="Short for --algorithm foml.")
-    @click.option("--resume", is_flag=True, help=f"Continue the run in the {place} directory.")
-    @click.option("--overwrite", is_flag=True, help=f"Replace the run in the {place} directory.")
+    @click.option("--resume", is_flag=True, help=f"Continue the run in the {directory} directory.")
+    @click.option(
+        "--overwrite", is_flag=True, help=f"Replace the run in the {directory} directory."
+    )
     @click.pass_context
     def command(context: click.Context, **_: Any) -> None:
         parsed = interpret(context)
+        request = Request(parsed.config, parsed.explicit, source, parsed.resume, parsed.overwrite)
         try:
-            execute(
-                Request(parsed.config, parsed.explicit, source, parsed.resume, parsed.overwrite)
-            )
+            execute(request, parsed.placement)
         except SettingsError as error:
             raise click.UsageError(str(error), context) from error
 
@@ -118,10 +155,15 @@ def interpret(context: click.Context) -> Parsed:
     assert isinstance(context.command, RunCommand)
     kind = context.command.source.config
     fields = set(kind.__dataclass_fields__)
+    given = {f.name: values.pop(f.name) for f in dataclasses.fields(Placement) if f.name in values}
+    placement = Placement(**{"workers": 1, **given})
+    if placement.workers == 1 and (unused := sorted(explicit & (given.keys() - {"workers"}))):
+        flag = "--" + unused[0].replace("_", "-")
+        raise click.UsageError(f"{flag} is about several workers: give --workers, too")
     config = config_from_flags(values, explicit, kind)
     if names_weights(config):
         check_named(config, explicit)
-    return Parsed(config, frozenset(explicit & fields), resume, overwrite)
+    return Parsed(config, frozenset(explicit & fields), resume, overwrite, placement)
 
 
 def check_named(config: Config, explicit: set[str]) -> None:

@@ -61,15 +61,15 @@ def measure(config: Config) -> Measurement:
     feed = ImageFeed(dataset, encoder(net, len(dataset.images)))
     learner = experiment.make_learner(config, net, dataset.max_value)
     chunk = loop.Chunk(0, STEPS_PER_CALL)
-    fed = feed(loop.draw(config, dataset.pools["train"], loop.task_shape(config), chunk))
+    batch = feed(loop.draw(config, dataset.pools["train"], loop.task_shape(config), chunk))
     sizes = np.full(STEPS_PER_CALL, 0.1)
     PEAK_RESET.write_text("5")  # the peak is forgotten: what loading needed does not count
     base = _resident("VmRSS")
     seconds: list[float] = []
-    learner.train(fed, sizes)  # compiles
+    learner.train(batch, sizes)  # compiles
     while len(seconds) < CALLS or sum(seconds) * STEPS_PER_CALL < SECONDS:
         began = time.perf_counter()
-        learner.train(fed, sizes)
+        learner.train(batch, sizes)
         seconds.append((time.perf_counter() - began) / STEPS_PER_CALL)
     return Measurement(base, _resident("VmHWM"), float(np.median(seconds)))
 

@@ -99,20 +99,21 @@ def run_seed(plan: Plan, config: Config) -> None:
         return
     _check_settings(config)
     start_tensorflow(config.threads)
-    from supervised_reptile.training import experiment
+    from supervised_reptile.training.experiment import open_experiment
+    from supervised_reptile.training.request import Request
 
     # How it was to be evaluated decides nothing: every evaluation has its own configuration.
-    request = experiment.Request(
+    request = Request(
         config,
         frozenset(fields_of(TRAINING, DATA)),
         EXPERIMENTS[plan.experiment].source,
         resume=holds_run(Path(config.checkpoint)),
     )
-    with experiment.opened(request) as opened:
-        if opened.run.step < config.outer_steps:
-            experiment.train_run(opened)
+    with open_experiment(request) as experiment:
+        if experiment.run.step < config.outer_steps:
+            experiment.train()
         for evaluation in missing:
-            experiment.evaluate_run(opened, evaluation, SPLITS)
+            experiment.evaluate(evaluation, SPLITS)
 
 
 def _check_settings(config: Config) -> None:

@@ -26,8 +26,8 @@ from supervised_reptile.algorithms.inner_loop import (
     InnerRule,
     InnerState,
     Inputs,
+    InputTable,
     Problem,
-    Table,
     summed_cross_entropy,
 )
 from supervised_reptile.algorithms.outer_loop import TrainingTasks, run_tasks
@@ -66,7 +66,7 @@ class Smooth(NamedTuple):
     """A few tasks of a smooth problem, float64, and where the algorithms start."""
 
     weights: Weights  # one vector [P]
-    table: Table
+    table: InputTable
     batches: Batches  # [tasks, mini-batches, batch]
 
 

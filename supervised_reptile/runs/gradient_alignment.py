@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-TASKS = 20  # that are compared at each look: two batches each, together about an outer step's work
+# Compared at each evaluation, by two batches each: together about an outer step's work.
+TASKS = 20
 PAIRS = ("same", "different")  # batches of the same task, of different tasks
 MEASURES = {"product": "inner product", "cosine": "cosine"}  # with their names for people
 

@@ -219,7 +219,7 @@ def _reading_configuration(path: Path) -> contextlib.AbstractContextManager[None
 def read_metrics(path: Path) -> dict[str, np.ndarray]:
     """The columns of a run's metrics: "step" and each split's accuracy, arrays of equal length.
 
-    Empty before the first look.
+    Empty before the first evaluation.
 
     Raises:
       UserError: they cannot be read.
@@ -230,7 +230,7 @@ def read_metrics(path: Path) -> dict[str, np.ndarray]:
 def read_alignment(path: Path) -> dict[str, np.ndarray]:
     """The columns of a run's alignment: "step" and what `alignment.summary` returns.
 
-    Empty before the first look.
+    Empty before the first evaluation.
 
     Raises:
       UserError: it cannot be read; there is none without --log-alignment.

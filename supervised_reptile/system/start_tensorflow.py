@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from supervised_reptile.errors import UserError
 from supervised_reptile.system.out_of_memory import open_closed_streams
-from supervised_reptile.system.rendezvous import meet
-from supervised_reptile.system.tf_config import Cluster
 from supervised_reptile.system.thread_pool import cores
 
 FORKED = (
@@ -22,33 +19,37 @@ FORKED = (
 _forked = False  # whether this process is a fork of one in which TensorFlow ran
 
 
-def start_tensorflow(threads: int = 0, cluster: Cluster | None = None) -> None:
-    """Import TensorFlow and give it `threads` cores (0: all this process may use).
+# TensorFlow reads them when it is imported.
+ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    # By default TensorFlow builds oneDNN's gradient convolutions again at every call to save
+    # memory; keeping them takes a tenth off the time of an inner step.
+    "TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE": "false",
+    # By default TensorFlow takes all of an accelerator's memory, which others may be using.
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+}
 
-    In a `cluster`, returns when all workers are connected.
+
+def start_tensorflow(threads: int = 0, join: Callable[[], object] | None = None) -> None:
+    """Import TensorFlow and give it `threads` cores (0: all this process may use).
 
     Operations run single-threaded, several at a time: tasks are many, their operations small,
     so one thread per task beats several threads per convolution. It also makes every result
     independent of the number of threads, to the last bit. Later calls change nothing.
 
+    join: called before TensorFlow's runtime starts, to connect it with other workers.
+
     Raises:
-      UserError: the worker cannot listen on its address, or others did not come, or no folder
-        takes temporary files, or this process is a fork of one that used TensorFlow.
+      UserError: no folder takes temporary files, or this process is a fork of one that used
+        TensorFlow.
     """
     if _forked:
         raise UserError(FORKED)
-    if "tensorflow" in sys.modules:
+    if _runs():
         return
     _check_temporary_folder()
-    if cluster:
-        meet(cluster)
-    # Of a lost worker each of several parts of TensorFlow makes half a screen; see `group`.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if cluster else "2")
-    # By default TensorFlow builds oneDNN's gradient convolutions again at every call to save
-    # memory; keeping them takes a tenth off the time of an inner step.
-    os.environ.setdefault("TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE", "false")
-    # By default TensorFlow takes all of an accelerator's memory, which others may be using.
-    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     with _native_messages_held_back():
         import tensorflow as tf
 
@@ -56,8 +57,8 @@ def start_tensorflow(threads: int = 0, cluster: Cluster | None = None) -> None:
         tf.get_logger().setLevel("ERROR")
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(threads or cores())
-        if cluster:
-            _join(cluster)
+        if join:
+            join()
         tf.config.list_logical_devices()  # starts the runtime, which also has things to say
 
 
@@ -73,21 +74,6 @@ def on_accelerator() -> bool:
     import tensorflow as tf
 
     return any(device.device_type != "CPU" for device in tf.config.list_logical_devices())
-
-
-def _join(cluster: Cluster) -> None:
-    """Listen on this worker's address and connect with all others, who are there."""
-    import tensorflow as tf
-
-    # Native code waits, which Python's handler would not interrupt.
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        tf.distribute.MultiWorkerMirroredStrategy()
-    except (tf.errors.OpError, RuntimeError, ValueError) as error:
-        own, reason = cluster.name(cluster.rank), str(error).partition("\n")[0]
-        raise UserError(f"{own} cannot join the others ({reason})") from error
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _check_temporary_folder() -> None:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
-from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 
-from supervised_reptile.algorithms.image_feed import Fed, ImageFeed, prefetched
+from supervised_reptile.algorithms.image_feed import ImageFeed, TaskBatch, prefetched
 from supervised_reptile.algorithms.learner import Learner
 from supervised_reptile.analysis.statistics import Accuracy, accuracy
 from supervised_reptile.config import (
@@ -34,21 +31,17 @@ from supervised_reptile.data.episodes import (
 from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.flags import flags
 from supervised_reptile.runs import gradient_alignment
+from supervised_reptile.runs.read_only_run import AnyRun
 from supervised_reptile.runs.read_run import evaluation_settings
 from supervised_reptile.system.machine import describe
 from supervised_reptile.system.progress_bar import Bar
 from supervised_reptile.system.stop_signals import StopSignals
-from supervised_reptile.training.monitoring_schedule import plan_looks
-from supervised_reptile.training.request import Callback
-from supervised_reptile.training.shadow_run import AnyRun
+from supervised_reptile.training.loop import PIXELS_PER_CALL
+from supervised_reptile.training.monitor import monitoring_schedule
 
 EPISODES_PER_CALL = 8, 64  # at least and at most
-# Pixels that one compiled call adapts to: seconds of work, so that Ctrl-C is heard soon.
-PIXELS_PER_CALL = 20_000_000
 NOTHING_STORED = "Interrupted during evaluation; its results were not stored."
 Accuracies = dict[str, dict[str, Accuracy]]  # by transduction mode and split
-
-RUNNING_LOOKS = 50  # looks that the accuracies on the progress bar are a mean of, about
 
 
 def evaluation_shape(config: Config, query_sets: int = 1) -> TaskShape:
@@ -90,8 +83,8 @@ def final_splits(config: Config, dataset: Dataset) -> tuple[str, ...]:
     return tuple(s for s in SPLIT_NAMES if s in dataset.pools and chosen in (ALL_SPLITS, s))
 
 
-class Scorer:
-    """Scores a learner on episodes of any split of a data set."""
+class Evaluator:
+    """Measures a learner's accuracy on episodes of any split of a data set."""
 
     def __init__(self, config: Config, dataset: Dataset, feed: ImageFeed, learner: Learner) -> None:
         self.config = config
@@ -101,16 +94,16 @@ class Scorer:
         self._image_shape = dataset.image_shape
         self._feed = feed
         self._learner = learner
-        self.group = learner.group
-        self.looks = plan_looks(config, dataset)
-        self.interval = self.looks.interval
+        self.workers = learner.workers
+        self.schedule = monitoring_schedule(config, dataset)
+        self.interval = self.schedule.interval
 
-    def look(self, step: int) -> dict[str, float]:
+    def monitor(self, step: int) -> dict[str, float]:
         """Accuracy on a few episodes of training and as many of held-out classes.
 
         Which episodes is a function of config.seed and `step`.
         """
-        stream, plan = Stream(self.config.seed, Purpose.MONITOR), self.looks
+        stream, plan = Stream(self.config.seed, Purpose.MONITOR), self.schedule
         shape = evaluation_shape(self.config, plan.query_sets)
         total = len(self.monitored) * plan.episodes
         episodes = [
@@ -119,7 +112,7 @@ class Scorer:
         ]
         both = Tasks(*(np.concatenate(arrays) for arrays in zip(*episodes, strict=True)))
         mode = transduction_modes(self.config)[0]
-        share = self.group.share(total)
+        share = self.workers.share(total)
         own = Tasks(*(array[share.start : share.stop] for array in both))
         counts = self._count(self._feed(own) if share else None, total, (mode,))[mode]
         rates = counts.reshape(len(self.monitored), -1).mean(axis=1) / (
@@ -127,12 +120,15 @@ class Scorer:
         )
         return dict(zip(self.monitored, rates.tolist(), strict=True))
 
-    def align(self, step: int) -> dict[str, float]:
-        """How well gradients at the weights of now agree: `gradient_alignment.summary`.
+    def align(self, step: int) -> dict[str, float] | None:
+        """How well gradients agree at the current weights: `gradient_alignment.summary`.
 
-        Of tasks as in training, which are a function of config.seed and `step`.
+        Of tasks as in training, which are a function of config.seed and `step`. None without
+        --log-alignment, and on all workers but the first, which logs it.
         """
         config = self.config
+        if not config.log_alignment or self.workers.rank:
+            return None
         stream = Stream(config.seed, Purpose.ALIGN)
         shape = TaskShape(config.way, config.task_shots, 2, config.inner_batch, config.replacement)
         tasks = self._sample("train", shape, stream, step, range(gradient_alignment.TASKS))
@@ -149,36 +145,36 @@ class Scorer:
         modes = transduction_modes(self.config)
         shape = evaluation_shape(self.config, query_sets)
         total = self.config.eval_episodes
-        size = self.group.size * episodes_per_call(shape, self._image_shape)
+        size = self.workers.size * episodes_per_call(shape, self._image_shape)
         calls = (range(first, min(first + size, total)) for first in range(0, total, size))
         parts = []
         bar = Bar(total=total, desc=SPLIT_NAMES[split], unit="episode")
 
-        def prepare(tasks: range) -> Fed | None:
-            share = self.group.share(len(tasks))
+        def prepare(tasks: range) -> TaskBatch | None:
+            share = self.workers.share(len(tasks))
             if not (own := tasks[share.start : share.stop]):
                 return None
             pool, seed = self.splits[split], self.config.eval_seed
             return self._feed(evaluation_tasks(pool, shape, seed, split, own))
 
         with bar, StopSignals() as stop:
-            for tasks, fed in prefetched(calls, prepare):
-                parts.append(self._count(fed, len(tasks), modes))
+            for tasks, batch in prefetched(calls, prepare):
+                parts.append(self._count(batch, len(tasks), modes))
                 bar.update(len(tasks))
-                if received := self.group.maximum(stop.received):
+                if received := stop.received_by_any(self.workers.sum):
                     raise Interrupted(NOTHING_STORED, received)
         return {mode: np.concatenate([part[mode] for part in parts]) for mode in modes}
 
     def _count(
-        self, own: Fed | None, episodes: int, modes: tuple[str, ...]
+        self, own: TaskBatch | None, episodes: int, modes: tuple[str, ...]
     ) -> dict[str, np.ndarray]:
         """Right answers in each of `episodes`, of which this worker counts its `own` share."""
         counts = np.zeros((len(modes), episodes), np.int32)
         if own:
-            share = self.group.share(episodes)
+            share = self.workers.share(episodes)
             counted = self._learner.count_correct(own, modes)
             counts[:, share.start : share.stop] = [counted[mode] for mode in modes]
-        return dict(zip(modes, self.group.sum(counts), strict=True))
+        return dict(zip(modes, self.workers.sum(counts), strict=True))
 
     def _sample(
         self, split: str, shape: TaskShape, stream: Stream, step: int, tasks: range
@@ -186,85 +182,11 @@ class Scorer:
         return sample_tasks(self.splits[split], shape, stream, range(step, step + 1), tasks)
 
 
-class Judge(Protocol):
-    """Who says how good a learner is."""
-
-    interval: int  # outer steps from look to look
-
-    @property
-    def config(self) -> Config:
-        """What it is judged for."""
-        ...
-
-    def look(self, step: int) -> dict[str, float]:
-        """The numbers to be logged after outer step `step`."""
-        ...
-
-
-class Monitor:
-    """Looks at the accuracies during training: progress bar, metrics, the original's lines."""
-
-    def __init__(self, scorer: Judge, run: AnyRun, callbacks: Sequence[Callback] = ()) -> None:
-        self._scorer = scorer
-        self._run = run
-        self._callbacks = callbacks
-        self.interval = scorer.interval
-        self._means: dict[str, float] = {}
-        self._looks = 0
-
-    def __enter__(self) -> Monitor:
-        total = self._scorer.config.outer_steps
-        self._bar = Bar(total=total, initial=self._run.step, unit="step", smoothing=0.05)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    def progress(self, done: int) -> None:
-        """Tell the progress bar that `done` outer steps are done."""
-        self._bar.update(done - self._bar.n)
-
-    def look(self, step: int) -> None:
-        """Measure, log and show the accuracies after outer step `step`."""
-        accuracies = self._scorer.look(step)
-        self._run.log(step, accuracies)
-        self.show(step, accuracies)
-        for callback in self._callbacks:
-            callback(step, accuracies)
-
-    def show(self, step: int, accuracies: Mapping[str, float]) -> None:
-        """Print a line unless a terminal shows the progress bar, which has running means."""
-        if self._bar.disable or not sys.stdout.isatty():
-            texts = " ".join(f"{split}={value:f}" for split, value in accuracies.items())
-            print(f"batch {step}: {texts}", flush=True)
-        self._looks += 1
-        share = 1 / min(self._looks, RUNNING_LOOKS)
-        for split, value in accuracies.items():
-            past = self._means.get(split, 0.0)
-            self._means[split] = past + share * (value - past)
-        shown = {split: f"{mean:.3f}" for split, mean in self._means.items()}
-        self._bar.set_postfix(shown, refresh=False)
-
-
-class AlignmentMonitor(Monitor):
-    """Looks at how well gradients agree, too (--log-alignment)."""
-
-    def __init__(self, scorer: Scorer, run: AnyRun, callbacks: Sequence[Callback] = ()) -> None:
-        super().__init__(scorer, run, callbacks)
-        self._aligned = scorer
-
-    def look(self, step: int) -> None:
-        """Log the alignment beside the accuracies after outer step `step`."""
-        super().look(step)
-        if self._aligned.group.is_chief:
-            self._run.log_alignment(step, self._aligned.align(step))
-
-
-def evaluate_splits(scorer: Scorer, run: AnyRun, splits: tuple[str, ...]) -> Accuracies:
+def evaluate_splits(evaluator: Evaluator, run: AnyRun, splits: tuple[str, ...]) -> Accuracies:
     """Print the accuracy of each of `splits` as it comes, then store them in the run directory."""
-    accuracies, correct = measure_splits(scorer, splits)
+    accuracies, correct = measure_splits(evaluator, splits)
     evaluation = {
-        "settings": evaluation_settings(scorer.config, splits),
+        "settings": evaluation_settings(evaluator.config, splits),
         "accuracy": {
             mode: {split: value._asdict() for split, value in of_mode.items()}
             for mode, of_mode in accuracies.items()
@@ -292,27 +214,27 @@ def evaluation_flags(config: Config, omit: tuple[str, ...] = ()) -> str:
 
 
 def measure_splits(
-    scorer: Scorer, splits: tuple[str, ...]
+    evaluator: Evaluator, splits: tuple[str, ...]
 ) -> tuple[Accuracies, dict[str, np.ndarray]]:
     """Print how accuracies are measured, and that of each of `splits` as it comes.
 
     Returns accuracies by transduction mode and split, and right answers per episode, int
     [episodes], by "<mode>_<split>".
     """
-    config = scorer.config
+    config = evaluator.config
     modes = transduction_modes(config)
     accuracies: Accuracies = {mode: {} for mode in modes}
     correct = {}
     print(heading(config), flush=True)
     for split in splits:
-        counts = scorer.count(split)
+        counts = evaluator.count(split)
         for mode in modes:
             result = accuracy(counts[mode], config.way)
             suffix = "" if mode == modes[0] else f", {mode.replace('_', '-')}"
             print(f"{SPLIT_NAMES[split]} accuracy{suffix}: {result}", flush=True)
             accuracies[mode][split] = result
             correct[f"{mode}_{split}"] = counts[mode]
-    if config.eval_splits == ALL_SPLITS and "test" not in scorer.splits:
-        missing = [split for split in SPLIT_NAMES if split not in scorer.splits]
+    if config.eval_splits == ALL_SPLITS and "test" not in evaluator.splits:
+        missing = [split for split in SPLIT_NAMES if split not in evaluator.splits]
         print(f"Not measured: {' and '.join(missing)} accuracy, no classes are held out for it")
     return accuracies, correct

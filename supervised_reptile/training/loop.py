@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
-from supervised_reptile.algorithms.image_feed import Fed, ImageFeed, prefetched
+from supervised_reptile.algorithms.image_feed import ImageFeed, TaskBatch, prefetched
 from supervised_reptile.algorithms.learner import Learner
-from supervised_reptile.algorithms.worker_group import ALONE, Group
+from supervised_reptile.algorithms.workers import ONE_PROCESS, Workers
 from supervised_reptile.config import TAILED, Config, flag_of
 from supervised_reptile.data.dataset import ClassPool, Dataset, check_pool
 from supervised_reptile.data.episodes import (
@@ -25,9 +24,11 @@ from supervised_reptile.data.episodes import (
     sample_tasks,
 )
 from supervised_reptile.errors import Interrupted, UserError
+from supervised_reptile.runs.read_only_run import AnyRun
 from supervised_reptile.system.stop_signals import StopSignals
+from supervised_reptile.training.monitor import Monitor
 
-# Pixels that one compiled call may train on: seconds of work, so that Ctrl-C is heard soon.
+# Pixels that one compiled call may adapt to: seconds of work, so that Ctrl-C is heard soon.
 PIXELS_PER_CALL = 20_000_000
 # What second derivatives make of the time of a task with many inner steps, about.
 MAML_SLOWER = 4
@@ -40,71 +41,49 @@ class Chunk(NamedTuple):
     stop: int
 
 
-class Run(Protocol):
-    """Where the training is kept: see `run_dir.RunDir`."""
-
-    path: Path
-    training_seconds: float
-
-    @property
-    def step(self) -> int:
-        """Outer steps done, as of the newest checkpoint."""
-        ...
-
-    def save(self, step: int) -> None:
-        """Keep everything as it is after `step` outer steps."""
-
-
-class Supply(NamedTuple):
+class TaskSource(NamedTuple):
     """Where training tasks come from."""
 
-    prepare: Callable[[Chunk], Fed]  # the tasks of all its outer steps, meta-batch by meta-batch
+    prepare: Callable[
+        [Chunk], TaskBatch
+    ]  # the tasks of all its outer steps, meta-batch by meta-batch
     longest: int  # outer steps in one compiled call: short enough for Ctrl-C to be heard soon
 
 
-class Watcher(Protocol):
-    """Who follows the training."""
-
-    interval: int  # outer steps from look to look
-
-    def look(self, step: int) -> None:
-        """Judge the weights after outer step `step`."""
-
-    def progress(self, done: int) -> None:
-        """Hear that `done` outer steps are done."""
-
-
-def train(config: Config, supply: Supply, learner: Learner, run: Run, watcher: Watcher) -> None:
+def train(
+    config: Config, task_source: TaskSource, learner: Learner, run: AnyRun, monitor: Monitor
+) -> None:
     """Outer steps from the run's newest checkpoint to config.outer_steps, with checkpoints.
 
     Args:
-      watcher: told of every call's end; looks every `watcher.interval` steps from step 0 on,
-        before a checkpoint at that step is written.
+      monitor: evaluates every `monitor.interval` steps from step 0 on, before a checkpoint at that
+        step is written.
 
     Raises:
       Interrupted: SIGINT or SIGTERM came; the state was saved first.
       UserError: the loss diverged (the last checkpoint is from before), or saving failed.
     """
     stopping = 0
-    chunks = plan_chunks(config, supply.longest, watcher.interval, run.step)
+    chunks = plan_chunks(config, task_source.longest, monitor.interval, run.step)
     with StopSignals() as stop:
-        for chunk, fed in prefetched(chunks, supply.prepare):
+        for chunk, batch in prefetched(chunks, task_source.prepare):
             began = time.perf_counter()
             sizes = config.outer_step_size_at(np.arange(chunk.start, chunk.stop))
-            sound = learner.train(fed, sizes)
+            finite = learner.train(batch, sizes)
             run.training_seconds += time.perf_counter() - began
-            if sound < chunk.stop - chunk.start:
-                raise diverged(chunk.start + sound, run)
-            if (chunk.stop - 1) % watcher.interval == 0:
-                watcher.look(chunk.stop - 1)
-            watcher.progress(chunk.stop)
-            stopping = learner.group.maximum(stop.received)  # read once: the next may come soon
+            if finite < chunk.stop - chunk.start:
+                raise diverged(chunk.start + finite, run)
+            if (chunk.stop - 1) % monitor.interval == 0:
+                monitor.evaluate(chunk.stop - 1)
+            monitor.progress(chunk.stop)
+            # Asked once: the next signal may come soon.
+            stopping = stop.received_by_any(learner.workers.sum)
             last = chunk.stop == config.outer_steps
             if last or stopping or chunk.stop % config.save_interval == 0:
                 run.save(chunk.stop)
             if stopping:
                 break
-        stopping = stopping or learner.group.maximum(stop.received)
+        stopping = stopping or stop.received_by_any(learner.workers.sum)
     if stopping:
         raise Interrupted(
             f"Interrupted; saved after outer step {run.step - 1}. "
@@ -137,15 +116,17 @@ def draw(
     return sample_tasks(pool, shape, stream, range(chunk.start, chunk.stop), tasks)
 
 
-def image_supply(config: Config, dataset: Dataset, feed: ImageFeed, group: Group = ALONE) -> Supply:
-    """The tasks of classes of images; in a group, this worker's share of each meta-batch."""
+def image_tasks(
+    config: Config, dataset: Dataset, feed: ImageFeed, workers: Workers = ONE_PROCESS
+) -> TaskSource:
+    """The tasks of classes of images; this worker's share of each meta-batch."""
     pool, shape = dataset.pools["train"], task_shape(config)
-    tasks = group.share(config.meta_batch)
+    tasks = workers.share(config.meta_batch)
 
-    def prepare(chunk: Chunk) -> Fed:
+    def prepare(chunk: Chunk) -> TaskBatch:
         return feed(draw(config, pool, shape, chunk, tasks))
 
-    return Supply(prepare, longest_call(config, dataset.image_shape, group.size))
+    return TaskSource(prepare, longest_call(config, dataset.image_shape, workers.size))
 
 
 def longest_call(config: Config, image_shape: tuple[int, int, int], workers: int = 1) -> int:
@@ -158,7 +139,7 @@ def longest_call(config: Config, image_shape: tuple[int, int, int], workers: int
 
 
 def plan_chunks(
-    config: Config, longest: int, look_interval: int, first_step: int
+    config: Config, longest: int, monitor_interval: int, first_step: int
 ) -> Iterator[Chunk]:
     """Cut the outer steps into calls that end wherever something is to be done between steps.
 
@@ -166,14 +147,14 @@ def plan_chunks(
     """
     start = first_step
     while start < config.outer_steps:
-        to_look = 1 + -start % look_interval  # a look follows steps 0, interval, ...
+        to_evaluate = 1 + -start % monitor_interval  # after steps 0, interval, ...
         to_save = config.save_interval - start % config.save_interval
-        stop = min(start + min(longest, to_look, to_save), config.outer_steps)
+        stop = min(start + min(longest, to_evaluate, to_save), config.outer_steps)
         yield Chunk(start, stop)
         start = stop
 
 
-def diverged(step: int, run: Run) -> UserError:
+def diverged(step: int, run: AnyRun) -> UserError:
     """The error of a run whose weights, or Adam's second moments, are not finite after `step`."""
     kept = f"; the last good checkpoint is kept in {run.path}" if run.step else ""
     return UserError(

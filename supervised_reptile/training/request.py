@@ -1,13 +1,16 @@
-"""Request: what a command line asked for, and what a stored run makes of it."""
+"""Request: what a command line or a call asks for, and what a stored run makes of it."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from supervised_reptile.config import (
     EVALUATED,
+    EVALUATED_BY_NAME,
     EVALUATION,
     IMAGES,
     MEASURED,
@@ -20,6 +23,7 @@ from supervised_reptile.config import (
     names_weights,
 )
 from supervised_reptile.errors import UserError
+from supervised_reptile.runs.open_weights import open_snapshot
 from supervised_reptile.runs.read_run import (
     Stored,
     checkpoint_step,
@@ -27,7 +31,9 @@ from supervised_reptile.runs.read_run import (
     holds_run,
     read_stored,
 )
-from supervised_reptile.system.tf_config import Cluster
+from supervised_reptile.runs.snapshot import Snapshot
+from supervised_reptile.system.package_files import PRETRAINED
+from supervised_reptile.system.start_tensorflow import start_tensorflow
 from supervised_reptile.training.sources import SOURCES, Source
 
 OWN = "reptile train DIR"  # whose images have no shape of their own
@@ -36,67 +42,97 @@ OWN = "reptile train DIR"  # whose images have no shape of their own
 Callback = Callable[[int, Mapping[str, float]], None]
 
 
+class Origin(NamedTuple):
+    """The run that is continued or evaluated, or the weights that are evaluated by name."""
+
+    name: str  # for messages
+    stored: Stored
+    outer_steps: int  # behind its newest weights
+    snapshot: Snapshot | None = None  # of weights by name
+
+
 @dataclass(frozen=True)
 class Request:
-    """What the command line asked for."""
+    """What is asked for."""
 
     config: Config
     explicit: frozenset[str]  # fields that were given, not defaulted
     source: Source
     resume: bool = False
     overwrite: bool = False
-    cluster: Cluster | None = None  # of workers that run the same
-    callbacks: tuple[Callback, ...] = ()  # hear of each evaluation during training
+    callbacks: tuple[Callback, ...] = ()  # called after each evaluation during training
+    origin: Origin | None = None  # found by `resolve`
 
 
-def settle(request: Request) -> Config:
-    """The configuration to use: where a stored run is continued, its values for flags not given.
+def resolve(request: Request) -> Request:
+    """The request with its origin, and with the origin's values for flags that were not given.
 
     Raises:
-      UserError: the directory holds a run and nobody said what to do with it, or it is another
-        command's, or a given flag contradicts it.
+      UserError: the directory holds a run and nobody said what to do with it, or there is none
+        where one is needed, or it is another command's, or a given flag contradicts it.
     """
-    config, path = request.config, Path(request.config.checkpoint)
-    if not (request.resume or config.pretrained):
-        if holds_run(path) and not request.overwrite:
-            raise UserError(
-                f"{path} holds a run already: give --resume to continue it, --pretrained to "
-                "evaluate it, or --overwrite to start again"
-            )
-        return config
-    stored = read_stored(path, type(config))
-    check_command(path, stored, request.source)
-    done = checkpoint_step(found[0]) if (found := checkpoints(path)) else 0
-    check_flags(stored.config, request, done, f"the run in {path}")
-    roles = RESUMED if request.resume else EVALUATED
-    return fill_from(stored.config, config, request.explicit, roles)
+    origin = _find_origin(request)
+    if origin is None:
+        return request
+    check_command(origin, request.source)
+    check_flags(origin, request)
+    roles = RESUMED if request.resume else EVALUATED_BY_NAME if origin.snapshot else EVALUATED
+    config = fill_from(origin.stored.config, request.config, request.explicit, roles)
+    return dataclasses.replace(request, config=config, origin=origin)
 
 
-def check_flags(stored: Config, request: Request, steps_done: int, owner: str) -> None:
-    """Refuse flags that contradict `stored`, which is `owner`'s (UserError).
+def _find_origin(request: Request) -> Origin | None:
+    config = request.config
+    if names_weights(config):
+        return _named_weights(str(config.pretrained), config.threads)
+    path = Path(config.checkpoint)
+    if request.resume or config.pretrained:
+        done = checkpoint_step(found[0]) if (found := checkpoints(path)) else 0
+        return Origin(f"the run in {path}", read_stored(path, type(config)), done)
+    if holds_run(path) and not request.overwrite:
+        raise UserError(
+            f"{path} holds a run already: give --resume to continue it, --pretrained to "
+            "evaluate it, or --overwrite to start again"
+        )
+    return None
+
+
+def _named_weights(name: str, threads: int) -> Origin:
+    """The weights `name`; their classes are known if they are a run's."""
+    if name in PRETRAINED or not holds_run(Path(name)):
+        snapshot = open_snapshot(name)
+        stored = Stored(snapshot.config, snapshot.net, snapshot.data, {})
+        return Origin(name, stored, snapshot.outer_steps, snapshot)
+    start_tensorflow(threads)  # which reads a run's checkpoints
+    snapshot = open_snapshot(name)
+    return Origin(name, read_stored(Path(name)), snapshot.outer_steps, snapshot)
+
+
+def check_flags(origin: Origin, request: Request) -> None:
+    """Refuse flags that contradict the origin (UserError).
 
     What only evaluation reads is free once training is complete, and with --pretrained.
     """
-    config = request.config
-    roles = (TRAINING,) if names_weights(config) else (TRAINING, IMAGES)
-    if request.resume and steps_done < stored.outer_steps:
+    config, stored = request.config, origin.stored.config
+    roles = (TRAINING,) if origin.snapshot else (TRAINING, IMAGES)
+    if request.resume and origin.outer_steps < stored.outer_steps:
         roles = (*roles, EVALUATION, MEASURED)
     if differing := differing_flags(stored, config, request.explicit, roles):
         raise UserError(
-            f"the flags contradict {owner}: {'; '.join(differing)}. "
+            f"the flags contradict {origin.name}: {'; '.join(differing)}. "
             f"Leave them out, or use another {flag_of('checkpoint', type(config))} directory"
         )
 
 
-def check_command(name: Path | str, stored: Stored, source: Source, by_name: bool = False) -> None:
-    """Refuse to go on with the run of another command, or weights for images of others (UserError).
-
-    by_name: whether any images of the right shape will do.
-    """
-    shape, own = stored.image_shape, source.image_shape
+def check_command(origin: Origin, source: Source) -> None:
+    """Refuse another command's run, or weights for images of another shape (UserError)."""
+    stored, own = origin.stored, source.image_shape
+    shape = stored.image_shape
     other = stored.command or next((s.command for s in SOURCES if s.image_shape == shape), OWN)
     misshapen = bool(own and shape and shape != own)
-    if misshapen or (stored.command and other != source.command and not by_name):
+    other_command = bool(stored.command) and other != source.command and not origin.snapshot
+    if misshapen or other_command:
+        name = origin.name.removeprefix("the run in ")
         raise UserError(
             f"{name} was trained by {other}, not by {source.command}: continue or evaluate it with "
             f"{other}"

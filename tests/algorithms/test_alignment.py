@@ -49,7 +49,7 @@ def slow_gradients() -> np.ndarray:
 def test_products_and_cosines_are_those_of_single_gradients() -> None:
     learner, gradients = small.small_learner(small.ADAM), slow_gradients()
     before = small.flat(learner.state)
-    products, cosines = learner.gradient_products(small.fed(TASKS))
+    products, cosines = learner.gradient_products(small.task_batch(TASKS))
     for t in range(6):
         for u in range(6):
             one, other = gradients[t, 0], gradients[u, 1]
@@ -64,7 +64,7 @@ def test_products_and_cosines_are_those_of_single_gradients() -> None:
 
 def test_the_form_for_accelerators_agrees() -> None:
     one, other = stacked_learner(small.ADAM), small.small_learner(small.ADAM)
-    found = (learner.gradient_products(small.fed(TASKS)) for learner in (one, other))
+    found = (learner.gradient_products(small.task_batch(TASKS)) for learner in (one, other))
     small.assert_close(*found)
 
 

@@ -63,7 +63,7 @@ def tasks() -> Tasks:
 
 
 def test_right_answers_in_both_modes(learner: Learner, tasks: Tasks) -> None:
-    counts = learner.count_correct(small.fed(tasks), MODES)
+    counts = learner.count_correct(small.task_batch(tasks), MODES)
     slow = count_slowly(learner, tasks)
     assert {mode: count.tolist() for mode, count in counts.items()} == slow
     assert slow[TRANSDUCTIVE] != slow[NON_TRANSDUCTIVE]
@@ -72,10 +72,10 @@ def test_right_answers_in_both_modes(learner: Learner, tasks: Tasks) -> None:
 
 def test_evaluation_leaves_the_learner_as_it_was(learner: Learner, tasks: Tasks) -> None:
     before = small.flat(learner.state)
-    first = learner.count_correct(small.fed(tasks), MODES)
+    first = learner.count_correct(small.task_batch(tasks), MODES)
     for value, after in zip(before, small.flat(learner.state), strict=True):
         np.testing.assert_array_equal(value, after)
-    again = learner.count_correct(small.fed(tasks), MODES)
+    again = learner.count_correct(small.task_batch(tasks), MODES)
     for mode in MODES:
         np.testing.assert_array_equal(first[mode], again[mode])
 
@@ -83,9 +83,12 @@ def test_evaluation_leaves_the_learner_as_it_was(learner: Learner, tasks: Tasks)
 def test_evaluation_starts_from_adams_state(learner: Learner, tasks: Tasks) -> None:
     """With a large second moment Adam hardly moves."""
     moment = learner.second_moment.numpy()
-    usual = learner.count_correct(small.fed(tasks), MODES)
+    usual = learner.count_correct(small.task_batch(tasks), MODES)
     learner.second_moment.assign(np.full_like(moment, 1e20))
-    frozen, slow = learner.count_correct(small.fed(tasks), MODES), count_slowly(learner, tasks)
+    frozen, slow = (
+        learner.count_correct(small.task_batch(tasks), MODES),
+        count_slowly(learner, tasks),
+    )
     learner.second_moment.assign(moment)
     for mode in MODES:
         assert frozen[mode].tolist() == slow[mode]
@@ -93,10 +96,10 @@ def test_evaluation_starts_from_adams_state(learner: Learner, tasks: Tasks) -> N
 
 
 def test_episodes_do_not_depend_on_their_neighbours(learner: Learner, tasks: Tasks) -> None:
-    together = learner.count_correct(small.fed(tasks), MODES)
+    together = learner.count_correct(small.task_batch(tasks), MODES)
     for part in (slice(0, 1), slice(1, 7), slice(7, None)):
         some = Tasks(*(array[part] for array in tasks))
-        counts = learner.count_correct(small.fed(some), MODES)
+        counts = learner.count_correct(small.task_batch(some), MODES)
         for mode in MODES:
             np.testing.assert_array_equal(counts[mode], together[mode][part])
 
@@ -126,11 +129,11 @@ def test_the_order_of_the_queries_changes_nothing() -> None:
 def test_calls_of_any_length_are_traced_once() -> None:
     learner = small.small_learner(small.SGD, "sequential")
     for steps in (3, 1, 7):
-        tasks = small.fed(small.small_tasks(SHAPE._replace(steps=1), steps, tasks=1))
+        tasks = small.task_batch(small.small_tasks(SHAPE._replace(steps=1), steps, tasks=1))
         tasks = tasks._replace(table=(tf.repeat(tasks.table[0], steps, axis=0),))
         learner.train(tasks, np.full(steps, 0.1))
         assert learner.traces == 1
     for episodes in (2, 1, 4):
-        tasks = small.fed(small.small_tasks(SHAPE._replace(steps=1), 1, tasks=episodes))
+        tasks = small.task_batch(small.small_tasks(SHAPE._replace(steps=1), 1, tasks=episodes))
         learner.count_correct(tasks, (TRANSDUCTIVE,))
     assert learner.traces == 2

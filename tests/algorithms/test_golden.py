@@ -15,7 +15,7 @@ import small_problem as small
 import tensorflow as tf
 
 from supervised_reptile.algorithms.evaluate import Episodes, query_scores
-from supervised_reptile.algorithms.image_feed import Fed
+from supervised_reptile.algorithms.image_feed import TaskBatch
 from supervised_reptile.algorithms.inner_loop import (
     Examples,
     InnerRule,
@@ -128,7 +128,7 @@ def trained(golden: Golden) -> Learner:
     learner = Learner(MetaBatch(golden.problem, "sequential"), golden.flat("init"))
     tasks = golden.tasks()
     sizes = np.full(len(tasks.rows) // META_BATCH, OUTER_STEP_SIZE)
-    assert learner.train(Fed(golden.table, tasks), sizes) == len(sizes)
+    assert learner.train(TaskBatch(golden.table, tasks), sizes) == len(sizes)
     return learner
 
 

@@ -12,7 +12,7 @@ import pytest
 import small_problem as small
 
 from supervised_reptile.algorithms import image_feed
-from supervised_reptile.algorithms.image_feed import Fed, ImageFeed, prefetched
+from supervised_reptile.algorithms.image_feed import ImageFeed, TaskBatch, prefetched
 from supervised_reptile.data.episodes import Tasks, TaskShape
 
 SHAPE = TaskShape(
@@ -25,9 +25,9 @@ def tasks() -> Tasks:
     return small.small_tasks(SHAPE, steps=1, tasks=2)
 
 
-def seen(fed: Fed, name: str) -> np.ndarray:
+def seen(batch: TaskBatch, name: str) -> np.ndarray:
     """What the network gets for one array of rows."""
-    return fed.table[0].numpy()[getattr(fed.tasks, name)]
+    return batch.table[0].numpy()[getattr(batch.tasks, name)]
 
 
 @pytest.fixture
@@ -51,9 +51,9 @@ def test_resident_and_gathered_images_are_the_same(tasks: Tasks, gathered: Image
 def test_only_images_that_are_used_are_gathered(tasks: Tasks, gathered: ImageFeed) -> None:
     used = {*tasks.rows.ravel(), *tasks.tail_rows.ravel()}
     used |= {*tasks.support_rows.ravel(), *tasks.query_rows.ravel()}
-    fed = gathered(tasks)
-    assert len(fed.table[0]) == len(used) < len(small.IMAGES)
-    assert fed.tasks.rows.dtype == tasks.rows.dtype
+    batch = gathered(tasks)
+    assert len(batch.table[0]) == len(used) < len(small.IMAGES)
+    assert batch.tasks.rows.dtype == tasks.rows.dtype
 
 
 def test_resident_images_are_put_into_memory_once(tasks: Tasks) -> None:
@@ -68,9 +68,9 @@ def test_memory_mapped_images_are_gathered(
     monkeypatch.setattr(image_feed, "RESIDENT_BYTES", 100)
     np.save(tmp_path / "images.npy", small.IMAGES)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
-    fed = ImageFeed(replace(small.small_dataset(), images=mapped), small.encode)(tasks)
+    batch = ImageFeed(replace(small.small_dataset(), images=mapped), small.encode)(tasks)
     expected = small.ENCODED[0][tasks.query_rows]
-    np.testing.assert_array_equal(seen(fed, "query_rows"), expected)
+    np.testing.assert_array_equal(seen(batch, "query_rows"), expected)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 9])

@@ -14,7 +14,7 @@ from slow_reference import SlowLearner, Task, slow_tasks
 from test_outer_loop import ORDERS, STEP_SIZES, assert_same, some_batch, train_slowly
 
 from supervised_reptile.algorithms.execution import SideBySide, Stacked
-from supervised_reptile.algorithms.image_feed import Fed
+from supervised_reptile.algorithms.image_feed import TaskBatch
 from supervised_reptile.algorithms.inner_loop import InnerRule, InnerState, Problem, inner_step
 from supervised_reptile.algorithms.learner import Learner
 from supervised_reptile.algorithms.meta_batch import MetaBatch
@@ -33,13 +33,13 @@ SHAPES = {
     "nothing but a tail": foml_shape(FOUR_STEPS._replace(steps=1), None),
 }
 RULES = {"sgd": small.SGD, "sgd with decay": small.SGD._replace(weight_decay=0.9)}
-FAST = small.SGD._replace(rate=0.05)
+FAST = small.SGD._replace(learning_rate=0.05)
 
 
 def update(rule: InnerRule, tasks: Tasks, second_order: bool) -> np.ndarray:
     """The way that one outer step of size 1 moves the weights, float64 [P]."""
     learner = small.small_learner(rule, second_order=second_order)
-    assert learner.train(small.fed(tasks), np.ones(1)) == 1
+    assert learner.train(small.task_batch(tasks), np.ones(1)) == 1
     return learner.weights.numpy() - small.some_weights()
 
 
@@ -54,7 +54,7 @@ TWO_STEPS = [
 def test_two_outer_steps(shape: str, order: str, rule: str) -> None:
     tasks = small.small_tasks(SHAPES[shape], steps=2, tasks=2)
     learner = small.small_learner(RULES[rule], order, second_order=True)
-    assert learner.train(small.fed(tasks), STEP_SIZES) == 2
+    assert learner.train(small.task_batch(tasks), STEP_SIZES) == 2
     slow = train_slowly(RULES[rule], order, tasks, STEP_SIZES, second_order=True)
     assert_same(learner, slow)
 
@@ -79,7 +79,7 @@ def test_the_update_is_the_slope_of_the_tails_loss_after_the_inner_steps() -> No
     for _ in range(8):
         direction = random.normal(size=len(start))
         ahead, behind = (tail_loss(FAST, task, start + s * direction) for s in (1e-6, -1e-6))
-        slope = -FAST.rate * (ahead - behind) / 2e-6
+        slope = -FAST.learning_rate * (ahead - behind) / 2e-6
         assert mine @ direction == pytest.approx(slope, rel=1e-5, abs=1e-8)
         assert abs(first_order @ direction - slope) > 1e-3
 
@@ -127,7 +127,7 @@ def first_order(problem: Problem) -> Problem:
 
 
 def test_without_its_second_derivatives_maml_is_foml() -> None:
-    tasks = small.fed(small.small_tasks(SHAPES["cycling"], steps=2, tasks=2))
+    tasks = small.task_batch(small.small_tasks(SHAPES["cycling"], steps=2, tasks=2))
     foml = small.small_learner(small.SGD)
     meta_batch = MetaBatch(first_order(foml.problem), second_order=True)
     maml = Learner(meta_batch, small.some_weights())
@@ -141,7 +141,9 @@ def test_the_smaller_the_rate_the_more_maml_is_foml() -> None:
     tasks = small.small_tasks(SHAPES["cycling"], steps=1, tasks=2)
     shares = []
     for rate in (1e-3, 1e-4, 1e-5):
-        first, second = (update(small.SGD._replace(rate=rate), tasks, o) for o in (False, True))
+        first, second = (
+            update(small.SGD._replace(learning_rate=rate), tasks, o) for o in (False, True)
+        )
         shares.append(np.linalg.norm(second - first) / np.linalg.norm(first))
     assert shares[0] > 1e-3
     np.testing.assert_allclose(np.divide(shares[:-1], shares[1:]), 10, rtol=0.1)
@@ -176,14 +178,14 @@ def real_update(net: ConvNet, tasks: Tasks, dtype: type, second_order: bool) -> 
     problem = small.classifier(InnerRule(1e-3, sgd=True), net)
     start = small.some_weights(net).astype(dtype)
     learner = Learner(MetaBatch(problem, second_order=second_order), start)
-    learner.train(Fed(table, tasks), np.ones(1))
+    learner.train(TaskBatch(table, tasks), np.ones(1))
     return learner.weights.numpy() - start
 
 
 def test_adams_moment_is_left_alone_and_time_goes_on() -> None:
     tasks = small.small_tasks(SHAPES["cycling"], steps=2, tasks=2)
     learner = small.small_learner(small.SGD, second_order=True)
-    learner.train(small.fed(tasks), STEP_SIZES)
+    learner.train(small.task_batch(tasks), STEP_SIZES)
     before: InnerState = small.some_state()
     np.testing.assert_array_equal(learner.second_moment, before.second_moment[0])
     assert learner.time.numpy() == before.time.numpy() + 2 * 2 * 4

@@ -69,7 +69,7 @@ TWO_STEPS = [
 def test_two_outer_steps(algorithm: str, order: str, rule: str) -> None:
     tasks = small.small_tasks(ALGORITHMS[algorithm], steps=2, tasks=2)
     learner = small.small_learner(RULES[rule], order)
-    assert learner.train(small.fed(tasks), STEP_SIZES) == 2
+    assert learner.train(small.task_batch(tasks), STEP_SIZES) == 2
     assert_same(learner, train_slowly(RULES[rule], order, tasks, STEP_SIZES))
     assert np.abs(learner.weights - small.some_weights()).max() > 1e-3
 
@@ -86,7 +86,7 @@ def test_more_tasks_than_lanes(order: str) -> None:
     assert LANES < meta_batch < 2 * LANES
     tasks = small.small_tasks(REPTILE._replace(steps=2), steps=1, tasks=meta_batch)
     learner = small.small_learner(small.ADAM, order)
-    learner.train(small.fed(tasks), STEP_SIZES[:1])
+    learner.train(small.task_batch(tasks), STEP_SIZES[:1])
     assert_same(learner, train_slowly(small.ADAM, order, tasks, STEP_SIZES[:1]))
     task_time = 2 if order == "parallel" else 2 * meta_batch
     assert learner.time.numpy() == small.some_state().time.numpy() + task_time
@@ -96,7 +96,7 @@ def test_orders_agree_on_a_meta_batch_of_one() -> None:
     tasks = small.small_tasks(ALGORITHMS["foml"], steps=3, tasks=1)
     learners = [small.small_learner(small.ADAM, order) for order in ORDERS]
     for learner in learners:
-        learner.train(small.fed(tasks), np.array([1.0, 0.5, 0.1]))
+        learner.train(small.task_batch(tasks), np.array([1.0, 0.5, 0.1]))
     first, *others = (small.flat(learner.state) for learner in learners)
     for other in others:
         for ours, its in zip(first, other, strict=True):
@@ -109,7 +109,7 @@ def test_orders_differ_under_adam_and_agree_under_sgd() -> None:
     for rule in (small.ADAM, small.SGD):
         for order in ORDERS:
             learner = small.small_learner(rule, order)
-            learner.train(small.fed(tasks), STEP_SIZES)
+            learner.train(small.task_batch(tasks), STEP_SIZES)
             ends[rule, order] = learner.weights.numpy()
     for one, other in combinations(ORDERS, 2):
         small.assert_close(ends[small.SGD, one], ends[small.SGD, other])
@@ -125,7 +125,7 @@ def test_a_chain_of_equal_tasks_ends_in_the_second_moment_of_a_sequence() -> Non
     moments = []
     for order in ("chained", "sequential"):
         learner = small.small_learner(small.ADAM, order)
-        learner.train(small.fed(same), STEP_SIZES[:1])
+        learner.train(small.task_batch(same), STEP_SIZES[:1])
         moments.append(learner.second_moment.numpy())
     np.testing.assert_allclose(*moments, rtol=1e-10)
 
@@ -135,10 +135,10 @@ def test_one_call_or_several_end_in_the_same_bits(order: str) -> None:
     tasks = small.small_tasks(REPTILE, steps=4, tasks=2)
     sizes = np.array([1.0, 0.75, 0.5, 0.25])
     whole, pieces = (small.small_learner(small.ADAM, order) for _ in range(2))
-    whole.train(small.fed(tasks), sizes)
+    whole.train(small.task_batch(tasks), sizes)
     for steps in (slice(0, 1), slice(1, 4)):
         part = small.small_tasks(REPTILE, steps.stop - steps.start, 2, first=steps.start)
-        pieces.train(small.fed(part), sizes[steps])
+        pieces.train(small.task_batch(part), sizes[steps])
     for one, other in zip(small.flat(whole.state), small.flat(pieces.state), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -148,7 +148,7 @@ def test_a_second_moment_beyond_all_numbers_is_divergence() -> None:
     learner = small.small_learner(small.ADAM)
     learner.second_moment.assign(np.where(np.arange(learner.weights.shape[0]) == 3, np.inf, 1))
     tasks = small.small_tasks(REPTILE, steps=2, tasks=2)
-    assert learner.train(small.fed(tasks), STEP_SIZES) == 0
+    assert learner.train(small.task_batch(tasks), STEP_SIZES) == 0
     assert np.isfinite(learner.weights).all()
 
 
@@ -159,7 +159,7 @@ def test_the_same_steps_run_eagerly() -> None:
     learner = small.small_learner(small.ADAM)
     sgd, start = OPTIMIZERS["sgd"], learner.outer_state
     state, finite = outer_steps(learner.meta_batch, sgd, start, small.TABLE, (work, STEP_SIZES))
-    learner.train(small.fed(tasks), STEP_SIZES)
+    learner.train(small.task_batch(tasks), STEP_SIZES)
     assert finite == 2
     for one, other in zip(small.flat(state.inner), small.flat(learner.state), strict=True):
         small.assert_close(one, other)
@@ -168,7 +168,7 @@ def test_the_same_steps_run_eagerly() -> None:
 @pytest.mark.parametrize("order", ORDERS)
 def test_sound_counts_the_outer_steps_before_the_weights_broke(order: str) -> None:
     learner = small.small_learner(small.ADAM, order)
-    tasks = small.fed(small.small_tasks(REPTILE, 4, 2))
+    tasks = small.task_batch(small.small_tasks(REPTILE, 4, 2))
     for bad in (3, 0, 2):
         sizes = np.full(4, 0.1)
         sizes[bad] = np.inf
@@ -178,7 +178,7 @@ def test_sound_counts_the_outer_steps_before_the_weights_broke(order: str) -> No
 
 def test_a_diverging_loss_is_noticed() -> None:
     learner = small.small_learner(InnerRule(1e200, sgd=True))
-    assert learner.train(small.fed(small.small_tasks(REPTILE, 2, 2)), STEP_SIZES) == 0
+    assert learner.train(small.task_batch(small.small_tasks(REPTILE, 2, 2)), STEP_SIZES) == 0
 
 
 def test_the_outer_step_size_is_annealed_linearly() -> None:

@@ -85,7 +85,7 @@ def test_three_outer_steps(name: str, algorithm: str) -> None:
     shape, slow = ALGORITHMS[algorithm], SlowOptimizer(name)
     tasks = small.small_tasks(shape, steps=3, tasks=2)
     learner = small.small_learner(small.SGD, outer_optimizer=name)
-    assert learner.train(small.fed(tasks), SIZES) == 3
+    assert learner.train(small.task_batch(tasks), SIZES) == 3
     weights = small.some_weights()
     for step, rate in enumerate(SIZES):
         part = small.small_tasks(shape, steps=1, tasks=2, first=step)
@@ -99,10 +99,10 @@ def test_three_outer_steps(name: str, algorithm: str) -> None:
 def test_one_call_or_several_end_in_the_same_bits(name: str, order: str) -> None:
     shape = ALGORITHMS["reptile"]
     whole, pieces = (small.small_learner(small.ADAM, order, name) for _ in range(2))
-    whole.train(small.fed(small.small_tasks(shape, steps=3, tasks=2)), SIZES)
+    whole.train(small.task_batch(small.small_tasks(shape, steps=3, tasks=2)), SIZES)
     for steps in (slice(0, 1), slice(1, 3)):
         part = small.small_tasks(shape, steps.stop - steps.start, 2, first=steps.start)
-        pieces.train(small.fed(part), SIZES[steps])
+        pieces.train(small.task_batch(part), SIZES[steps])
     for one, other in zip(*map(everything, (whole, pieces)), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -113,9 +113,9 @@ def everything(learner: Learner) -> list[np.ndarray]:
 
 def test_a_second_moment_too_large_for_a_number_is_noticed() -> None:
     """Adam would go on with steps of zero."""
-    learner = small.small_learner(small.SGD._replace(rate=1e170), outer_optimizer="adam")
+    learner = small.small_learner(small.SGD._replace(learning_rate=1e170), outer_optimizer="adam")
     tasks = small.small_tasks(ALGORITHMS["joint"], steps=3, tasks=2)
-    assert learner.train(small.fed(tasks), SIZES) == 0
+    assert learner.train(small.task_batch(tasks), SIZES) == 0
 
 
 def test_plain_sgd_keeps_nothing() -> None:

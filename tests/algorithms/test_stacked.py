@@ -42,7 +42,7 @@ def stacked_learner(rule: InnerRule) -> Learner:
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("algorithm", ["reptile", "foml with a tail of its own"])
 def test_training(algorithm: str, rule: str) -> None:
-    tasks = small.fed(small.small_tasks(ALGORITHMS[algorithm], steps=2, tasks=3))
+    tasks = small.task_batch(small.small_tasks(ALGORITHMS[algorithm], steps=2, tasks=3))
     one, other = stacked_learner(RULES[rule]), small.small_learner(RULES[rule])
     for learner in (one, other):
         assert learner.train(tasks, STEP_SIZES) == 2
@@ -52,7 +52,7 @@ def test_training(algorithm: str, rule: str) -> None:
 
 
 def test_evaluation() -> None:
-    episodes = small.fed(small.small_tasks(EPISODE, steps=1, tasks=11))
+    episodes = small.task_batch(small.small_tasks(EPISODE, steps=1, tasks=11))
     one, other = (
         learner.count_correct(episodes, MODES)
         for learner in (stacked_learner(small.ADAM), small.small_learner(small.ADAM))

@@ -129,15 +129,13 @@ def execute(
     *arguments: object,
     cue: Cue | None = None,
     program: Sequence[str] = (str(SCRIPT),),
-    workers: int = 0,
 ) -> Outcome:
     """`run_omniglot.py` in a process of its own, stopped by a signal if there is a `cue`.
 
     program: what Python is to run instead of it.
-    workers: how many of them `reptile launch` runs, which then gets the signal; 0: without it.
     """
     lines, seen, began = [], 0, time.monotonic()
-    with started(*arguments, program=program, workers=workers) as process:
+    with started(*arguments, program=program) as process:
         for line in process.stdout:
             lines.append(line)
             if cue and line.startswith(cue.start):
@@ -152,19 +150,16 @@ def execute(
 def started(
     *arguments: object,
     program: Sequence[str] = (str(SCRIPT),),
-    workers: int = 0,
     **otherwise: Any,
 ) -> Iterator[subprocess.Popen]:
     """A running `run_omniglot.py` with its output to be read; ended with the block at the latest.
 
     program: what Python is to run instead of it.
-    workers: how many of them `reptile launch` runs; 0: without it.
     otherwise: for subprocess.Popen.
 
     Messages to standard error are collected meanwhile; `finish` returns them.
     """
-    words = [sys.executable, *(launcher(workers) if workers else ()), *program]
-    words += map(str, arguments)
+    words = [sys.executable, *program, *map(str, arguments)]
     # What TensorFlow in this process was told to be silent about is not what people's shells hold.
     own = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -183,11 +178,6 @@ def started(
         process.collector.join()
         for pipe in filter(None, (process.stdout, process.stderr)):
             pipe.close()
-
-
-def launcher(workers: int) -> tuple[str, ...]:
-    """What Python is told to run `reptile launch`, up to the command that it launches."""
-    return ("-m", "supervised_reptile", "launch", "--workers", str(workers), "--")
 
 
 def finish(process: subprocess.Popen) -> tuple[int, str]:

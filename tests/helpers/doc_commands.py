@@ -29,7 +29,7 @@ from command_line import ROOT, Outcome, call, flags, script
 
 from supervised_reptile.cli.main import reptile
 from supervised_reptile.cli.run_command import RunCommand, interpret
-from supervised_reptile.system.tf_config import VARIABLE, read_cluster
+from supervised_reptile.distributed.tf_config import VARIABLE, read_rank
 
 FENCE = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # A run that is only evaluated has its other sizes already, one that is continued all of them.
@@ -214,7 +214,7 @@ def run_words(words: Sequence[str]) -> Outcome:
 
 def understand(command: Command) -> Outcome:
     """Have the program read its words and do nothing; other people's programs are left alone."""
-    read_cluster({VARIABLE: command.cluster})
+    read_rank({VARIABLE: command.cluster})
     program, *arguments = command.words
     if program == "make":
         done = subprocess.run(
@@ -223,11 +223,6 @@ def understand(command: Command) -> Outcome:
         return Outcome(done.returncode, done.stdout, done.stderr)
     if program not in ("python", "reptile"):
         return Outcome(0, "", "")
-    if "--" in arguments:  # what follows is a command of its own
-        launched = arguments[arguments.index("--") + 1 :]
-        python = ("python",) if launched[0].endswith(".py") else ()
-        if (outcome := understand(Command(command.line, (*python, *launched)))).code:
-            return outcome
     with patch.object(click.Command, "invoke", _only_read):
         return run_words(command.words)
 

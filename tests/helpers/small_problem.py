@@ -17,7 +17,7 @@ start_tensorflow()
 import tensorflow as tf  # noqa: E402
 
 from supervised_reptile.algorithms.execution import Stacked  # noqa: E402
-from supervised_reptile.algorithms.image_feed import Fed  # noqa: E402
+from supervised_reptile.algorithms.image_feed import TaskBatch  # noqa: E402
 from supervised_reptile.algorithms.inner_loop import (  # noqa: E402
     InnerRule,
     InnerState,
@@ -26,7 +26,7 @@ from supervised_reptile.algorithms.inner_loop import (  # noqa: E402
 )
 from supervised_reptile.algorithms.learner import Learner  # noqa: E402
 from supervised_reptile.algorithms.meta_batch import MetaBatch  # noqa: E402
-from supervised_reptile.algorithms.worker_group import ALONE, Group  # noqa: E402
+from supervised_reptile.algorithms.workers import ONE_PROCESS, Workers  # noqa: E402
 from supervised_reptile.config import Config  # noqa: E402
 from supervised_reptile.data.dataset import ClassPool, Dataset  # noqa: E402
 from supervised_reptile.data.episodes import (  # noqa: E402
@@ -97,13 +97,13 @@ def classifier(rule: InnerRule, net: ConvNet = NET, one: int = MAX_VALUE) -> Pro
     )
 
 
-def stacked(rule: InnerRule, group: Group = ALONE) -> MetaBatch:
+def stacked(rule: InnerRule, workers: Workers = ONE_PROCESS) -> MetaBatch:
     """Meta-batches of a `classifier` in the form for accelerators."""
     reading = Reading(MAX_VALUE, products=True)
     problem = classifier(rule)._replace(
         predict=lambda weights, images: logits(NET, unpack(NET, weights), images, reading)
     )
-    return MetaBatch(problem, execution=Stacked(), group=group)
+    return MetaBatch(problem, execution=Stacked(), workers=workers)
 
 
 def some_weights(net: ConvNet = NET, seed: int = 0) -> np.ndarray:
@@ -164,9 +164,9 @@ def small_tasks(shape: TaskShape, steps: int, tasks: int, first: int = 0) -> Tas
     return sample_tasks(POOL, shape, stream, range(first, first + steps), range(tasks))
 
 
-def fed(tasks: Tasks) -> Fed:
+def task_batch(tasks: Tasks) -> TaskBatch:
     """`tasks` with the small problem's images."""
-    return Fed(TABLE, tasks)
+    return TaskBatch(TABLE, tasks)
 
 
 # Weights that went the same way but for the order of float64 additions.

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import click
 import pytest
-from command_line import PATIENCE, Outcome, call, execute, flags, tree
+from command_line import PATIENCE, Outcome, call, flags, tree
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from strange_folder import write_strange_folder
@@ -119,7 +119,7 @@ def fuzz(folder: Path, name: str, examples: int, drawn: st.SearchStrategy) -> Co
     return codes
 
 
-CHEAP = [name for name in PROGRAMS if name != "reptile launch"]
+CHEAP = list(PROGRAMS)
 
 
 @pytest.mark.parametrize("name", CHEAP)
@@ -176,20 +176,3 @@ def test_every_space_is_answered(folder: Path) -> None:
 @pytest.mark.soak
 def test_many_spaces_are_answered(folder: Path) -> None:
     fuzz_spaces(folder, 5 * MANY)
-
-
-@pytest.mark.parametrize(
-    ("command", "workers"),
-    [
-        *((c, "1") for c in ("nowhere", "empty", "text.txt", "new\nline", "a" * 300, "-x")),
-        ("nowhere", "256"),
-        ("nowhere", "257"),
-    ],
-)
-def test_what_cannot_be_launched_is_named(folder: Path, command: str, workers: str) -> None:
-    """In a process of its own: the launcher moves into another network."""
-    words = ["launch", "--workers", workers, "--", command]
-    with used(folder):
-        outcome = execute(*words, program=("-m", "supervised_reptile"))
-    assert outcome.code == (2 if workers == "257" else 1), outcome
-    assert_told(outcome, PROGRAMS["reptile launch"], words)

@@ -47,7 +47,7 @@ def judged_others(request: Request, main: Experiment) -> dict[str, Judged]:
         resume = holds_run(path) and not (overwrite or config.pretrained)
         print(f"{NAMES[algorithm]} for comparison, in {path}", flush=True)
         asked = Request(config, decisive, request.source, resume, overwrite)
-        with opened(asked, main.judge.fitter) as other:
+        with opened(asked, main.evaluator.fitter) as other:
             if not config.pretrained:
                 _train(other, main.run.path)
             found[algorithm] = Judged(evaluate_run(other), other.run.training_seconds)

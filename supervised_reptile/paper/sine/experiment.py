@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from supervised_reptile.algorithms.image_feed import Fed
+from supervised_reptile.algorithms.image_feed import TaskBatch
 from supervised_reptile.algorithms.inner_loop import InnerRule, Problem, mean_squared_error
 from supervised_reptile.algorithms.learner import Learner
 from supervised_reptile.algorithms.meta_batch import MetaBatch
@@ -19,13 +19,13 @@ from supervised_reptile.data.episodes import Purpose, Stream, check_batch
 from supervised_reptile.networks.mlp import MLP, initial_mlp_weights, mlp_grouping, mlp_predictions
 from supervised_reptile.paper.sine.config import SineConfig
 from supervised_reptile.paper.sine.fit import Fitter, Start
-from supervised_reptile.paper.sine.scoring import WaveJudge, WaveMonitor, evaluation_shape
+from supervised_reptile.paper.sine.scoring import WaveEvaluator, WaveMonitor, evaluation_shape
 from supervised_reptile.paper.sine.waves import Waves, draw_waves
+from supervised_reptile.runs.read_only_run import AnyRun
 from supervised_reptile.runs.read_run import Stored
-from supervised_reptile.training.loop import Chunk, Supply, task_shape, train
-from supervised_reptile.training.open_run import check_directory, opened_run
-from supervised_reptile.training.request import Request, settle
-from supervised_reptile.training.shadow_run import AnyRun
+from supervised_reptile.training.loop import Chunk, TaskSource, task_shape, train
+from supervised_reptile.training.open_run import check_origin, open_directory
+from supervised_reptile.training.request import Request, resolve
 
 CALL = 1000  # outer steps in one compiled call, of one task each: a fraction of a second
 
@@ -36,7 +36,7 @@ class Experiment(NamedTuple):
     config: SineConfig
     waves: Waves
     learner: Learner  # with the state of the run's newest checkpoint
-    judge: WaveJudge
+    evaluator: WaveEvaluator
     run: AnyRun
 
 
@@ -44,19 +44,21 @@ class Experiment(NamedTuple):
 def opened(request: Request, fitter: Fitter | None = None) -> Iterator[Experiment]:
     """Everything that was asked for, checked and restored (UserError where it cannot).
 
-    fitter: see `WaveJudge`.
+    fitter: see `WaveEvaluator`.
     """
-    config = settle(request)
+    request = resolve(request)
+    config = request.config
     assert isinstance(config, SineConfig)
     waves = request.source.load(config)
     check_batch(task_shape(config), "--inner-batch")
     check_batch(evaluation_shape(config), "--eval-batch")
     net = network(config)
     stored = Stored(config, net._asdict(), "", {}, request.source.command)
-    check_directory(request, stored)
+    if request.origin:
+        check_origin(request.origin, stored)
     learner = make_learner(config, net)
-    with opened_run(request, stored, learner) as run:
-        yield Experiment(config, waves, learner, WaveJudge(config, waves, learner, fitter), run)
+    with open_directory(request, stored, learner) as run:
+        yield Experiment(config, waves, learner, WaveEvaluator(config, waves, learner, fitter), run)
 
 
 def network(config: SineConfig) -> MLP:
@@ -86,23 +88,25 @@ def longest_call(config: Config) -> int:
     return max(1, min(fitting, config.outer_steps))
 
 
-def wave_supply(config: SineConfig, waves: Waves) -> Supply:
+def wave_tasks(config: SineConfig, waves: Waves) -> TaskSource:
     """Training tasks: passes over the points of waves."""
     shape, stream = task_shape(config), Stream(config.seed, Purpose.TRAIN)
     table = (tf.constant(waves.inputs),)
 
-    def prepare(chunk: Chunk) -> Fed:
+    def prepare(chunk: Chunk) -> TaskBatch:
         tasks = range(config.meta_batch)
-        return Fed(table, draw_waves(waves, shape, stream, range(chunk.start, chunk.stop), tasks))
+        return TaskBatch(
+            table, draw_waves(waves, shape, stream, range(chunk.start, chunk.stop), tasks)
+        )
 
-    return Supply(prepare, longest_call(config))
+    return TaskSource(prepare, longest_call(config))
 
 
 def train_run(experiment: Experiment, quiet: bool = False) -> None:
     """Outer steps to the end of the run; `quiet`: with nothing but a progress bar."""
-    config, waves, learner, judge, run = experiment
-    with WaveMonitor(judge, run, quiet) as monitor:
-        train(config, wave_supply(config, waves), learner, run, monitor)
+    config, waves, learner, evaluator, run = experiment
+    with WaveMonitor(evaluator, run, quiet) as monitor:
+        train(config, wave_tasks(config, waves), learner, run, monitor)
 
 
 def initial_state(config: SineConfig) -> Start:
@@ -113,10 +117,10 @@ def initial_state(config: SineConfig) -> Start:
 
 def evaluate_run(experiment: Experiment) -> np.ndarray:
     """Store losses on new waves, and return them: float64 [waves, inner steps + 1]."""
-    config, _, _, judge, run = experiment
-    losses = judge.fit_new()
+    config, _, _, evaluator, run = experiment
+    losses = evaluator.fit_new()
     before, after = loss(losses[:, 0]), loss(losses[:, -1])
-    plotted = judge.look(run.step)["loss"]
+    plotted = evaluator.monitor(run.step)["loss"]
     evaluation: dict[str, Any] = {
         "settings": evaluation_settings(config),
         "loss": {"plotted": plotted, "before": before._asdict(), "after": after._asdict()},

@@ -12,8 +12,8 @@ from supervised_reptile.algorithms.inner_loop import (
     Examples,
     InnerState,
     Inputs,
+    InputTable,
     Problem,
-    Table,
     inner_step,
     look_up,
 )
@@ -36,7 +36,7 @@ def start_of(learner: Learner) -> Start:
 
 
 def predictions_while_adapting(
-    problem: Problem, start: InnerState, table: Table, batches: Examples, queries: Inputs
+    problem: Problem, start: InnerState, table: InputTable, batches: Examples, queries: Inputs
 ) -> tf.Tensor:
     """Outputs for `queries` [n, ...] before and after every inner step, [steps + 1, n].
 
@@ -71,7 +71,7 @@ class Fitter:
         batches = (Examples(*map(tf.constant, pair)) for pair in pairs)
         return np.stack([self._fit(start, self._table, own).numpy() for own in batches])
 
-    def _fit_one(self, start: Start, table: Table, batches: Examples) -> tf.Tensor:
+    def _fit_one(self, start: Start, table: InputTable, batches: Examples) -> tf.Tensor:
         split = self._problem.grouping.split
         state = InnerState(split(start.weights), split(start.second_moment), start.time)
         queries = tuple(tf.cast(column, start.weights.dtype) for column in table)

@@ -29,13 +29,13 @@ from supervised_reptile.paper.sine.figures import (
     draw_fits,
     draw_losses,
 )
+from supervised_reptile.runs.read_only_run import ReadOnlyRun
 from supervised_reptile.runs.read_run import read_fits
 from supervised_reptile.system import machine
 from supervised_reptile.system.atomic_files import writing
 from supervised_reptile.training.evaluation import evaluation_flags
 from supervised_reptile.training.open_run import how_to_go_on
 from supervised_reptile.training.request import Request
-from supervised_reptile.training.shadow_run import ReadOnlyRun
 
 RANDOM = "random initialization"
 
@@ -64,7 +64,7 @@ def run_experiment(request: Request) -> None:
         if config.compare:
             judged |= judged_others(request, experiment)
         named = {NAMES[name]: judged[name].losses for name in NAMES if name in judged}
-        named[RANDOM] = experiment.judge.fit_new(initial_state(config))
+        named[RANDOM] = experiment.evaluator.fit_new(initial_state(config))
         with writing(run.path):
             draw_losses(named, config.shots, run.path / LOSSES)
         study = study_of(experiment, named, sum(each.seconds for each in judged.values()))
@@ -75,7 +75,7 @@ def run_experiment(request: Request) -> None:
 def print_losses(experiment: Experiment, losses: np.ndarray) -> None:
     """The losses after training, on the plotted wave and those on new ones."""
     step, inner_steps = experiment.run.step, losses.shape[1] - 1
-    plotted = experiment.judge.look(step)["loss"]
+    plotted = experiment.evaluator.monitor(step)["loss"]
     print(f"Loss on the plotted wave after {step} {plural(step, 'outer step')}: {plotted:.4f}")
     steps = plural(inner_steps, "inner step")
     waves = f"{len(losses)} {plural(len(losses), 'new wave')}"
@@ -85,18 +85,18 @@ def print_losses(experiment: Experiment, losses: np.ndarray) -> None:
 
 def draw_training(experiment: Experiment) -> None:
     """The plotted wave's fits before and after meta-training, and after training the way there."""
-    config, judge, run = experiment.config, experiment.judge, experiment.run
-    before, after = judge.fit_plotted(initial_state(config)), judge.fit_plotted()
+    config, evaluator, run = experiment.config, experiment.evaluator, experiment.run
+    before, after = evaluator.fit_plotted(initial_state(config)), evaluator.fit_plotted()
     titles = (
         "from a random initialization",
         f"after {counted(run.step, 'outer step')} of {name_of(config)}",
     )
-    draw_fits(judge.plotted, dict(zip(titles, (before, after), strict=True)), run.path / FIT)
+    draw_fits(evaluator.plotted, dict(zip(titles, (before, after), strict=True)), run.path / FIT)
     if not config.pretrained:  # else inner steps may be others than those of the logged fits
         fits = read_fits(run.path)
         steps = [0, *(fits["step"] + 1).tolist(), run.step]
         frames = np.concatenate([before[None], fits["predictions"], after[None]])
-        draw_animation(judge.plotted, steps, frames, run.path / ANIMATION)
+        draw_animation(evaluator.plotted, steps, frames, run.path / ANIMATION)
 
 
 def name_of(config: SineConfig) -> str:

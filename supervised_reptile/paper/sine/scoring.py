@@ -14,13 +14,14 @@ from supervised_reptile.paper.sine.config import SineConfig
 from supervised_reptile.paper.sine.figures import Plotted
 from supervised_reptile.paper.sine.fit import Fitter, Start, losses, start_of
 from supervised_reptile.paper.sine.waves import Waves, draw_waves
+from supervised_reptile.runs.read_only_run import AnyRun
 from supervised_reptile.system.progress_bar import Bar
 from supervised_reptile.system.stop_signals import StopSignals
-from supervised_reptile.training.evaluation import NOTHING_STORED, Monitor
-from supervised_reptile.training.shadow_run import AnyRun
+from supervised_reptile.training.evaluation import NOTHING_STORED
+from supervised_reptile.training.monitor import Monitor
 
 TOGETHER = 50  # waves between two chances to stop
-FRAMES_PER_LOOK = (4, 2, 1)  # of the animation; the first that divides --eval-interval
+FRAMES_PER_EVALUATION = (4, 2, 1)  # of the animation; the first that divides --eval-interval
 SHOWN = 5  # predictions of the plotted wave that are drawn, from step 0 to the last
 
 
@@ -34,8 +35,8 @@ def shown_steps(steps: int) -> np.ndarray:
     return np.unique(np.linspace(0, steps, SHOWN).round().astype(int))
 
 
-class WaveJudge:
-    """Scores learners on waves."""
+class WaveEvaluator:
+    """Measures a learner's losses on waves."""
 
     def __init__(
         self, config: SineConfig, waves: Waves, learner: Learner, fitter: Fitter | None = None
@@ -43,7 +44,9 @@ class WaveJudge:
         """fitter: of a run with the same network and inner rule, whose compiled code serves."""
         self.config = config
         eval_interval = config.eval_interval
-        self.interval = eval_interval // next(n for n in FRAMES_PER_LOOK if eval_interval % n == 0)
+        self.interval = eval_interval // next(
+            n for n in FRAMES_PER_EVALUATION if eval_interval % n == 0
+        )
         self._waves = waves
         self._learner = learner
         self.fitter = fitter or Fitter(learner.problem, waves.inputs)
@@ -66,10 +69,13 @@ class WaveJudge:
         predictions = self.fitter(start or start_of(self._learner), self._shown)[0]
         return predictions[shown_steps(self.config.eval_steps)]
 
-    def look(self, step: int) -> dict[str, float]:
+    def monitor(self, step: int) -> dict[str, float]:
         """The loss on the plotted wave after all inner steps; it is the same wave at every step."""
         predictions = self.fitter(start_of(self._learner), self._shown)
         return {"loss": float(losses(predictions, self._shown)[0, -1])}
+
+    def align(self, step: int) -> None:
+        """Waves have no such log."""
 
     def fit_new(self, start: Start | None = None) -> np.ndarray:
         """Losses on config.eval_episodes new waves, float64 [waves, inner steps + 1].
@@ -97,18 +103,18 @@ class WaveJudge:
 
 
 class WaveMonitor(Monitor):
-    """Looks at the plotted wave: its loss now and then, its predictions more often."""
+    """Follows the plotted wave: its loss now and then, its predictions more often."""
 
-    def __init__(self, judge: WaveJudge, run: AnyRun, quiet: bool = False) -> None:
-        super().__init__(judge, run)
-        self._judge = judge
+    def __init__(self, evaluator: WaveEvaluator, run: AnyRun, quiet: bool = False) -> None:
+        super().__init__(evaluator, run)
+        self._waves = evaluator
         self._quiet = quiet
 
-    def look(self, step: int) -> None:
+    def evaluate(self, step: int) -> None:
         """Log the predictions, and measure, log and show the loss where it is due."""
-        self._run.log_fit(step, self._judge.fit_plotted())
-        if step % self._judge.config.eval_interval == 0:
-            super().look(step)
+        self._run.log_fit(step, self._waves.fit_plotted())
+        if step % self._waves.config.eval_interval == 0:
+            super().evaluate(step)
 
     def show(self, step: int, accuracies: Mapping[str, float]) -> None:
         """Print a line, above the progress bar."""

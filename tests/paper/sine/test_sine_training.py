@@ -11,7 +11,7 @@ import tensorflow as tf
 from slow_reference import Batch, SlowLearner, slow_tasks
 
 from supervised_reptile.algorithms.compiled import AnyLength
-from supervised_reptile.algorithms.image_feed import Fed
+from supervised_reptile.algorithms.image_feed import TaskBatch
 from supervised_reptile.algorithms.inner_loop import InnerRule, Problem, mean_squared_error
 from supervised_reptile.algorithms.learner import Learner
 from supervised_reptile.algorithms.meta_batch import MetaBatch
@@ -51,9 +51,9 @@ def learner(
     return Learner(meta_batch, weights, xla=True, call_length=call_length)
 
 
-def drawn(shape: TaskShape, steps: range, meta_batch: int = 1) -> Fed:
+def drawn(shape: TaskShape, steps: range, meta_batch: int = 1) -> TaskBatch:
     tasks = draw_waves(WAVES, shape, Stream(1, Purpose.TRAIN), steps, range(meta_batch))
-    return Fed((tf.constant(WAVES.inputs),), tasks)
+    return TaskBatch((tf.constant(WAVES.inputs),), tasks)
 
 
 def wave_batch(rows: np.ndarray, labels: np.ndarray) -> Batch:
@@ -66,11 +66,11 @@ def test_outer_steps(name: str, rule: str) -> None:
     meta_batch = 2
     second_order = name.startswith("maml")
     fast = learner(RULES[rule], second_order)
-    fed = drawn(SHAPES[name], range(3), meta_batch)
-    assert fast.train(fed, SIZES) == 3
+    batch = drawn(SHAPES[name], range(3), meta_batch)
+    assert fast.train(batch, SIZES) == 3
     start = initial_mlp_weights(NET, 0).astype(np.float64)
     slow = SlowLearner(fast.problem, start, np.zeros(NET.size), 0, second_order)
-    tasks = slow_tasks(fed.tasks, wave_batch)
+    tasks = slow_tasks(batch.tasks, wave_batch)
     for step, size in enumerate(SIZES):
         slow.outer_step_in_a_chain(tasks[step * meta_batch : (step + 1) * meta_batch], size)
     assert np.abs(slow.weights - start).max() > 1e-2

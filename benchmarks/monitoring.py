@@ -2,10 +2,10 @@
 """What it costs to look at the accuracy during training, and what a look tells.
 
 Takes a trained Omniglot run: measures the correlation between query sets of an episode that
-`training.monitoring_schedule` counts with, and the share of the time that evaluations during
+`training.monitor` counts with, and the share of the time that evaluations during
 training take at the original's --eval-interval 10, in the original's way and in this program's.
 
-    python benchmarks/looks.py --checkpoint runs/o5-10k --data-dir data/omniglot
+    python benchmarks/monitoring.py --checkpoint runs/o5-10k --data-dir data/omniglot
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from supervised_reptile.system.start_tensorflow import start_tensorflow
 from supervised_reptile.training import monitoring_schedule
 
 if TYPE_CHECKING:
-    from supervised_reptile.training.evaluation import Scorer
+    from supervised_reptile.training.evaluation import Evaluator
 
 EPISODES = 1000
 INTERVAL = 10  # the original's
@@ -42,7 +42,7 @@ def main(checkpoint: Path, data_dir: Path, rounds: int) -> None:
     from supervised_reptile.networks import conv4
     from supervised_reptile.runs import read_run, run_dir
     from supervised_reptile.training import loop
-    from supervised_reptile.training.evaluation import Scorer
+    from supervised_reptile.training.evaluation import Evaluator
     from supervised_reptile.training.experiment import make_learner
 
     stored = read_run.read_stored(checkpoint)
@@ -63,13 +63,13 @@ def main(checkpoint: Path, data_dir: Path, rounds: int) -> None:
             eval_interval=INTERVAL,
             outer_steps=100_000,
         )
-        scorer = Scorer(config, dataset, feed, learner)
+        scorer = Evaluator(config, dataset, feed, learner)
         (mode,) = transduction_modes(config)
         click.echo(f"{mode}: {information(scorer, mode)}")
         chunk = loop.Chunk(0, INTERVAL)
         shape = loop.task_shape(config)
-        fed = feed(loop.draw(config, dataset.pools["train"], shape, chunk))
-        steps = partial(learner.train, fed, np.zeros(INTERVAL))
+        batch = feed(loop.draw(config, dataset.pools["train"], shape, chunk))
+        steps = partial(learner.train, batch, np.zeros(INTERVAL))
         plans = {
             "one episode each time": monitoring_schedule.LookPlan(INTERVAL, 1, 1),
             "bundled": scorer.looks,
@@ -78,7 +78,7 @@ def main(checkpoint: Path, data_dir: Path, rounds: int) -> None:
             click.echo(f"  {name}: {cost(scorer, plan, steps, rounds)}")
 
 
-def information(scorer: Scorer, mode: str) -> str:
+def information(scorer: Evaluator, mode: str) -> str:
     """What query sets are worth on test episodes."""
     sets, way = monitoring_schedule.QUERY_SETS, scorer.config.way
     one, many = (
@@ -92,7 +92,7 @@ def information(scorer: Scorer, mode: str) -> str:
 
 
 def cost(
-    scorer: Scorer, plan: monitoring_schedule.LookPlan, steps: Callable[[], object], rounds: int
+    scorer: Evaluator, plan: monitoring_schedule.LookPlan, steps: Callable[[], object], rounds: int
 ) -> str:
     """The time of a look beside that of the steps between two; `steps` runs INTERVAL steps."""
     scorer.looks = plan

@@ -11,7 +11,14 @@ from command_line import TINY, call, flags
 
 from supervised_reptile.config import Config
 from supervised_reptile.data.dataset import ClassPool, Dataset
-from supervised_reptile.training.monitoring_schedule import CORRELATION, LookPlan, plan_looks, worth
+from supervised_reptile.training.monitor import (
+    CORRELATION,
+    monitoring_schedule,
+    worth,
+)
+from supervised_reptile.training.monitor import (
+    MonitoringSchedule as Schedule,
+)
 
 
 def dataset(examples: int, held_out: int = 600) -> Dataset:
@@ -26,20 +33,24 @@ def dataset(examples: int, held_out: int = 600) -> Dataset:
 @pytest.mark.parametrize("outer_steps", [1, 9, 400, 999])
 def test_short_runs_look_as_often_as_they_are_told(outer_steps: int) -> None:
     config = Config(outer_steps=outer_steps, eval_interval=10)
-    assert plan_looks(config, dataset(600)) == LookPlan(interval=10, episodes=1, query_sets=1)
+    assert monitoring_schedule(config, dataset(600)) == Schedule(
+        interval=10, episodes=1, query_sets=1
+    )
 
 
 def test_long_runs_look_less_often_at_more() -> None:
     config = Config(outer_steps=100_000, eval_interval=10)
-    assert plan_looks(config, dataset(600)) == LookPlan(interval=120, episodes=3, query_sets=8)
-    assert plan_looks(config, dataset(20)) == LookPlan(120, 3, 8)  # 15 beside 5 shots
+    assert monitoring_schedule(config, dataset(600)) == Schedule(
+        interval=120, episodes=3, query_sets=8
+    )
+    assert monitoring_schedule(config, dataset(20)) == Schedule(120, 3, 8)  # 15 beside 5 shots
 
 
 @pytest.mark.parametrize("outer_steps", [9, 100_000])
 def test_looks_may_be_ordered_exactly(outer_steps: int) -> None:
     config = Config(outer_steps=outer_steps, eval_interval=100, look_episodes=4)
-    assert plan_looks(config, dataset(600)) == LookPlan(100, 4, 8)
-    assert plan_looks(config, dataset(7)) == LookPlan(100, 4, 2)  # beside 5 shots
+    assert monitoring_schedule(config, dataset(600)) == Schedule(100, 4, 8)
+    assert monitoring_schedule(config, dataset(7)) == Schedule(100, 4, 2)  # beside 5 shots
 
 
 @pytest.mark.parametrize("examples", [6, 7, 9, 30])
@@ -47,7 +58,7 @@ def test_looks_may_be_ordered_exactly(outer_steps: int) -> None:
 def test_looks_are_worth_the_episodes_that_they_stand_for(outer_steps: int, examples: int) -> None:
     config = Config(outer_steps=outer_steps, eval_interval=10, shots=5)
     for data in (dataset(examples), dataset(600, held_out=examples)):
-        interval, episodes, query_sets = plan_looks(config, data)
+        interval, episodes, query_sets = monitoring_schedule(config, data)
         assert interval % 10 == 0
         assert query_sets <= examples - 5
         assert episodes * worth(query_sets) >= interval / 10 > (episodes - 1) * worth(query_sets)
