@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +16,10 @@ from supervised_reptile.config import (
     NON_TRANSDUCTIVE,
     TRAINING,
     TRANSDUCTIVE,
-    Config,
     fields_of,
     flag_of,
 )
+from supervised_reptile.data.dataset import SPLIT_NAMES
 from supervised_reptile.errors import UserError, counted
 from supervised_reptile.runs.read_run import (
     EPISODES,
@@ -34,7 +35,7 @@ from supervised_reptile.runs.read_run import (
 from supervised_reptile.system.atomic_files import reading
 
 MODES = (TRANSDUCTIVE, NON_TRANSDUCTIVE)
-SPLITS = ("test", "val", "train")
+SPLITS = tuple(reversed(SPLIT_NAMES))  # test first
 
 
 class Setting(NamedTuple):
@@ -63,52 +64,52 @@ class Setting(NamedTuple):
         )
 
 
-class Result(NamedTuple):
-    """Result of one evaluation."""
+class SettingResult(NamedTuple):
+    """The accuracy of a run in one setting."""
 
     accuracy: Accuracy
-    outer_steps: int  # that the evaluated weights had behind them
+    outer_steps: int  # of the evaluated weights
     evaluation: Mapping[str, Any]  # as `read_evaluations` gives it
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class EvaluatedRun:
     """A run directory with all its results."""
 
     path: Path
     name: str
     stored: Stored
-    results: Mapping[Setting, Result]
+    results: Mapping[Setting, SettingResult]
 
-    def finished(self, result: Result) -> bool:
-        """Whether the weights that were evaluated had been trained to the end."""
+    def finished(self, result: SettingResult) -> bool:
+        """Whether the evaluated weights are those of the end of training."""
         return result.outer_steps >= self.stored.config.outer_steps
 
 
 class Pair(NamedTuple):
     """Two runs in one setting: a paired test, or why there is none."""
 
-    first: Run
-    second: Run
+    first: EvaluatedRun
+    second: EvaluatedRun
     outcome: Paired | None
     obstacle: str = ""
 
 
-def read_runs(paths: Sequence[Path], may_be_none: bool = False) -> list[Run]:
+def read_runs(paths: Sequence[Path], may_be_none: bool = False) -> list[EvaluatedRun]:
     """The runs on images in the directories and below: see `read_runs_in`, also for errors."""
 
-    def read(path: Path) -> tuple[Stored, dict[Setting, Result]]:
+    def read(path: Path) -> tuple[Stored, dict[Setting, SettingResult]]:
         stored = read_stored(path)
         return stored, _results(path, stored.config.way)
 
     found = read_runs_in(paths, read, may_be_none)
     return [
-        Run(path, name, *content)
+        EvaluatedRun(path, name, *content)
         for (path, content), name in zip(found.items(), short_names(list(found)), strict=True)
     ]
 
 
-def _results(path: Path, way: int) -> dict[Setting, Result]:
+def _results(path: Path, way: int) -> dict[Setting, SettingResult]:
     """The newest result for every setting."""
     results = {}
     evaluations = read_evaluations(path)
@@ -122,27 +123,27 @@ def _results(path: Path, way: int) -> dict[Setting, Result]:
                 for split, values in splits.items():
                     setting = _setting(way, mode, split, evaluation["settings"])
                     found = Accuracy(**values), evaluation["outer_steps"], evaluation
-                    results[setting] = Result(*found)
+                    results[setting] = SettingResult(*found)
     return results
 
 
 def _setting(way: int, mode: str, split: str, stored: Mapping[str, Any]) -> Setting:
-    """The setting of `stored` settings; ValueError for a mode or split that nobody knows."""
+    """The setting of `stored` settings (ValueError: unknown mode or split)."""
     if mode not in MODES or split not in SPLITS:
         raise ValueError(f"{mode} accuracy on {split} classes")
     names = ("eval_episodes", "eval_batch", "eval_steps", "eval_seed")
     return Setting(way, stored["shots"], mode, split, *(stored[name] for name in names))
 
 
-class Wanted(NamedTuple):
-    """Which settings are asked for; all where empty."""
+class SettingFilter(NamedTuple):
+    """Chooses settings; an empty field chooses all."""
 
     shots: Collection[int] = ()
     modes: Collection[str] = ()
     splits: Collection[str] = ()
 
     def flags_for(self, setting: Setting) -> str:
-        """The flags that would show a setting and are not among these; empty if it is shown."""
+        """The flags of `reptile compare` that would show a setting; empty if it is shown."""
         own = (("--shots", setting.shots), ("--mode", setting.mode), ("--split", setting.split))
         missing = [
             f"{name} {str(value).replace('_', '-')}"
@@ -152,21 +153,23 @@ class Wanted(NamedTuple):
         return " ".join(missing)
 
 
-EVERY = Wanted()
+ALL_SETTINGS = SettingFilter()
 
 
-def settings_of(runs: Sequence[Run], wanted: Wanted = EVERY) -> list[Setting]:
-    """The wanted settings that any of the runs was evaluated in, those that most share first."""
+def settings_of(
+    runs: Sequence[EvaluatedRun], wanted: SettingFilter = ALL_SETTINGS
+) -> list[Setting]:
+    """The wanted settings of all evaluations, those that most runs share first."""
     found = [setting for run in runs for setting in run.results]
 
-    def place(setting: Setting) -> tuple[Any, ...]:
+    def order(setting: Setting) -> tuple[Any, ...]:
         mode, split = MODES.index(setting.mode), SPLITS.index(setting.split)
         return -found.count(setting), *setting._replace(mode=mode, split=split)
 
-    return [s for s in sorted(set(found), key=place) if not wanted.flags_for(s)]
+    return [s for s in sorted(set(found), key=order) if not wanted.flags_for(s)]
 
 
-def evaluated_otherwise(runs: Sequence[Run], wanted: Wanted, most: int = 4) -> str:
+def hidden_evaluations(runs: Sequence[EvaluatedRun], wanted: SettingFilter, most: int = 4) -> str:
     """The flags that would show the evaluations that are not wanted."""
     hidden = [s for s in settings_of(runs) if wanted.flags_for(s)]
     known = {" ".join(s.words()[:4]): wanted.flags_for(s) for s in hidden}
@@ -175,24 +178,24 @@ def evaluated_otherwise(runs: Sequence[Run], wanted: Wanted, most: int = 4) -> s
     return ", ".join(shown)
 
 
-def ranked(runs: Sequence[Run], setting: Setting) -> list[Run]:
+def ranked(runs: Sequence[EvaluatedRun], setting: Setting) -> list[EvaluatedRun]:
     """The runs, best first; those without a result in the setting come last."""
 
-    def place(run: Run) -> float:
+    def order(run: EvaluatedRun) -> float:
         return -run.results[setting].accuracy.mean if setting in run.results else 1.0
 
-    return sorted(runs, key=place)
+    return sorted(runs, key=order)
 
 
-def training_values(run: Run) -> dict[str, Any]:
+def training_values(run: EvaluatedRun) -> dict[str, Any]:
     """Flag -> value, of every flag that decides the trained weights, and the data's checksum."""
     config = run.stored.config
     values = {flag_of(name): getattr(config, name) for name in fields_of(TRAINING, IMAGES)}
-    values[flag_of("train_shots")] = config.task_shots  # 0 would stand for --shots of then
+    values[flag_of("train_shots")] = config.task_shots  # 0 stands for the --shots of training
     return {**values, "data": run.stored.data}
 
 
-def differing_values(runs: Sequence[Run]) -> dict[str, list[str]]:
+def differing_values(runs: Sequence[EvaluatedRun]) -> dict[str, list[str]]:
     """Flag -> its value in each run as a text, for the flags in which the runs differ.
 
     Images differ by their checksum, and are named by their path if that distinguishes them.
@@ -204,16 +207,16 @@ def differing_values(runs: Sequence[Run]) -> dict[str, list[str]]:
         if any(v[name] != values[0][name] for v in values)
     }
     if checksums := differing.pop("data", None):
-        places = [run.stored.config.data_dir for run in runs]
-        if len(set(zip(places, checksums, strict=True))) == len(set(places)):
-            differing[flag_of("data_dir")] = places
+        paths = [run.stored.config.data_dir for run in runs]
+        if len(set(zip(paths, checksums, strict=True))) == len(set(paths)):
+            differing[flag_of("data_dir")] = paths
         else:
             differing["data"] = [checksum[:8] for checksum in checksums]
     return differing
 
 
 def _text(value: Any) -> str:
-    """A flag's value as one would give it."""
+    """A flag's value as on a command line."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:
@@ -223,48 +226,44 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def pairs_of(runs: Sequence[Run], setting: Setting) -> list[Pair]:
+def pairs_of(runs: Sequence[EvaluatedRun], setting: Setting) -> list[Pair]:
     """Every two of the runs that were evaluated in the setting, the earlier one first."""
     runs = [run for run in runs if setting in run.results]
-    answers = [_right_answers(run, setting) for run in runs]
+    correct, faults = {}, {}
+    for run in runs:
+        try:
+            correct[run.path] = _correct(run, setting)
+        except (UserError, KeyError) as error:
+            faults[run.path] = f"the per-episode results of {run.name} cannot be read ({error})"
     pairs = []
-    for i, first in enumerate(runs):
-        for j, second in enumerate(runs[i + 1 :], i + 1):
-            one, other = answers[i], answers[j]
-            obstacle = _obstacle(first, second, setting.split)
-            if obstacle or isinstance(one, str) or isinstance(other, str):
-                obstacle = obstacle or next(a for a in (one, other) if isinstance(a, str))
-                pairs.append(Pair(first, second, None, obstacle))
-            else:
-                pairs.append(Pair(first, second, paired(one, other, setting.way)))
+    for first, second in itertools.combinations(runs, 2):
+        obstacle = _obstacle(first, second, setting.split)
+        obstacle = obstacle or faults.get(first.path) or faults.get(second.path, "")
+        if obstacle:
+            pairs.append(Pair(first, second, None, obstacle))
+        else:
+            outcome = paired(correct[first.path], correct[second.path], setting.way)
+            pairs.append(Pair(first, second, outcome))
     return pairs
 
 
-def _right_answers(run: Run, setting: Setting) -> np.ndarray | str:
-    """Correct predictions per episode, int [episodes], or the fault in their file."""
+def _correct(run: EvaluatedRun, setting: Setting) -> np.ndarray:
+    """Correct predictions per episode, int [episodes] (UserError, KeyError: not readable)."""
     evaluation = run.results[setting].evaluation
-    try:
-        counts = read_episodes(run.path, evaluation)[f"{setting.mode}_{setting.split}"]
-    except (UserError, KeyError) as error:
-        return f"the per-episode results of {run.name} cannot be read ({error})"
+    counts = read_episodes(run.path, evaluation)[f"{setting.mode}_{setting.split}"]
     if counts.shape != (setting.episodes,):
-        return f"the per-episode results of {run.name} are not {setting.episodes:,}"
+        raise UserError(f"they are not {setting.episodes:,}")
     return counts
 
 
-def _obstacle(first: Run, second: Run, split: str) -> str:
+def _obstacle(first: EvaluatedRun, second: EvaluatedRun, split: str) -> str:
     """Why two runs with the same setting have different episodes; empty if they do not."""
     if first.stored.data != second.stored.data:
         return "they use different images"
-    one, other = (run.stored.classes.get(split) for run in (first, second))
-    if one is None or one != other:
-        return f"other {split} classes{_cause(first.stored.config, second.stored.config)}"
-    return ""
-
-
-def _cause(first: Config, second: Config) -> str:
-    """The flag that divided the classes otherwise, where it is one."""
+    left, right = (run.stored.classes.get(split) for run in (first, second))
+    if left is not None and left == right:
+        return ""
     for name in ("seed", "val_classes"):
-        if getattr(first, name) != getattr(second, name):
-            return f" ({flag_of(name)} divides them)"
-    return ""
+        if getattr(first.stored.config, name) != getattr(second.stored.config, name):
+            return f"other {split} classes ({flag_of(name)} divides them)"
+    return f"other {split} classes"

@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from supervised_reptile.analysis.compare import (
+    EvaluatedRun,
     Pair,
-    Run,
     Setting,
     differing_values,
     ranked,
@@ -20,28 +20,28 @@ from supervised_reptile.analysis.tables import Table
 from supervised_reptile.config import flag_of
 from supervised_reptile.errors import counted
 
-WIDEST = 140  # characters of a table in a terminal
-OF_ONE_TRAINING = (
+MAX_WIDTH = 140  # characters of a table in a terminal
+NOTE_ONE_TRAINING = (
     "±: half of the 95% interval over the episodes of one training; "
     "how much another --seed would change is not in it."
 )
-OF_OTHER_IMAGES = (
+NOTE_OTHER_IMAGES = (
     "These runs use different images: compare accuracies only between runs on the same images."
 )
-OF_PAIRS = (
+NOTE_PAIRS = (
     "The first minus the second in percentage points, ± half of its 95% interval. "
     "p: two-sided paired t-test over the episodes"
 )
-OF_SEEDS = (
+NOTE_SEEDS = (
     "Mean over seeds, the standard deviation from seed to seed, and half of the mean's 95% "
     "interval (Student's t). Where --seed also splits the classes, the spread includes it."
 )
 
 
-def board(runs: Sequence[Run], settings: Sequence[Setting]) -> list[Table]:
-    """`leaderboard`; if it is too wide for a screen, the flags get their own table."""
+def accuracy_tables(runs: Sequence[EvaluatedRun], settings: Sequence[Setting]) -> list[Table]:
+    """The leaderboard; if it is too wide for a screen, the flags get their own table."""
     whole = leaderboard(runs, settings)
-    if not differing_values(runs) or max(map(len, whole.text().splitlines())) <= WIDEST:
+    if not differing_values(runs) or max(map(len, whole.text().splitlines())) <= MAX_WIDTH:
         return [whole]
     runs = ranked(runs, settings[0]) if settings else runs
     flags = differing_values(runs)
@@ -52,14 +52,18 @@ def board(runs: Sequence[Run], settings: Sequence[Setting]) -> list[Table]:
     ]
 
 
-def leaderboard(runs: Sequence[Run], settings: Sequence[Setting], with_flags: bool = True) -> Table:
+def leaderboard(
+    runs: Sequence[EvaluatedRun], settings: Sequence[Setting], with_flags: bool = True
+) -> Table:
     """The runs, best first in the first setting, with the flags in which they differ."""
     runs = ranked(runs, settings[0]) if settings else runs
     flags = differing_values(runs) if with_flags else {}
     headings, common = _headings(settings)
-    rows, notes = [], [OF_ONE_TRAINING] if settings else []
-    if any(_read_other_images(runs, setting) for setting in settings):
-        notes.append(OF_OTHER_IMAGES)
+    rows, notes = [], [NOTE_ONE_TRAINING] if settings else []
+    for setting in settings:
+        if len({run.stored.data for run in runs if setting in run.results}) > 1:
+            notes.append(NOTE_OTHER_IMAGES)
+            break
     for i, run in enumerate(runs):
         cells = [_accuracy(run, setting) for setting in settings] or ["-"]
         rows.append((run.name, *(values[i] for values in flags.values()), *cells))
@@ -70,12 +74,8 @@ def leaderboard(runs: Sequence[Run], settings: Sequence[Setting], with_flags: bo
     return Table(title, columns, tuple(rows), "\n".join(notes))
 
 
-def _read_other_images(runs: Sequence[Run], setting: Setting) -> bool:
-    return len({run.stored.data for run in runs if setting in run.results}) > 1
-
-
 def _headings(settings: Sequence[Setting]) -> tuple[list[str], list[str]]:
-    """A heading for each setting, and the texts that all have in common."""
+    """A heading for each setting, and the words that all settings share."""
     words = [setting.words() for setting in settings]
     own = [
         name in ("shots", "mode", "split") or len({w[i] for w in words}) > 1
@@ -85,7 +85,7 @@ def _headings(settings: Sequence[Setting]) -> tuple[list[str], list[str]]:
     return headings, [t for t, o in zip(words[0], own, strict=True) if not o] if words else []
 
 
-def _accuracy(run: Run, setting: Setting) -> str:
+def _accuracy(run: EvaluatedRun, setting: Setting) -> str:
     if setting not in run.results:
         return "-"
     mean, half_width, _ = run.results[setting].accuracy
@@ -93,7 +93,7 @@ def _accuracy(run: Run, setting: Setting) -> str:
     return f"{percent(mean)} ± {percent(half_width)}{star}"
 
 
-def _evaluated_early(run: Run, settings: Sequence[Setting]) -> str:
+def _evaluated_early(run: EvaluatedRun, settings: Sequence[Setting]) -> str:
     """Outer steps of the evaluated weights, if these are not the final ones."""
     results = [run.results[setting] for setting in settings if setting in run.results]
     steps = sorted({result.outer_steps for result in results if not run.finished(result)})
@@ -109,16 +109,17 @@ def pairs_table(pairs: Sequence[Pair], setting: Setting) -> Table:
     several = len(tested) > 1
     adjusted = holm([1.0 if outcome.p is None else outcome.p for _, outcome in tested])
     rows = []
-    for (pair, outcome), corrected in zip(tested, adjusted, strict=True):
+    for (pair, outcome), p in zip(tested, adjusted, strict=True):
         difference = f"{100 * outcome.difference:+.2f} ± {percent(outcome.half_width)}"
-        row = (pair.first.name, pair.second.name, difference, _chance(outcome.p))
-        rows.append((*row, _chance(None if outcome.p is None else corrected)) if several else row)
-    columns = ("first", "second", "difference", "p", "p, Holm")[
-        : (5 if several else 4) * bool(tested)
-    ]
-    notes = [OF_PAIRS + (f", corrected by Holm for {len(tested)} tests." if several else ".")]
+        row = (pair.first.name, pair.second.name, difference, _p_value(outcome.p))
+        rows.append((*row, _p_value(None if outcome.p is None else p)) if several else row)
+    columns, notes = (), _untested(pairs)
+    if tested:
+        columns = ("first", "second", "difference", "p", *["p, Holm"] * several)
+        corrected = f", corrected by Holm for {len(tested)} tests" * several
+        notes = [f"{NOTE_PAIRS}{corrected}.", *notes]
     title = f"On the same episodes, {', '.join(setting.words()[:5])}"
-    return Table(title, columns, tuple(rows), "\n".join(notes * bool(tested) + _untested(pairs)))
+    return Table(title, columns, tuple(rows), "\n".join(notes))
 
 
 def _untested(pairs: Sequence[Pair]) -> list[str]:
@@ -130,9 +131,9 @@ def _untested(pairs: Sequence[Pair]) -> list[str]:
     return [f"Not tested, {why}: {'; '.join(names)}." for why, names in obstacles.items()]
 
 
-def seeds_table(runs: Sequence[Run], setting: Setting) -> Table | None:
+def seeds_table(runs: Sequence[EvaluatedRun], setting: Setting) -> Table | None:
     """Mean and spread of runs that differ in --seed only; None where no two runs do."""
-    groups: dict[tuple, dict[int, Run]] = defaultdict(dict)
+    groups: dict[tuple, dict[int, EvaluatedRun]] = defaultdict(dict)
     for run in runs:
         if setting in run.results:
             values = training_values(run)
@@ -154,7 +155,7 @@ def seeds_table(runs: Sequence[Run], setting: Setting) -> Table | None:
     ]
     title = f"Over seeds, accuracy in %, {', '.join(setting.words()[:5])}"
     columns = (*flags, "seeds", "mean", "deviation", "95% interval")
-    return Table(title, columns, tuple(rows), OF_SEEDS)
+    return Table(title, columns, tuple(rows), NOTE_SEEDS)
 
 
 def _spread(spread: Spread) -> tuple[str, str, str]:
@@ -166,14 +167,14 @@ def percent(share: float | None) -> str:
     return "?" if share is None else f"{100 * share:.2f}"
 
 
-def _chance(p: float | None) -> str:
-    """A p value with as many digits as matter; a question mark where there is none."""
+def _p_value(p: float | None) -> str:
+    """A p value for a table; a question mark where there is none."""
     if p is None:
         return "?"
     return "<0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.1 else f"{p:.2f}"
 
 
-def leaderboard_csv(runs: Sequence[Run], settings: Sequence[Setting]) -> str:
+def leaderboard_csv(runs: Sequence[EvaluatedRun], settings: Sequence[Setting]) -> str:
     """A line for each run and setting, in the leaderboard's order; one without result if none.
 
     Columns: run, the differing flags, Setting's fields, outer_steps, accuracy, half_width

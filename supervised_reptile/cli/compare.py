@@ -10,17 +10,17 @@ import click
 from supervised_reptile.analysis.compare import (
     MODES,
     SPLITS,
-    Run,
+    EvaluatedRun,
     Setting,
-    Wanted,
-    evaluated_otherwise,
+    SettingFilter,
+    hidden_evaluations,
     pairs_of,
     ranked,
     read_runs,
     settings_of,
 )
 from supervised_reptile.analysis.leaderboard import (
-    board,
+    accuracy_tables,
     leaderboard_csv,
     pairs_table,
     seeds_table,
@@ -98,13 +98,13 @@ def compare(
       accuracy, half_width    accuracy from 0 to 1, half width of its 95% interval
     """
     found = read_runs(runs)
-    wanted = Wanted(shots, [mode.replace("-", "_") for mode in modes], splits)
+    wanted = SettingFilter(shots, [mode.replace("-", "_") for mode in modes], splits)
     chosen = settings_of(found, wanted)
-    _tell_of_others(found, wanted, chosen)
+    _note_others(found, wanted, chosen)
     if as_csv:
         click.echo(leaderboard_csv(found, chosen), nl=False)
         return
-    tables = board(found, chosen)
+    tables = accuracy_tables(found, chosen)
     if chosen:
         order = ranked(found, chosen[0])
         pairs = pairs_of(order, chosen[0])
@@ -113,7 +113,9 @@ def compare(
     click.echo("\n\n\n".join(table.text() for table in tables))
 
 
-def _tell_of_others(runs: Sequence[Run], wanted: Wanted, chosen: Sequence[Setting]) -> None:
+def _note_others(
+    runs: Sequence[EvaluatedRun], wanted: SettingFilter, chosen: Sequence[Setting]
+) -> None:
     """Name the runs without an evaluation in the chosen settings, and the flags that show them.
 
     Raises:
@@ -123,7 +125,7 @@ def _tell_of_others(runs: Sequence[Run], wanted: Wanted, chosen: Sequence[Settin
     others = [run for run in evaluated if not any(setting in run.results for setting in chosen)]
     if not others:
         return
-    known = evaluated_otherwise(others, wanted)
+    known = hidden_evaluations(others, wanted)
     if not chosen:
         asked = " ".join(
             f"{name} {str(value).replace('_', '-')}"

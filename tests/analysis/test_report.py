@@ -19,7 +19,8 @@ from PIL import Image
 from stored_runs import some_answers, write_result, write_run
 
 from supervised_reptile.analysis.report.page import duration
-from supervised_reptile.analysis.study import Figure, Study, Table, write_study
+from supervised_reptile.analysis.study import Figure, Study, write_study
+from supervised_reptile.analysis.tables import Table
 from supervised_reptile.cli.main import reptile
 
 CAVEAT = "One seed, a tenth of the paper's training."

@@ -8,7 +8,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from supervised_reptile.analysis.study import Table as StudysTable
 from supervised_reptile.analysis.tables import Table, markdown_text
 
 TABLE = Table(
@@ -82,7 +81,3 @@ def test_a_table_without_columns_is_its_title_and_note() -> None:
     empty = TABLE._replace(columns=(), rows=())
     assert empty.text() == "A title\n\nA note."
     assert empty.markdown() == "**A title**\n\nA note."
-
-
-def test_studies_have_the_same_tables() -> None:
-    assert StudysTable is Table

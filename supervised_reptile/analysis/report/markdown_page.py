@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from supervised_reptile.analysis.report.page import Entry, Page, Picture, facts
+from supervised_reptile.analysis.report.page import Entry, FigureFile, Page, facts
 from supervised_reptile.analysis.tables import markdown_text
 
 
@@ -32,8 +32,8 @@ def _study(entry: Entry, out: Path) -> Iterator[str]:
     study = entry.study
     yield _heading(entry.anchor, study.title)
     yield _without_html(study.text.strip())
-    for picture in entry.pictures:
-        yield _picture(picture, out)
+    for figure in entry.figures:
+        yield _figure(figure, out)
     for table in study.tables:
         yield table.markdown()
         yield markdown_text(study.caveat)
@@ -43,9 +43,9 @@ def _study(entry: Entry, out: Path) -> Iterator[str]:
     yield "\n".join(f"- {markdown_text(f'{name}: {value}')}" for name, value in described)
 
 
-def _picture(picture: Picture, out: Path) -> str:
-    title, caption = map(markdown_text, (picture.figure.title, picture.figure.caption))
-    link = quote(Path(os.path.relpath(picture.path, out)).as_posix())
+def _figure(file: FigureFile, out: Path) -> str:
+    title, caption = map(markdown_text, (file.figure.title, file.figure.caption))
+    link = quote(Path(os.path.relpath(file.path, out)).as_posix())
     return f"![{title}]({link})\n\n{f'**{title}** {caption}'.rstrip()}"
 
 

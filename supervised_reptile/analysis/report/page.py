@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from supervised_reptile.analysis.compare import Run, Wanted, read_runs, settings_of
-from supervised_reptile.analysis.leaderboard import leaderboard
-from supervised_reptile.analysis.study import (
-    STUDY,
-    Figure,
-    Study,
-    Table,
-    read_study,
+from supervised_reptile.analysis.compare import (
+    EvaluatedRun,
+    SettingFilter,
+    read_runs,
+    settings_of,
 )
+from supervised_reptile.analysis.leaderboard import leaderboard
+from supervised_reptile.analysis.study import STUDY, Figure, Study, read_study
+from supervised_reptile.analysis.tables import Table
 from supervised_reptile.config import Config
 from supervised_reptile.errors import UserError, first_few
 from supervised_reptile.runs.read_run import (
@@ -30,8 +31,8 @@ from supervised_reptile.runs.read_run import (
 RUNS = "other-runs"  # the anchor of the section on runs that belong to no study
 
 
-class Picture(NamedTuple):
-    """A figure of a study with its PNG."""
+class FigureFile(NamedTuple):
+    """A figure of a study and its PNG."""
 
     figure: Figure
     path: Path
@@ -40,9 +41,8 @@ class Picture(NamedTuple):
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels, from the PNG's header."""
-        return int.from_bytes(self.content[16:20], "big"), int.from_bytes(
-            self.content[20:24], "big"
-        )
+        width, height = struct.unpack(">II", self.content[16:24])
+        return width, height
 
 
 class Entry(NamedTuple):
@@ -50,7 +50,7 @@ class Entry(NamedTuple):
 
     anchor: str  # unique in the page
     study: Study
-    pictures: tuple[Picture, ...]
+    figures: tuple[FigureFile, ...]
 
 
 class Page(NamedTuple):
@@ -119,7 +119,7 @@ def _walk(folder: Path, in_study: bool = False) -> Iterator[tuple[str, Path]]:
 
 
 def _entry(folder: Path, taken: set[str]) -> Entry:
-    """A study with its pictures, under an anchor that is not `taken`, which is added there."""
+    """A study with its figures, under an anchor that is not `taken`, which is added there."""
     study = read_study(folder)
     base = re.sub(r"[^a-z0-9]+", "-", study.name.lower()).strip("-") or "study"
     anchor, number = base, 1
@@ -127,10 +127,10 @@ def _entry(folder: Path, taken: set[str]) -> Entry:
         number += 1
         anchor = f"{base}-{number}"
     taken.add(anchor)
-    return Entry(anchor, study, tuple(_picture(folder, figure) for figure in study.figures))
+    return Entry(anchor, study, tuple(_figure_file(folder, figure) for figure in study.figures))
 
 
-def _picture(folder: Path, figure: Figure) -> Picture:
+def _figure_file(folder: Path, figure: Figure) -> FigureFile:
     path = folder / figure.file
     try:
         content = path.read_bytes()
@@ -138,30 +138,30 @@ def _picture(folder: Path, figure: Figure) -> Picture:
         raise UserError(f"{path}: not readable ({error.strerror})") from error
     if not content.startswith(b"\x89PNG\r\n\x1a\n") or len(content) < 24:
         raise UserError(f"{path}: not a PNG")
-    return Picture(figure, path, content)
+    return FigureFile(figure, path, content)
 
 
-def _run_tables(runs: Sequence[Run]) -> Iterator[Table]:
+def _run_tables(runs: Sequence[EvaluatedRun]) -> Iterator[Table]:
     """A table of results for each set of images and number of classes, as comparisons need."""
     groups = defaultdict(list)
     for run in runs:
         groups[run.stored.data, run.stored.config.way].append(run)
     for group in groups.values():
-        settings = settings_of(group, Wanted(splits=["test"])) or settings_of(group)
+        settings = settings_of(group, SettingFilter(splits=["test"])) or settings_of(group)
         table = leaderboard(group, settings)
-        # The last part of the path: where it lay is nobody's business.
+        # Only the last part of the path: a page that is published names no folders of a machine.
         images = Path(group[0].stored.config.data_dir).name
         yield table._replace(title=f"{images}: {table.title[0].lower()}{table.title[1:]}")
 
 
 def facts(study: Study) -> dict[str, str]:
-    """What stands beside its commands: how long it took, and on what."""
-    time = "time of training or measuring, without looks and evaluation"
+    """Listed with its commands: how long it took, and on what machine."""
+    time = "time of training or measuring, without evaluation"
     return {time: duration(study.seconds), **study.environment}
 
 
 def duration(seconds: float) -> str:
-    """A time as people say it: two units at most."""
+    """A time in words, of two units at most."""
     if seconds < 59.5:
         return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     if seconds < 599.5:
