@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
-GREY = "0.35"  # of remarks
+GREY = "0.35"  # of subtitles
 MARKERS = ("", "o", "s", "^", "D", "v", "P", "X")  # for the curves that share a colour
 SMOOTHING_SHARE = 0.05  # of a curve's points on each side that a smoothed point averages over
 LABEL_SIZE = 9  # points
@@ -67,12 +67,27 @@ def _running_mean(values: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarra
     return (sums[last] - sums[first]) / (last - first), last - first
 
 
-def look_of(index: int) -> tuple[str, str]:
+def curve_style(index: int) -> tuple[str, str]:
     """Colour and marker of curve `index`: colours first, then the same with markers."""
     return COLORS[index % len(COLORS)], MARKERS[index // len(COLORS) % len(MARKERS)]
 
 
-def head(axes: Axes, title: str, subtitle: str) -> None:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, in inches, that needs no display."""
+    from matplotlib.figure import Figure  # slow to import
+
+    figure = Figure(figsize=(width, height))
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)  # inches
+    return figure
+
+
+def tidy(axes: Axes) -> None:
+    """A faint grid, and no frame above and to the right."""
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def write_title(axes: Axes, title: str, subtitle: str) -> None:
     """Write a title over the axes, at their left end, and under it how to read them."""
     axes.set_title(title, loc="left", fontsize=11, pad=19)
     axes.annotate(
@@ -87,42 +102,38 @@ def label_ends(axes: Axes, labels: Sequence[Label]) -> None:
     Labels that would touch move apart; a dotted line leads from the curve to each. The axes'
     limits must be final.
     """
-    from matplotlib.figure import Figure
     from matplotlib.transforms import offset_copy
 
-    figure = axes.figure
-    assert isinstance(figure, Figure)  # not a part of one
+    figure = cast("Figure", axes.figure)  # not a part of one
     if layout := figure.get_layout_engine():
         layout.execute(figure)  # how high the axes will be
-    height = axes.get_position().height * figure.get_figheight()
+    axes_height = axes.get_position().height * figure.get_figheight()  # inches
     ends = axes.transData.transform([(label.x, label.y) for label in labels])
     wanted = axes.transAxes.inverted().transform(ends)[:, 1]  # whatever the axis' scale
-    places = spread_out(np.clip(wanted, 0, 1), LABEL_HEIGHT / height)
+    heights = spread_out(np.clip(wanted, 0, 1), LABEL_HEIGHT / axes_height)
     end, beside, further = (
         offset_copy(axes.transAxes, figure, x, units="points") for x in (20, 25, 31)
     )
-    for label, place in zip(labels, places, strict=True):
+    for label, y in zip(labels, heights, strict=True):
         leader = {
             "arrowstyle": "-", "linestyle": ":", "linewidth": 0.9, "color": label.color,
             "shrinkA": 0, "shrinkB": 2,
         }  # fmt: skip
-        axes.annotate(
-            "", xy=(label.x, label.y), xytext=(1, place), textcoords=end, arrowprops=leader
-        )
+        axes.annotate("", xy=(label.x, label.y), xytext=(1, y), textcoords=end, arrowprops=leader)
         axes.plot(
-            1, place, label.marker, color=label.color, markersize=4, transform=beside, clip_on=False
+            1, y, label.marker, color=label.color, markersize=4, transform=beside, clip_on=False
         )
         axes.text(
-            1, place, one_line(label.text), color=darker(label.color), fontsize=LABEL_SIZE,
+            1, y, one_line(label.text), color=darker(label.color), fontsize=LABEL_SIZE,
             verticalalignment="center", parse_math=False, transform=further,
         )  # fmt: skip
 
 
 def spread_out(wanted: np.ndarray, gap: float) -> np.ndarray:
-    """Places in 0 ... 1, each at least `gap` from the next, in the order and near what is wanted.
+    """Positions in 0 ... 1 near `wanted`, float [n], in its order and at least `gap` apart.
 
-    Their sum of squared distances from `wanted`, float [n], is the least possible but for the
-    ends: what would leave 0 ... 1 is pushed back. Too many for the room share it evenly.
+    The sum of squared distances is minimal, except that positions outside 0 ... 1 are pushed back.
+    Too many for the room share it evenly.
     """
     count = len(wanted)
     gap = min(gap, 1 / max(1, count - 1))
@@ -134,9 +145,9 @@ def spread_out(wanted: np.ndarray, gap: float) -> np.ndarray:
         while len(groups) > 1 and np.mean(groups[-2]) >= np.mean(groups[-1]):
             groups[-2:] = [groups[-2] + groups[-1]]
     ascending = np.concatenate([np.full(len(g), np.mean(g)) for g in groups] or [wanted])
-    places = np.empty(count)
-    places[order] = np.clip(ascending, 0, 1 - gap * (count - 1)) + gap * np.arange(count)
-    return places
+    positions = np.empty(count)
+    positions[order] = np.clip(ascending, 0, 1 - gap * (count - 1)) + gap * np.arange(count)
+    return positions
 
 
 def darker(color: str) -> str:
@@ -145,6 +156,6 @@ def darker(color: str) -> str:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write the figure, whole or not at all, in the format that the file's name ends in."""
+    """Write the figure atomically, in the format that the file's name ends in."""
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from supervised_reptile.analysis.learning_curves import HELD_OUT, SPLITS, plot_runs, read_curves
+from supervised_reptile.analysis.learning_curves import HELD_OUT, plot_runs, read_curves
+from supervised_reptile.data.dataset import SPLIT_NAMES
 from supervised_reptile.runs.read_run import read_runs_in
 from supervised_reptile.system.atomic_files import writing
 from supervised_reptile.system.path_type import Place
@@ -35,7 +36,7 @@ FORMATS = (".png", ".svg", ".pdf")
 @click.option(
     "--split",
     "splits",
-    type=click.Choice((HELD_OUT, *SPLITS)),
+    type=click.Choice((HELD_OUT, *SPLIT_NAMES)),
     multiple=True,
     default=(HELD_OUT,),
     show_default=True,

@@ -10,7 +10,11 @@ from typing import NamedTuple
 import click
 import numpy as np
 
-from supervised_reptile.analysis.alignment_curves import FIGURE, NAMES, plot_alignment
+from supervised_reptile.analysis.learning_curves import (
+    ALIGNMENT_FIGURE,
+    PAIR_NAMES,
+    plot_alignment,
+)
 from supervised_reptile.analysis.plots import pooled
 from supervised_reptile.analysis.study import Figure, Study, Table, own_command, write_study
 from supervised_reptile.config import COUNT, PRESETS, Config
@@ -74,7 +78,7 @@ def with_alignment(study: Study, plan: Plan) -> Study:
     job = plan.job
     columns = read_alignment(job.path)
     with writing(plan.out):
-        plot_alignment(job.path, plan.out / FIGURE)
+        plot_alignment(job.path, plan.out / ALIGNMENT_FIGURE)
     evaluation = job.evaluation
     command = own_command(
         "theory",
@@ -90,7 +94,10 @@ def with_alignment(study: Study, plan: Plan) -> Study:
         seconds=study.seconds + evaluation["training_seconds"],
         environment=of_evaluations(({"environment": study.environment}, evaluation)),
         tables=(*study.tables, alignment_table(columns)),
-        figures=(*study.figures, Figure("Gradients of mini-batches during training", FIGURE)),
+        figures=(
+            *study.figures,
+            Figure("Gradients of mini-batches during training", ALIGNMENT_FIGURE),
+        ),
         caveat=short if plan.outer_steps != OUTER_STEPS else "",
     )
 
@@ -101,7 +108,7 @@ def alignment_table(columns: Mapping[str, np.ndarray]) -> Table:
     last = max(1, round(looks * LAST_SHARE))
     rows = []
     for pair in PAIRS:
-        cells = [NAMES[pair]]
+        cells = [PAIR_NAMES[pair]]
         for measure, digits in zip(MEASURES, (0, 3), strict=True):
             values, errors = columns[f"{pair}_{measure}"], columns[f"{pair}_{measure}_error"]
             for part in (slice(0, 1), slice(looks - last, looks)):

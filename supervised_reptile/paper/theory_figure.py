@@ -13,9 +13,9 @@ from supervised_reptile.analysis.plots import (
     GREY,
     LABEL_SIZE,
     Label,
-    head,
     label_ends,
     save,
+    write_title,
 )
 from supervised_reptile.paper.taylor import METHODS, RATES, STEPS, Measurement
 
@@ -62,7 +62,9 @@ def _coefficients(axes: Axes, measured: Sequence[Measurement]) -> list[Label]:
         ylim=(None, 1.3),
         xticks=every,
     )
-    head(axes, "Updates consist of AvgGrad and AvgGradInner", "circles: measured; lines: predicted")
+    write_title(
+        axes, "Updates consist of AvgGrad and AvgGradInner", "circles: measured; lines: predicted"
+    )
     return labels
 
 
@@ -85,7 +87,7 @@ def _remainders(axes: Axes, measured: Sequence[Measurement]) -> list[Label]:
         axes.plot(RATES[2:5], guide[2:5], color=GREY, linewidth=1)
         axes.annotate(text, (RATES[3], guide[3]), (5, -4), color=GREY, fontsize=LABEL_SIZE,
                       textcoords="offset points", va="top")  # fmt: skip
-    head(
+    write_title(
         axes,
         f"What the two leave unexplained, {SHOWN_STEPS} inner steps",
         "solid: measured - predicted; dashed: without AvgGradInner",

@@ -15,8 +15,7 @@ from supervised_reptile.algorithms.inner_loop import InnerRule, Problem, summed_
 from supervised_reptile.algorithms.learner import Learner
 from supervised_reptile.algorithms.meta_batch import MetaBatch
 from supervised_reptile.algorithms.workers import ONE_PROCESS, Workers
-from supervised_reptile.analysis.alignment_curves import plot_alignment
-from supervised_reptile.analysis.learning_curves import plot_learning_curve
+from supervised_reptile.analysis.learning_curves import plot_alignment, plot_learning_curve
 from supervised_reptile.config import Config
 from supervised_reptile.data.dataset import Dataset
 from supervised_reptile.networks import conv4

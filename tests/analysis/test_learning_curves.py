@@ -62,13 +62,6 @@ def test_no_looks_no_figure(tmp_path: Path) -> None:
     assert not (tmp_path / "learning_curve.png").exists()
 
 
-def test_a_figure_is_replaced(tmp_path: Path) -> None:
-    before = plot_learning_curve(write_metrics(tmp_path, 5)).read_bytes()
-    after = plot_learning_curve(write_metrics(tmp_path, 50)).read_bytes()
-    assert before != after
-    assert after.startswith(b"\x89PNG")
-
-
 # ---- many curves in a figure
 
 
@@ -166,18 +159,6 @@ def test_mixed_held_out_classes_are_named(tmp_path: Path, drawn: list) -> None:
     same = plot(runs[0], "--split", "val", "--split", "held-out", "--out", tmp_path / "x.png")
     assert same.code == 0
     assert [s.name for s in drawn[1]] == ["val"]
-
-
-def test_many_runs_can_be_told_apart(tmp_path: Path, drawn: list) -> None:
-    runs = [plotted_run(tmp_path / f"{i:02}", 5) for i in range(20)]
-    assert plot(*runs, "--out", tmp_path / "x.png").code == 0
-    assert len({(s.color, s.marker) for s in drawn[0]}) == 20
-
-
-def test_a_run_given_twice_is_drawn_once(tmp_path: Path, drawn: list) -> None:
-    one, two = (plotted_run(tmp_path / name, 5) for name in ("one", "two"))
-    assert plot(one, two, f"{one}/", "--out", tmp_path / "x.png").code == 0
-    assert [s.name for s in drawn[0]] == ["one", "two"]
 
 
 def test_a_run_at_work_may_have_half_a_line(tmp_path: Path, drawn: list) -> None:

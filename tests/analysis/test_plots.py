@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervised_reptile.analysis.plots import COLORS, MARKERS, darker, look_of, smoothed, spread_out
+from supervised_reptile.analysis.plots import (
+    COLORS,
+    MARKERS,
+    curve_style,
+    darker,
+    smoothed,
+    spread_out,
+)
 
 
 @pytest.mark.parametrize("reach", [1, 2, 5, 40])
@@ -21,10 +28,10 @@ def test_smoothing_is_the_mean_of_neighbours_and_its_error(reach: int) -> None:
 
 
 def test_curves_differ_by_colour_then_by_marker() -> None:
-    looks = [look_of(i) for i in range(len(COLORS) * len(MARKERS))]
-    assert len(set(looks)) == len(looks)
-    assert {marker for _, marker in looks[: len(COLORS)]} == {""}
-    assert look_of(len(looks)) == looks[0]
+    styles = [curve_style(i) for i in range(len(COLORS) * len(MARKERS))]
+    assert len(set(styles)) == len(styles)
+    assert {marker for _, marker in styles[: len(COLORS)]} == {""}
+    assert curve_style(len(styles)) == styles[0]
 
 
 @pytest.mark.parametrize("color", COLORS)
@@ -52,24 +59,24 @@ def test_labels_that_would_touch_move_apart_evenly() -> None:
 
 @given(st.lists(st.floats(0, 1), max_size=20), st.floats(0.001, 0.5))
 def test_labels_keep_their_order_and_their_distance(wanted: list[float], gap: float) -> None:
-    places = spread_out(np.array(wanted), gap)
-    assert ((places >= -1e-9) & (places <= 1 + 1e-9)).all()
+    positions = spread_out(np.array(wanted), gap)
+    assert ((positions >= -1e-9) & (positions <= 1 + 1e-9)).all()
     order = np.argsort(wanted, kind="stable")
     least = min(gap, 1 / max(1, len(wanted) - 1))
-    assert (np.diff(places[order]) >= least - 1e-9).all()
+    assert (np.diff(positions[order]) >= least - 1e-9).all()
 
 
 @given(st.lists(st.floats(0.3, 0.7), min_size=1, max_size=5))
-def test_no_other_places_are_nearer_to_what_is_wanted(wanted: list[float]) -> None:
+def test_no_other_positions_are_nearer_to_what_is_wanted(wanted: list[float]) -> None:
     """Against steps in every direction; the problem is convex."""
     gap = 0.05
-    places = spread_out(np.array(wanted), gap)
-    best = np.square(places - wanted).sum()
+    positions = spread_out(np.array(wanted), gap)
+    best = np.square(positions - wanted).sum()
     order = np.argsort(wanted, kind="stable")
     for start in range(len(wanted)):
         for stop in range(start + 1, len(wanted) + 1):
             for step in (-1e-3, 1e-3):
-                moved = places.copy()
+                moved = positions.copy()
                 moved[order[start:stop]] += step
                 if (np.diff(moved[order]) >= gap - 1e-9).all():
                     assert np.square(moved - wanted).sum() >= best - 1e-9

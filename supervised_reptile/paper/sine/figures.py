@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from supervised_reptile.analysis.plots import COLORS, LABEL_SIZE, Label, head, label_ends, save
+from supervised_reptile.analysis.plots import (
+    COLORS,
+    LABEL_SIZE,
+    Label,
+    label_ends,
+    new_figure,
+    save,
+    tidy,
+    write_title,
+)
 from supervised_reptile.analysis.statistics import mean_of
 from supervised_reptile.errors import counted
 from supervised_reptile.system.atomic_files import replacing
@@ -21,13 +30,12 @@ if TYPE_CHECKING:
 FIT, LOSSES, ANIMATION = "fit.png", "gradient_steps.png", "training.gif"
 HEIGHT = 4.0  # of the axes' upper and lower end; more for a wave that is higher
 FRAME_DPI, FRAME_MS, LAST_FRAME_MS = 72, 110, 2500
-MOST_FRAMES = 200  # half a megabyte each as they are drawn, all in memory
+MAX_FRAMES = 200  # half a megabyte each as they are drawn, all in memory
 FRAME_COLORS, NEARLY_WHITE = 64, 245
-FAST_OCTREE = 2  # Pillow's number of that way to choose colours
 
 
-class Plotted(NamedTuple):
-    """The wave that figures show."""
+class PlottedWave(NamedTuple):
+    """The wave in the figures."""
 
     x: np.ndarray  # float32 [points]
     truth: np.ndarray  # float32 [points]
@@ -35,11 +43,9 @@ class Plotted(NamedTuple):
     steps: np.ndarray  # int [shown]: inner steps after which predictions are drawn
 
 
-def draw_fits(wave: Plotted, panels: Mapping[str, np.ndarray], path: Path) -> None:
+def draw_fits(wave: PlottedWave, panels: Mapping[str, np.ndarray], path: Path) -> None:
     """Panels side by side: title -> predictions after the steps shown, float [shown, points]."""
-    from matplotlib.figure import Figure  # slow to import, and not everybody plots
-
-    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    figure = new_figure(11, 4.4)
     all_axes = figure.subplots(1, len(panels), sharey=True)
     for axes, (title, predictions) in zip(all_axes, panels.items(), strict=True):
         _draw_fit(axes, wave, predictions)
@@ -50,7 +56,7 @@ def draw_fits(wave: Plotted, panels: Mapping[str, np.ndarray], path: Path) -> No
     save(figure, path)
 
 
-def _draw_fit(axes: Axes, wave: Plotted, predictions: np.ndarray) -> list[Line2D]:
+def _draw_fit(axes: Axes, wave: PlottedWave, predictions: np.ndarray) -> list[Line2D]:
     """One fit; returns the lines of the predictions."""
     axes.plot(wave.x, wave.truth, "--", color="black", linewidth=1.2, label="truth", zorder=2)
     axes.plot(wave.x[wave.rows], wave.truth[wave.rows], "o", color="black", markersize=5,
@@ -62,13 +68,12 @@ def _draw_fit(axes: Axes, wave: Plotted, predictions: np.ndarray) -> list[Line2D
         )
     height = max(HEIGHT, float(np.abs(wave.truth).max()))
     axes.set(xlabel="x", ylabel="y", ylim=(-height, height), xlim=(wave.x[0], wave.x[-1]))
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy(axes)
     return lines
 
 
 def _grades(count: int) -> list[tuple[float, float, float, float]]:
-    """Colours from light to dark, told apart by colour-blind readers and in grey."""
+    """Colours from light to dark that colour-blind readers can distinguish."""
     from matplotlib import colormaps
 
     return [colormaps["viridis"](shade) for shade in np.linspace(0.82, 0.0, count)]
@@ -77,22 +82,24 @@ def _grades(count: int) -> list[tuple[float, float, float, float]]:
 # ---- the fit as meta-training proceeds
 
 
-def draw_animation(wave: Plotted, outer_steps: Sequence[int], fits: np.ndarray, path: Path) -> None:
+def draw_animation(
+    wave: PlottedWave, outer_steps: Sequence[int], fits: np.ndarray, path: Path
+) -> None:
     """A GIF of fits, float [evaluations, shown, points], each after one of `outer_steps`.
 
-    Of more than MOST_FRAMES that many are shown, evenly chosen, the first and the last among them.
+    At most MAX_FRAMES are shown, evenly chosen, with the first and the last.
     """
-    count = min(len(fits), MOST_FRAMES)
+    count = min(len(fits), MAX_FRAMES)
     chosen = np.linspace(0, len(fits) - 1, count).round().astype(int)
     _write_gif(list(_frames(wave, [outer_steps[i] for i in chosen], fits[chosen])), path)
 
 
 def _write_gif(frames: Sequence[Image], path: Path) -> None:
     """All frames in the colours of the last one."""
-    from PIL.Image import Dither
+    from PIL.Image import Dither, Quantize
 
-    # An octree keeps the colours of thin lines, of which a median cut makes a mean.
-    palette = _with_white(frames[-1].quantize(FRAME_COLORS, method=FAST_OCTREE))
+    # An octree keeps the colours of thin lines; a median cut averages them.
+    palette = _with_white(frames[-1].quantize(FRAME_COLORS, method=Quantize.FASTOCTREE))
     first, *rest = (frame.quantize(palette=palette, dither=Dither.NONE) for frame in frames)
     times = [FRAME_MS] * len(rest) + [LAST_FRAME_MS]
     with replacing(path) as temporary:
@@ -100,19 +107,19 @@ def _write_gif(frames: Sequence[Image], path: Path) -> None:
 
 
 def _with_white(picture: Image) -> Image:
-    """`picture` with what is nearly white in its palette made white: it is a mean of near ones."""
+    """Make nearly white colours of the palette white."""
     palette = np.array(picture.getpalette()).reshape(-1, 3)
     palette[palette.min(axis=1) > NEARLY_WHITE] = 255
     picture.putpalette(palette.ravel().tolist())
     return picture
 
 
-def _frames(wave: Plotted, outer_steps: Sequence[int], fits: np.ndarray) -> Iterator[Image]:
+def _frames(wave: PlottedWave, outer_steps: Sequence[int], fits: np.ndarray) -> Iterator[Image]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from PIL import Image
 
-    figure = Figure(figsize=(8, 4.4), dpi=FRAME_DPI, layout="constrained")
+    figure = new_figure(8, 4.4)
+    figure.set_dpi(FRAME_DPI)
     canvas, axes = FigureCanvasAgg(figure), figure.subplots()
     lines = _draw_fit(axes, wave, fits[0])
     title = axes.set_title(" ", loc="left", fontsize=11)
@@ -132,10 +139,7 @@ def _frames(wave: Plotted, outer_steps: Sequence[int], fits: np.ndarray) -> Iter
 
 def draw_losses(losses: Mapping[str, np.ndarray], points: int, path: Path) -> None:
     """Losses against inner steps on some points: name -> float [waves, inner steps + 1]."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8.2, 4.8))
-    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)  # inches
+    figure = new_figure(8.2, 4.8)
     axes = figure.subplots()
     labels = []
     for color, (name, values) in zip((*COLORS[:4], "#4d4d4d"), losses.items(), strict=False):
@@ -149,13 +153,12 @@ def draw_losses(losses: Mapping[str, np.ndarray], points: int, path: Path) -> No
              yscale="log", xlim=(0, steps[-1]))  # fmt: skip
     for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "125" else "")
-    head(
+    write_title(
         axes,
         "Learning a new wave from each initialization",
         f"means over the same {counted(len(values), 'wave')}, with their 95% intervals",
     )
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy(axes)
     label_ends(axes, labels)
     save(figure, path)
 

@@ -11,7 +11,7 @@ from supervised_reptile.algorithms.learner import Learner
 from supervised_reptile.data.episodes import Purpose, Stream, Tasks, TaskShape
 from supervised_reptile.errors import Interrupted
 from supervised_reptile.paper.sine.config import SineConfig
-from supervised_reptile.paper.sine.figures import Plotted
+from supervised_reptile.paper.sine.figures import PlottedWave
 from supervised_reptile.paper.sine.fit import Fitter, Start, losses, start_of
 from supervised_reptile.paper.sine.waves import Waves, draw_waves
 from supervised_reptile.runs.read_only_run import AnyRun
@@ -54,10 +54,10 @@ class WaveEvaluator:
         self._shown = self._draw(show, range(1))
 
     @property
-    def plotted(self) -> Plotted:
+    def plotted(self) -> PlottedWave:
         """The wave that figures show; it depends on config.seed."""
         task = self._shown
-        return Plotted(
+        return PlottedWave(
             self._waves.inputs[:, 0],
             task.query_labels[0, :, 0],
             task.support_rows[0],

@@ -14,10 +14,10 @@ from supervised_reptile.paper.sine import figures
 X = np.linspace(-5, 5, 50, dtype=np.float32)
 
 
-def wave(amplitude: float) -> figures.Plotted:
+def wave(amplitude: float) -> figures.PlottedWave:
     """A wave with three points and predictions after no step and after one."""
     truth = amplitude * np.sin(X)
-    return figures.Plotted(X, truth, np.array([3, 20, 40], np.int32), np.array([0, 1]))
+    return figures.PlottedWave(X, truth, np.array([3, 20, 40], np.int32), np.array([0, 1]))
 
 
 def pictures(path: Path) -> list[bytes]:
@@ -30,13 +30,13 @@ def pictures(path: Path) -> list[bytes]:
     return frames
 
 
-@pytest.mark.parametrize(("looks", "shown"), [(9, 4), (4, 4), (3, 3)])
+@pytest.mark.parametrize(("evaluations", "shown"), [(9, 4), (4, 4), (3, 3)])
 def test_an_animation_has_no_more_frames_than_there_is_room_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: int, shown: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evaluations: int, shown: int
 ) -> None:
-    monkeypatch.setattr(figures, "MOST_FRAMES", 4)
-    steps = [100 * look for look in range(looks)]
-    fits = np.stack([np.full((2, 50), look / looks) for look in range(looks)])
+    monkeypatch.setattr(figures, "MAX_FRAMES", 4)
+    steps = [100 * i for i in range(evaluations)]
+    fits = np.stack([np.full((2, 50), i / evaluations) for i in range(evaluations)])
     figures.draw_animation(wave(3.0), steps, fits, tmp_path / "training.gif")
     assert len(set(pictures(tmp_path / "training.gif"))) == shown
 
