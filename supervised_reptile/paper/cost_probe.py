@@ -2,7 +2,7 @@
 
     python -m supervised_reptile.paper.cost_probe ALGORITHM INNER_STEPS DATA_DIR THREADS
 
-prints a `Measurement` as JSON. A process of its own, because memory that a process has used
+prints what `measure` returns as JSON. A process of its own, because memory that a process has used
 once stays with it: only a fresh one shows what this algorithm needs with these inner steps.
 """
 
@@ -13,7 +13,6 @@ import re
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -27,25 +26,28 @@ CALLS, SECONDS = 5, 3.0  # timed at least
 STATUS, PEAK_RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-class Measurement(NamedTuple):
-    """What training costs; memory as the system counts it, in MiB."""
-
-    base: float  # resident before the first outer step: program, images, weights
-    peak: float  # resident at most from then on, the compiled graph included
-    seconds: float  # an outer step, median over calls
-
-
-def setting(algorithm: str, inner_steps: int, **places: str | int) -> Config:
-    """The paper's Omniglot 5-way setting; inner steps are SGD, which MAML asks for, in all."""
-    chosen = {"algorithm": algorithm, "inner_steps": inner_steps, "sgd": True, **places}
-    return Config(**{**PRESETS["omniglot-5way"], **chosen})
+def setting(algorithm: str, inner_steps: int, data_dir: str, threads: int) -> Config:
+    """The paper's Omniglot 5-way setting; inner steps are SGD in all three, as MAML needs it."""
+    fields = {
+        "algorithm": algorithm,
+        "inner_steps": inner_steps,
+        "sgd": True,
+        "data_dir": data_dir,
+        "threads": threads,
+    }
+    return Config(**{**PRESETS["omniglot-5way"], **fields})
 
 
-def measure(config: Config) -> Measurement:
+def measure(config: Config) -> dict[str, float]:
     """Train for a few seconds on the Omniglot in config.data_dir.
 
+    Returns:
+      base: MiB resident before the first outer step: program, images, weights.
+      peak: MiB resident at most from then on, the compiled graph included.
+      seconds: of an outer step, median over calls.
+
     Raises:
-      UserError: the system does not tell a process's memory, or the data cannot be read.
+      UserError: the system does not report a process's memory, or the data cannot be read.
     """
     if not (STATUS.exists() and PEAK_RESET.exists()):
         raise UserError(f"memory is read from {STATUS}, which only Linux has")
@@ -63,7 +65,7 @@ def measure(config: Config) -> Measurement:
     chunk = loop.Chunk(0, STEPS_PER_CALL)
     batch = feed(loop.draw(config, dataset.pools["train"], loop.task_shape(config), chunk))
     sizes = np.full(STEPS_PER_CALL, 0.1)
-    PEAK_RESET.write_text("5")  # the peak is forgotten: what loading needed does not count
+    PEAK_RESET.write_text("5")  # resets the peak: what loading needed does not count
     base = _resident("VmRSS")
     seconds: list[float] = []
     learner.train(batch, sizes)  # compiles
@@ -71,7 +73,7 @@ def measure(config: Config) -> Measurement:
         began = time.perf_counter()
         learner.train(batch, sizes)
         seconds.append((time.perf_counter() - began) / STEPS_PER_CALL)
-    return Measurement(base, _resident("VmHWM"), float(np.median(seconds)))
+    return {"base": base, "peak": _resident("VmHWM"), "seconds": float(np.median(seconds))}
 
 
 def _resident(field: str) -> float:
@@ -81,10 +83,9 @@ def _resident(field: str) -> float:
 
 
 def main(algorithm: str, inner_steps: str, data_dir: str, threads: str) -> None:
-    """Measure what the command line says."""
-    config = setting(algorithm, int(inner_steps), data_dir=data_dir, threads=int(threads))
+    """Print the measurement as JSON."""
     try:
-        print(json.dumps(measure(config)._asdict()))
+        print(json.dumps(measure(setting(algorithm, int(inner_steps), data_dir, int(threads)))))
     except UserError as error:
         sys.exit(f"Error: {error}")
 

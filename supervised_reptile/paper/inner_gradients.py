@@ -9,27 +9,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 import numpy as np
 
-from supervised_reptile.analysis.plots import COLORS, Label, label_ends, save, smoothed
+from supervised_reptile.analysis.plots import COLORS, Label, label_ends, new_figure, save, smoothed
 from supervised_reptile.analysis.statistics import accuracy, mean_of, paired
-from supervised_reptile.analysis.study import (
-    Figure,
-    Study,
-    Table,
-    own_command,
-    write_csv,
-    write_study,
-)
+from supervised_reptile.analysis.study import Figure, Study, own_command, write_csv, write_study
+from supervised_reptile.analysis.tables import Table
 from supervised_reptile.config import Config
 from supervised_reptile.errors import counted
 from supervised_reptile.flags import command_line
 from supervised_reptile.paper.options import (
+    UNSHOWN,
     data_option,
     episodes_option,
     fraction_option,
     jobs_option,
     out_option,
 )
-from supervised_reptile.paper.run_jobs import Job, Plan, run_jobs
+from supervised_reptile.paper.parallel_runs import final_evaluation, run_parallel, small_run
 from supervised_reptile.runs.read_run import read_episodes, read_metrics
 from supervised_reptile.system import machine
 
@@ -38,9 +33,9 @@ if TYPE_CHECKING:
 
 PAPER_STEPS = 40_000
 EPISODES = 600  # at the end, by default
-LOOK_INTERVAL = 100
-LOOK_EPISODES = 3  # with eight query sets each
-FIGURE, DATA = "gradients.png", "gradients.csv"
+INTERVAL = 100  # outer steps between evaluations during training
+INTERVAL_EPISODES = 3  # in each of these, with eight query sets each
+FIGURE = "gradients.png"
 
 
 class Combination(NamedTuple):
@@ -71,32 +66,34 @@ COMBINATIONS = (
 )
 
 
-def configuration(combination: Combination, plan: Plan) -> Config:
-    """The run of one curve: 5-way 5-shot Omniglot, every step new examples."""
-    return Config(
-        seed=0,
-        checkpoint=str(plan.out / "runs" / combination.name),
-        data_dir=plan.data_dir,
+# (what learns better, than what): the shape of the paper's figure.
+CLAIMS = (
+    ("g2", "g1+g2"),
+    ("g1+g2", "g1"),
+    ("g1+g2", "1/2 (g1+g2)"),
+    ("g1+g2+g3", "g1+g2"),
+    ("g1+...+g4", "g1+g2+g3"),
+)
+
+
+def configuration(combination: Combination, out: Path, **sizes: Any) -> Config:
+    """The run of one curve, 5-shot; every inner step has new examples."""
+    return small_run(
+        out,
+        combination.name,
         train_shots=5 * combination.inner_steps,
         inner_steps=combination.inner_steps,
         inner_batch=25,
-        inner_rate=0.003,
-        sgd=True,
         algorithm="foml" if combination.last_only else "reptile",
         outer_step_size=combination.outer_step_size,
-        outer_step_size_final=0.0,
-        outer_steps=plan.outer_steps,
-        eval_batch=25,
-        eval_steps=5,
-        eval_interval=LOOK_INTERVAL,
-        look_episodes=LOOK_EPISODES,
-        eval_episodes=plan.episodes,
-        threads=1,
+        eval_interval=INTERVAL,
+        look_episodes=INTERVAL_EPISODES,
+        **sizes,
     )
 
 
-class Result(NamedTuple):
-    """What came of one combination."""
+class TrainedCombination(NamedTuple):
+    """What was measured with one combination."""
 
     combination: Combination
     config: Config
@@ -111,42 +108,23 @@ class Result(NamedTuple):
         return 100 * float(self.accuracy.mean())
 
 
-def reproduce(plan: Plan) -> Study:
-    """Run what is missing, then write figure, table and study into plan.out."""
-    jobs = [Job(c.name, configuration(c, plan)) for c in COMBINATIONS]
-    run_jobs(jobs, plan.at_once)
-    results = [_result(c, job) for c, job in zip(COMBINATIONS, jobs, strict=True)]
-    header = ("combination", "outer step", "accuracy")
-    rows = [(r.combination.label, *p) for r in results for p in zip(*r[2:4], strict=True)]
-    write_csv(plan.out / DATA, header, rows)
-    draw(plan.out / FIGURE, results)
-    study = _study(results, plan)
-    write_study(plan.out, study)
-    return study
-
-
-def _result(combination: Combination, job: Job) -> Result:
-    metrics, evaluation = read_metrics(job.path), job.evaluation
-    correct = read_episodes(job.path, evaluation)["non_transductive_test"]
-    return Result(
-        combination,
-        job.config,
-        metrics["step"],
-        metrics["test"],
-        correct,
+def read_results(config: Config, combination: Combination) -> TrainedCombination:
+    """What the finished run of `config` has measured."""
+    path, evaluation = Path(config.checkpoint), final_evaluation(config)
+    metrics, correct = read_metrics(path), read_episodes(path, evaluation)
+    return TrainedCombination(
+        combination, config, metrics["step"], metrics["test"], correct["non_transductive_test"],
         evaluation,
-    )
+    )  # fmt: skip
 
 
-def draw(path: Path, results: Sequence[Result]) -> None:
-    """All curves; colours tell the number of gradients, lines how they combine.
+def draw(path: Path, results: Sequence[TrainedCombination]) -> None:
+    """All curves; colours show the number of gradients, lines how they combine.
 
-    Joint training, which does not learn, has a panel of its own: beside it the others would be
+    Joint training, which does not learn, has a panel of its own: on its scale the others would be
     one line.
     """
-    from matplotlib.figure import Figure as Canvas
-
-    canvas = Canvas(figsize=(8, 6.5), layout="constrained")
+    canvas = new_figure(8, 6.5)
     panels = canvas.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     panels[0].set_title(
         "5-way 5-shot Omniglot: outer updates made of the gradients of k inner steps"
@@ -158,7 +136,7 @@ def draw(path: Path, results: Sequence[Result]) -> None:
     save(canvas, path)
 
 
-def _draw_panel(axes: Axes, results: Sequence[Result]) -> None:
+def _draw_panel(axes: Axes, results: Sequence[TrainedCombination]) -> None:
     labels = []
     for result in results:
         combination = result.combination
@@ -172,44 +150,36 @@ def _draw_panel(axes: Axes, results: Sequence[Result]) -> None:
     label_ends(axes, labels)
 
 
-# (what learns better, than what): the shape of the paper's figure.
-CLAIMS = (
-    ("g2", "g1+g2"),
-    ("g1+g2", "g1"),
-    ("g1+g2", "1/2 (g1+g2)"),
-    ("g1+g2+g3", "g1+g2"),
-    ("g1+...+g4", "g1+g2+g3"),
-)
-
-
-def _study(results: Sequence[Result], plan: Plan) -> Study:
-    omit = ("threads", "checkpoint", "data_dir")
+def study_of(results: Sequence[TrainedCombination]) -> Study:
+    """The tables, and how they were made."""
+    first = results[0].config
+    steps = counted(first.outer_steps, "outer step")
     own = own_command(
         "gradients",
-        ("--fraction", f"{plan.outer_steps / PAPER_STEPS:g}", "1"),
-        ("--eval-samples", plan.episodes, EPISODES),
+        ("--fraction", f"{first.outer_steps / PAPER_STEPS:g}", "1"),
+        ("--eval-samples", first.eval_episodes, EPISODES),
     )
-    short = f"{counted(plan.outer_steps, 'outer step')} instead of the paper's {PAPER_STEPS:,}"
+    short = first.outer_steps != PAPER_STEPS
     return Study(
         name="gradients",
         title="Combinations of inner gradients",
         text=(
-            f"5-way 5-shot Omniglot, inner SGD, {counted(plan.outer_steps, 'outer step')} of one "
+            f"5-way 5-shot Omniglot, inner SGD, {steps} of one "
             "task, seed 0. Every inner step has a batch of examples of its own; the outer update "
             "is made of all their gradients or of the last one. Curves: running mean over "
-            f"{LOOK_EPISODES} episodes of test classes with eight query sets every {LOOK_INTERVAL} "
+            f"{INTERVAL_EPISODES} episodes of test classes with eight query sets every {INTERVAL} "
             "outer steps, non-transductive. g1 is joint training."
         ),
-        commands=(own, *(command_line("run_omniglot.py", r.config, omit) for r in results)),
+        commands=(own, *(command_line("run_omniglot.py", r.config, UNSHOWN) for r in results)),
         seconds=sum(result.evaluation["training_seconds"] for result in results),
         environment=machine.of_evaluations(result.evaluation for result in results),
         tables=(accuracies(results), claims(results)),
         figures=(Figure("Accuracy during training", FIGURE),),
-        caveat=short if plan.outer_steps != PAPER_STEPS else "",
+        caveat=f"{steps} instead of the paper's {PAPER_STEPS:,}" if short else "",
     )
 
 
-def accuracies(results: Sequence[Result]) -> Table:
+def accuracies(results: Sequence[TrainedCombination]) -> Table:
     """How well each combination learnt."""
     rows = []
     for result in results:
@@ -222,16 +192,16 @@ def accuracies(results: Sequence[Result]) -> Table:
     return Table("Accuracy on test classes, non-transductive", columns, tuple(rows), note)
 
 
-def claims(results: Sequence[Result]) -> Table:
-    """The expected shape, claim by claim: of the curves, and of what they end in."""
+def claims(results: Sequence[TrainedCombination]) -> Table:
+    """The expected shape, claim by claim: over the whole training, and at its end."""
     by_label = {result.combination.label: result for result in results}
     rows = []
     for better, worse in CLAIMS:
-        one, other = by_label[better], by_label[worse]
-        end = paired(one.correct, other.correct, one.config.way)
-        differences = (mean_of(one.accuracy - other.accuracy), end[:2])
-        judged = [text for difference in differences for text in _judged(*difference)]
-        rows.append((f"{better} learns better than {worse}", *judged))
+        first, second = by_label[better], by_label[worse]
+        over_training = mean_of(first.accuracy - second.accuracy)
+        at_end = paired(first.correct, second.correct, first.config.way)
+        cells = (*_verdict(*over_training), *_verdict(at_end.difference, at_end.half_width))
+        rows.append((f"{better} learns better than {worse}", *cells))
     columns = ("the paper", "difference over the training, in points", "verdict",
                "difference at the end, in points", "verdict")  # fmt: skip
     note = (
@@ -241,8 +211,8 @@ def claims(results: Sequence[Result]) -> Table:
     return Table("The expected shape", columns, tuple(rows), note)
 
 
-def _judged(difference: float, half_width: float | None) -> tuple[str, str]:
-    """A difference of accuracies in points with its interval, and whether its sign is beyond it."""
+def _verdict(difference: float, half_width: float | None) -> tuple[str, str]:
+    """A difference of accuracies in points with its interval, and whether that excludes 0."""
     shown = f"{round(100 * difference, 2) + 0.0:+.2f} ± {100 * (half_width or 0):.2f}"
     if half_width is None or abs(difference) <= half_width:
         return shown, "undecided"
@@ -251,7 +221,7 @@ def _judged(difference: float, half_width: float | None) -> tuple[str, str]:
 
 @click.command()
 @out_option
-@data_option("data/omniglot")
+@data_option("--data-dir", "data/omniglot", "Omniglot")
 @fraction_option
 @episodes_option(EPISODES)
 @jobs_option
@@ -261,4 +231,15 @@ def gradients(out: Path, data_dir: str, fraction: float, eval_samples: int, jobs
     Several runs train at the same time. After an interruption, the same command continues.
     """
     outer_steps = max(1, round(PAPER_STEPS * fraction))
-    reproduce(Plan(out, data_dir, outer_steps, eval_samples, jobs)).show(out)
+    sizes = {"data_dir": data_dir, "outer_steps": outer_steps, "eval_episodes": eval_samples}
+    configs = [configuration(combination, out, **sizes) for combination in COMBINATIONS]
+    run_parallel(configs, jobs)
+    results = list(map(read_results, configs, COMBINATIONS))
+    points = [
+        (r.combination.label, *p) for r in results for p in zip(r.steps, r.accuracy, strict=True)
+    ]
+    write_csv(out / "gradients.csv", ("combination", "outer step", "accuracy"), points)
+    draw(out / FIGURE, results)
+    study = study_of(results)
+    write_study(out, study)
+    study.show(out)

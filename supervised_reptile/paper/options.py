@@ -1,4 +1,4 @@
-"""Options that the studies share."""
+"""Options and names that the studies share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ import click
 from supervised_reptile.config import COUNT, MOST_THREADS, Count, Rate
 from supervised_reptile.system.path_type import Place
 from supervised_reptile.system.thread_pool import cores
+
+ALGORITHM_NAMES = {
+    "reptile": "Reptile", "foml": "FOML", "maml": "MAML", "joint": "joint training",
+}  # fmt: skip
+UNSHOWN = ("threads", "checkpoint", "data_dir")  # fields left out of the commands of a study
 
 out_option = click.option(
     "--out",
@@ -24,19 +29,6 @@ threads_option = click.option(
     type=Count(0, MOST_THREADS),
     help="Number of CPU threads; 0 uses all available.",
 )
-
-
-def data_option(default: str) -> Callable[[Callable], Callable]:
-    """--data-dir."""
-    return click.option(
-        "--data-dir",
-        default=default,
-        show_default=True,
-        type=Place(),
-        help="Directory of the images.",
-    )
-
-
 jobs_option = click.option(
     "--jobs",
     default=cores(),
@@ -53,12 +45,13 @@ fraction_option = click.option(
 )
 
 
+def data_option(flag: str, default: str, images: str) -> Callable[[Callable], Callable]:
+    text = f"Directory of {images}'s images."
+    return click.option(flag, default=default, show_default=True, type=Place(), help=text)
+
+
 def episodes_option(default: int) -> Callable[[Callable], Callable]:
-    """--eval-samples."""
+    text = "Number of episodes for each accuracy."
     return click.option(
-        "--eval-samples",
-        default=default,
-        show_default=True,
-        type=Count(2),
-        help="Number of episodes for each accuracy.",
+        "--eval-samples", default=default, show_default=True, type=Count(2), help=text
     )

@@ -4,53 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
-from supervised_reptile.analysis.plots import COLORS, Label, label_ends, save
+from supervised_reptile.analysis.plots import COLORS, Label, label_ends, new_figure, save
 from supervised_reptile.analysis.statistics import Accuracy, accuracy
-from supervised_reptile.analysis.study import (
-    Figure,
-    Study,
-    Table,
-    own_command,
-    write_csv,
-    write_study,
-)
+from supervised_reptile.analysis.study import Figure, Study, own_command, write_csv, write_study
+from supervised_reptile.analysis.tables import Table
 from supervised_reptile.config import COUNT, Config
 from supervised_reptile.errors import counted
 from supervised_reptile.flags import command_line
 from supervised_reptile.paper.options import (
+    UNSHOWN,
     data_option,
     episodes_option,
     jobs_option,
     out_option,
 )
-from supervised_reptile.paper.run_jobs import Job, Plan, run_jobs
+from supervised_reptile.paper.parallel_runs import final_evaluation, run_parallel, small_run
 from supervised_reptile.runs.read_run import read_episodes
 from supervised_reptile.system import machine
 
 OUTER_STEPS, EPISODES = 2000, 400  # by default: the shape shows
-FIGURE, DATA = "overlap.png", "overlap.csv"
+FIGURE = "overlap.png"
 WAY, TRAIN_SHOTS, TAIL_SHOTS = 5, 20, 5  # Omniglot has 20 examples of a class
-INNER_STEPS, INNER_BATCH, OUTER_STEP = 4, 25, 0.25  # what a panel does not vary: 4 x 25 is a pass
+# What a panel does not vary; 4 batches of 25 are a pass over the examples.
+FIXED = {"inner_steps": 4, "inner_batch": 25, "outer_step_size": 0.25}
 
 
-class Method(NamedTuple):
-    """How the outer update is made."""
+class Variant(NamedTuple):
+    """An algorithm, and where its last inner batch comes from."""
 
     label: str
     name: str
-    flags: dict[str, object]  # fields of Config
+    fields: dict[str, object]  # of Config
 
 
-METHODS = (
-    Method("Reptile", "reptile", {}),
-    Method("FOML, separate tail", "separate", {"algorithm": "foml", "tail_shots": TAIL_SHOTS}),
-    Method("FOML, shared tail, replacement", "replacement",
-           {"algorithm": "foml", "replacement": True}),
-    Method("FOML, shared tail, cycling", "cycling", {"algorithm": "foml"}),
+VARIANTS = (
+    Variant("Reptile", "reptile", {}),
+    Variant("FOML, separate tail", "separate", {"algorithm": "foml", "tail_shots": TAIL_SHOTS}),
+    Variant("FOML, shared tail, replacement", "replacement",
+            {"algorithm": "foml", "replacement": True}),
+    Variant("FOML, shared tail, cycling", "cycling", {"algorithm": "foml"}),
 )  # fmt: skip
 
 
@@ -76,144 +72,118 @@ class Point(NamedTuple):
     """One run in one panel."""
 
     panel: Panel
-    method: Method
+    variant: Variant
     value: float
-    job: Job
+    config: Config
 
 
-def points(plan: Plan) -> list[Point]:
+def points(out: Path, **sizes: Any) -> list[Point]:
     """Every run of every panel; runs that panels share have the same directory."""
-    found = []
-    for panel in PANELS:
-        for method in METHODS:
-            for value in panel.values:
-                varied = {**panel.fixed, **method.flags, panel.field: value}
-                config = configuration(method, varied, plan)
-                name = Path(config.checkpoint).name
-                found.append(Point(panel, method, value, Job(name, config)))
-    return found
+    return [
+        Point(panel, variant, value, configuration(panel, variant, value, out, **sizes))
+        for panel in PANELS
+        for variant in VARIANTS
+        for value in panel.values
+    ]
 
 
-def configuration(method: Method, varied: dict[str, object], plan: Plan) -> Config:
-    """5-way Omniglot, inner SGD, one task for each outer step, as in section 6.2."""
-    values = {
-        "inner_steps": INNER_STEPS,
-        "inner_batch": INNER_BATCH,
-        "outer_step_size": OUTER_STEP,
-        **varied,
-    }
-    name = "{}-{inner_steps}x{inner_batch}-{outer_step_size:g}".format(method.name, **values)
-    return Config(
-        checkpoint=str(plan.out / "runs" / name),
-        data_dir=plan.data_dir,
+def configuration(panel: Panel, variant: Variant, value: float, out: Path, **sizes: Any) -> Config:
+    """The run of one point."""
+    fields = {**FIXED, **panel.fixed, panel.field: value}
+    name = "{}-{inner_steps}x{inner_batch}-{outer_step_size:g}".format(variant.name, **fields)
+    return small_run(
+        out,
+        name,
         way=WAY,
         train_shots=TRAIN_SHOTS,
-        inner_rate=0.003,
-        sgd=True,
-        outer_step_size_final=0.0,
-        outer_steps=plan.outer_steps,
-        eval_batch=25,
-        eval_steps=5,
-        eval_interval=max(1, plan.outer_steps // 4),
-        eval_episodes=plan.episodes,
+        eval_interval=max(1, sizes["outer_steps"] // 4),
         transductive=True,
-        threads=1,
-        **values,
+        **fields,
+        **variant.fields,
+        **sizes,
     )
-
-
-def reproduce(plan: Plan) -> Study:
-    """Run what is missing, then write figure, table and study into plan.out."""
-    asked = points(plan)
-    run_jobs(list({point.job.name: point.job for point in asked}.values()), plan.at_once)
-    results = [(point, _accuracy(point.job)) for point in asked]
-    header = ("varied", "value", "method", "accuracy", "half_width", "episodes")
-    rows = [(p.panel.field, p.value, p.method.label, *result) for p, result in results]
-    write_csv(plan.out / DATA, header, rows)
-    draw(plan.out / FIGURE, results)
-    study = _study(results, plan)
-    write_study(plan.out, study)
-    return study
-
-
-def _accuracy(job: Job) -> Accuracy:
-    correct = read_episodes(job.path, job.evaluation)["transductive_test"]
-    return accuracy(correct, job.config.way)
 
 
 Results = Sequence[tuple[Point, Accuracy]]
 
 
-def draw(path: Path, results: Results) -> None:
-    """Three panels with the same vertical axis, a curve for each method."""
-    from matplotlib.figure import Figure as Canvas
+def read_accuracy(config: Config) -> Accuracy:
+    """The accuracy on test classes that the finished run of `config` has measured."""
+    correct = read_episodes(Path(config.checkpoint), final_evaluation(config))
+    return accuracy(correct["transductive_test"], config.way)
 
-    canvas = Canvas(figsize=(12, 4), layout="constrained")
-    for axes, panel in zip(canvas.subplots(1, 3, sharey=True), PANELS, strict=True):
+
+def draw(path: Path, results: Results) -> None:
+    """Three panels with the same vertical axis, a curve for each variant."""
+    figure = new_figure(12, 4)
+    for axes, panel in zip(figure.subplots(1, 3, sharey=True), PANELS, strict=True):
         ends = []
-        for method, color, marker in zip(METHODS, COLORS, "os^D", strict=False):
-            found = _curve(results, panel, method)
-            x = [point.value for point, _ in found]
-            y = [100 * result.mean for _, result in found]
-            error = [100 * (result.half_width or 0) for _, result in found]
-            axes.errorbar(x, y, error, color=color, marker=marker, markersize=4, capsize=2)
-            ends.append(Label(method.label, x[-1], y[-1], color))
+        for variant, color, marker in zip(VARIANTS, COLORS, "os^D", strict=False):
+            curve = curve_of(results, panel, variant)
+            mean = [100 * result.mean for result in curve]
+            error = [100 * (result.half_width or 0) for result in curve]
+            axes.errorbar(
+                panel.values, mean, error, color=color, marker=marker, markersize=4, capsize=2
+            )
+            ends.append(Label(variant.label, panel.values[-1], mean[-1], color))
         axes.set_xlabel(panel.title)
         axes.grid(alpha=0.3)
         if panel.logarithmic:
             axes.set_xscale("log")
             axes.set_xticks(panel.values, [f"{value:g}" for value in panel.values])
             axes.minorticks_off()
-    canvas.axes[0].set_ylabel("accuracy on test classes in %")
-    canvas.axes[-1].set_ylim(canvas.axes[-1].get_ylim())
-    label_ends(canvas.axes[-1], ends)
-    save(canvas, path)
+    figure.axes[0].set_ylabel("accuracy on test classes in %")
+    figure.axes[-1].set_ylim(figure.axes[-1].get_ylim())
+    label_ends(figure.axes[-1], ends)
+    save(figure, path)
 
 
-def _curve(results: Results, panel: Panel, method: Method) -> list[tuple[Point, Accuracy]]:
-    return [each for each in results if each[0].panel == panel and each[0].method == method]
+def curve_of(results: Results, panel: Panel, variant: Variant) -> list[Accuracy]:
+    """The accuracies at the panel's values."""
+    return [result for p, result in results if p.panel == panel and p.variant == variant]
 
 
-def _study(results: Results, plan: Plan) -> Study:
-    omit = ("threads", "checkpoint", "data_dir")
-    jobs = {point.job.name: point.job for point, _ in results}.values()
-    evaluations = [job.evaluation for job in jobs]
+def study_of(results: Results) -> Study:
+    """The tables, and how they were made."""
+    config = results[0][0].config
+    evaluations = list(
+        {p.config.checkpoint: final_evaluation(p.config) for p, _ in results}.values()
+    )
     own = own_command(
         "overlap",
-        ("--outer-steps", plan.outer_steps, OUTER_STEPS),
-        ("--eval-samples", plan.episodes, EPISODES),
+        ("--outer-steps", config.outer_steps, OUTER_STEPS),
+        ("--eval-samples", config.eval_episodes, EPISODES),
     )
-    short = f"{counted(plan.outer_steps, 'outer step')} in each run instead of {OUTER_STEPS:,}"
-    example = command_line("run_omniglot.py", results[0][0].job.config, omit)
+    short = f"{counted(config.outer_steps, 'outer step')} in each run instead of {OUTER_STEPS:,}"
     return Study(
         name="overlap",
         title="Overlap of the inner batches in FOML",
         text=(
-            f"5-way Omniglot, 5-shot evaluation, transductive; inner SGD, {plan.outer_steps:,} "
+            f"5-way Omniglot, 5-shot evaluation, transductive; inner SGD, {config.outer_steps:,} "
             f"outer steps of one task, seed 0. A task has {TRAIN_SHOTS} examples of each class. "
             "FOML's last batch (tail) comes from the same examples as the others, by cycling "
-            "through them or drawn anew each time, or from five examples of each class that are "
+            "through them or drawn again each time, or from five examples of each class that are "
             f"set aside. Once the inner steps have used all {WAY * TRAIN_SHOTS} examples (more "
             "than four batches of 25), a cycling tail repeats what the task has been fitted to."
         ),
-        commands=(own, example),
+        commands=(own, command_line("run_omniglot.py", config, UNSHOWN)),
         seconds=sum(evaluation["training_seconds"] for evaluation in evaluations),
         environment=machine.of_evaluations(evaluations),
         tables=tuple(table(results, panel) for panel in PANELS),
         figures=(Figure("Accuracy after training", FIGURE),),
-        caveat=short if plan.outer_steps != OUTER_STEPS else "",
+        caveat=short if config.outer_steps != OUTER_STEPS else "",
     )
 
 
 def table(results: Results, panel: Panel) -> Table:
     """One panel in numbers."""
     rows = []
-    for method in METHODS:
-        cells = [
+    for variant in VARIANTS:
+        cells = (
             f"{100 * result.mean:.1f} ± {100 * (result.half_width or 0):.1f}"
-            for _, result in _curve(results, panel, method)
-        ]
-        rows.append((method.label, *cells))
+            for result in curve_of(results, panel, variant)
+        )
+        rows.append((variant.label, *cells))
     columns = (panel.title, *(f"{value:g}" for value in panel.values))
     episodes = results[0][1].episodes
     note = f"Accuracy in %, ± half width of the 95% interval over {episodes:,} episodes."
@@ -222,7 +192,7 @@ def table(results: Results, panel: Panel) -> Table:
 
 @click.command()
 @out_option
-@data_option("data/omniglot")
+@data_option("--data-dir", "data/omniglot", "Omniglot")
 @click.option(
     "--outer-steps",
     default=OUTER_STEPS,
@@ -237,4 +207,13 @@ def overlap(out: Path, data_dir: str, outer_steps: int, eval_samples: int, jobs:
 
     Several runs train at the same time. After an interruption, the same command continues.
     """
-    reproduce(Plan(out, data_dir, outer_steps, eval_samples, jobs)).show(out)
+    asked = points(out, data_dir=data_dir, outer_steps=outer_steps, eval_episodes=eval_samples)
+    run_parallel(list({point.config.checkpoint: point.config for point in asked}.values()), jobs)
+    results = [(point, read_accuracy(point.config)) for point in asked]
+    header = ("varied", "value", "method", "accuracy", "half_width", "episodes")
+    rows = [(p.panel.field, p.value, p.variant.label, *result) for p, result in results]
+    write_csv(out / "overlap.csv", header, rows)
+    draw(out / FIGURE, results)
+    study = study_of(results)
+    write_study(out, study)
+    study.show(out)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from supervised_reptile.system.package_files import read_metadata
 
 SHOTS = (1, 5)
-MODES = ("non_transductive", "transductive")
 
 
 class Published(NamedTuple):
@@ -19,7 +18,7 @@ class Published(NamedTuple):
     highest: float
 
     def verdict(self, mean: float, half_width: float) -> str:
-        """How a measured accuracy in %, with its interval's half width, stands to the re-runs.
+        """Compare a measured accuracy in %, with its interval's half width, with the re-runs.
 
         It passes if it lies inside or above their band; below it, only if the interval still
         reaches the band.
@@ -33,10 +32,9 @@ class Published(NamedTuple):
         return "fail: below the re-runs"
 
 
-def published(experiment: str) -> dict[tuple[int, str], Published]:
-    """(shots, transduction mode) -> the cell of `experiment`, a key of config.PRESETS."""
-    content = json.loads(read_metadata("paper.json"))
-    cells = content["cells"][experiment]
+def published(row: str) -> dict[tuple[int, str], Published]:
+    """(shots, transduction mode) -> the cell of `row`, a key of config.PRESETS; 1-shot first."""
+    cells = json.loads(read_metadata("paper.json"))["cells"][row]
     return {
         (shots, mode): Published(cell["paper"], *cell["reruns"])
         for shots in SHOTS

@@ -1,34 +1,117 @@
-"""A row of the paper's tables 1 and 2 beside what came out, with a verdict for each cell."""
+"""The paper's tables 1 and 2: train, measure the cells of a row, compare them with the paper.
+
+The four cells of a row, 1-shot and 5-shot, transductive or not, share one training run: training
+never reads --shots when --train-shots is set.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import click
 import numpy as np
 
-from supervised_reptile.analysis.plots import COLORS, save
-from supervised_reptile.analysis.study import Figure, Study, Table, own_command, write_study
-from supervised_reptile.config import PRESETS, Config
-from supervised_reptile.errors import counted
-from supervised_reptile.flags import command_line
-from supervised_reptile.paper.published import MODES, SHOTS, Published, published
-from supervised_reptile.paper.table_runs import (
-    EXPERIMENTS,
-    SPLITS,
-    Plan,
-    configuration,
-    evaluations,
-    run_seed,
+from supervised_reptile.analysis.plots import COLORS, new_figure, save
+from supervised_reptile.analysis.study import Figure, Study, own_command, write_study
+from supervised_reptile.analysis.tables import Table
+from supervised_reptile.config import (
+    DATA,
+    PRESETS,
+    TRAINING,
+    Config,
+    Count,
+    differing_flags,
+    fields_of,
 )
-from supervised_reptile.runs.read_run import stored_evaluation
+from supervised_reptile.errors import UserError, counted
+from supervised_reptile.flags import command_line
+from supervised_reptile.paper.options import (
+    UNSHOWN,
+    data_option,
+    episodes_option,
+    fraction_option,
+    out_option,
+    threads_option,
+)
+from supervised_reptile.paper.published import SHOTS, Published, published
+from supervised_reptile.runs.read_run import holds_run, read_stored, stored_evaluation
 from supervised_reptile.system import machine
+from supervised_reptile.system.start_tensorflow import start_tensorflow
+from supervised_reptile.training.sources import MINIIMAGENET, OMNIGLOT, Source
 
 PAPER_EPISODES = 10_000
+EVALUATED_SPLITS = ("test",)
 FIGURE = "cells.png"
+MAX_SEEDS = 1000  # a year and more of training
+
+
+class TableRow(NamedTuple):
+    """A row of the tables."""
+
+    title: str
+    source: Source
+    data_dir: str  # where the data are by default
+    eval_batch: dict[int, int]  # shots -> examples in an inner batch of evaluation
+
+
+ROWS = {
+    "omniglot-5way": TableRow("Omniglot, 5-way", OMNIGLOT, "data/omniglot", {1: 5, 5: 5}),
+    "omniglot-20way": TableRow("Omniglot, 20-way", OMNIGLOT, "data/omniglot", {1: 10, 5: 10}),
+    "miniimagenet-5way": TableRow(
+        "Mini-ImageNet, 5-way", MINIIMAGENET, "data/miniimagenet", {1: 5, 5: 15}
+    ),
+}
+
+
+# ---- training and evaluation
+
+
+def finish_run(row: TableRow, config: Config) -> list[dict[str, Any]]:
+    """Train and evaluate what is not stored yet; the evaluations, one for each of SHOTS.
+
+    Raises:
+      UserError: anything the user can mend; a run of other settings in the folder, for example.
+      Interrupted: a signal came; the same command continues.
+    """
+    wanted = [dataclasses.replace(config, shots=s, eval_batch=row.eval_batch[s]) for s in SHOTS]
+    missing = [each for each in wanted if not stored_evaluation(each, EVALUATED_SPLITS)]
+    if missing:
+        check_settings(config)
+        start_tensorflow(config.threads)
+        from supervised_reptile.training.experiment import open_experiment
+        from supervised_reptile.training.request import Request
+
+        # Evaluation fields are not explicit: every evaluation has its own configuration.
+        explicit = frozenset(fields_of(TRAINING, DATA))
+        resume = holds_run(Path(config.checkpoint))
+        request = Request(config, explicit, row.source, resume=resume)
+        with open_experiment(request) as experiment:
+            if experiment.run.step < config.outer_steps:
+                experiment.train()
+            for each in missing:
+                experiment.evaluate(each, EVALUATED_SPLITS)
+    return [stored_evaluation(each, EVALUATED_SPLITS) for each in wanted]
+
+
+def check_settings(config: Config) -> None:
+    """Refuse to continue a run that was started otherwise, of another --fraction for example."""
+    path = Path(config.checkpoint)
+    if not holds_run(path):
+        return
+    stored = read_stored(path).config
+    if differing := differing_flags(stored, config, fields_of(TRAINING), (TRAINING,)):
+        raise UserError(
+            f"{path} holds a run with other settings ({'; '.join(differing)}): give another --out, "
+            "or its --fraction"
+        )
+
+
+# ---- the cells
 
 
 class Cell(NamedTuple):
@@ -37,12 +120,11 @@ class Cell(NamedTuple):
     shots: int
     mode: str
     means: np.ndarray  # float64 [seeds]
-    half_widths: np.ndarray  # float64 [seeds], of the 95% intervals over episodes
+    half_widths: np.ndarray  # float64 [seeds], of the 95% intervals over episodes; NaN: unknown
     cited: Published
 
     @property
     def name(self) -> str:
-        """As a row of the table is headed."""
         return f"{self.shots}-shot, {self.mode.replace('_', '-')}"
 
     @property
@@ -51,48 +133,15 @@ class Cell(NamedTuple):
         return float(np.sqrt(np.square(self.half_widths).sum()) / len(self.half_widths))
 
 
-def reproduce(plan: Plan) -> Study:
-    """Run what is missing, then write the study into plan.out."""
-    configs = [configuration(plan, seed) for seed in range(plan.seeds)]
-    for config in configs:
-        run_seed(plan, config)
-    study = summarize(plan, configs)
-    write_study(plan.out, study)
-    return study
-
-
-def summarize(plan: Plan, configs: Sequence[Config]) -> Study:
-    """The study of finished runs; draws its figure."""
-    experiment, cells = EXPERIMENTS[plan.experiment], collect(plan, configs)
-    draw_cells(plan.out / FIGURE, cells, experiment.title)
-    found = [[stored_evaluation(e, SPLITS) for e in evaluations(plan, c)] for c in configs]
-    seconds = sum(max(each["training_seconds"] for each in of_seed) for of_seed in found)
-    return Study(
-        name=plan.experiment,
-        title=f"{experiment.title}: the paper's tables",
-        text=_text(configs[0], seconds / len(configs)),
-        commands=_commands(plan, configs[0]),
-        seconds=seconds,
-        environment=machine.of_evaluations(chain.from_iterable(found)),
-        tables=(table(cells),),
-        figures=(Figure("Measured and published accuracies", FIGURE),),
-        caveat=_caveat(plan, configs[0]),
-    )
-
-
-def collect(plan: Plan, configs: Sequence[Config]) -> list[Cell]:
-    """The four cells of finished runs."""
-    cited, cells = published(plan.experiment), []
-    results = [[stored_evaluation(e, SPLITS) for e in evaluations(plan, c)] for c in configs]
-    for i, shots in enumerate(SHOTS):
-        for mode in MODES:
-            found = [result[i]["accuracy"][mode]["test"] for result in results]
-            means = np.array([100 * f["mean"] for f in found])
-            # A single episode has no interval; one of width 0 is an interval.
-            half_widths = np.array(
-                [math.nan if f["half_width"] is None else 100 * f["half_width"] for f in found]
-            )
-            cells.append(Cell(shots, mode, means, half_widths, cited[shots, mode]))
+def collect(name: str, evaluations: Sequence[Sequence[dict[str, Any]]]) -> list[Cell]:
+    """The four cells of a row, from the evaluations of each seed, one for each of SHOTS."""
+    cells = []
+    for (shots, mode), cited in published(name).items():
+        of_cell = [e[SHOTS.index(shots)]["accuracy"][mode]["test"] for e in evaluations]
+        means = np.array([100 * accuracy["mean"] for accuracy in of_cell])
+        halves = [accuracy["half_width"] for accuracy in of_cell]  # None of a single episode
+        half_widths = np.array([math.nan if half is None else 100 * half for half in halves])
+        cells.append(Cell(shots, mode, means, half_widths, cited))
     return cells
 
 
@@ -101,11 +150,11 @@ def table(cells: Sequence[Cell]) -> Table:
     seeds = len(cells[0].means)
     columns = ["test classes, accuracy in %", *(f"seed {seed}" for seed in range(seeds))]
     columns += ["mean", "sd between runs"] * (seeds > 1)
-    rows = [_row(cell) for cell in cells]
     note = "± is the half width of the 95% confidence interval over episodes."
     if seeds > 1:
         note += " The verdict is on the mean; sd is the standard deviation between the runs."
-    return Table("Accuracy", (*columns, "paper", "re-runs", "verdict"), tuple(rows), note)
+    columns += ["paper", "re-runs", "verdict"]
+    return Table("Accuracy", tuple(columns), tuple(map(_row, cells)), note)
 
 
 def _row(cell: Cell) -> tuple[str, ...]:
@@ -120,11 +169,9 @@ def _row(cell: Cell) -> tuple[str, ...]:
 
 
 def draw_cells(path: Path, cells: Sequence[Cell], title: str) -> None:
-    """A line for each cell: the re-runs' band, the paper's figure, and every run's interval."""
-    from matplotlib.figure import Figure as Canvas
-
-    canvas = Canvas(figsize=(7, 3.2), layout="constrained")
-    axes = canvas.subplots()
+    """A line for each cell: the re-runs' band, the paper's accuracy, and every run's interval."""
+    figure = new_figure(7, 3.2)
+    axes = figure.subplots()
     axes.use_sticky_edges = False  # else a band at the edge is cut
     for line, cell in enumerate(cells):
         band = cell.cited.highest - cell.cited.lowest
@@ -142,41 +189,101 @@ def draw_cells(path: Path, cells: Sequence[Cell], title: str) -> None:
     axes.grid(axis="x", alpha=0.3)
     handles, labels = axes.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
-    canvas.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=3)
-    save(canvas, path)
+    figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=3)
+    save(figure, path)
 
 
-def _text(config: Config, seconds: float) -> str:
-    return (
-        f"{counted(config.outer_steps, 'outer step')}, {seconds / 60:.0f} minutes of training for "
-        f"a run; {counted(config.eval_episodes, 'episode')} for each accuracy. The four cells "
-        "share one training run. The re-runs' band spans independent runs of the original "
-        "program; a cell passes inside it or above, or where its interval reaches it."
-    )
+# ---- the command
 
 
-def _commands(plan: Plan, config: Config) -> tuple[str, ...]:
-    words = own_command(
-        plan.experiment,
-        ("--seeds", plan.seeds, 1),
-        ("--fraction", f"{plan.fraction:g}", "1"),
-        ("--eval-samples", plan.episodes, PAPER_EPISODES),
-    )
-    omit = ("threads", "checkpoint", "data_dir")
-    return words, command_line(EXPERIMENTS[plan.experiment].script, config, omit)
-
-
-def _caveat(plan: Plan, config: Config) -> str:
+def caveat(name: str, config: Config) -> str:
     """In what the study falls short of the paper's."""
-    full, short = PRESETS[plan.experiment]["outer_steps"], []
+    full, short = PRESETS[name]["outer_steps"], []
     if config.outer_steps != full:
         short.append(
             f"trained for {counted(config.outer_steps, 'outer step')}, "
             f"{100 * config.outer_steps / full:.3g}% of the paper's {full:,}: "
             "the verdicts compare with the whole training"
         )
-    if plan.episodes != PAPER_EPISODES:
+    if config.eval_episodes != PAPER_EPISODES:
         short.append(
-            f"evaluated on {counted(plan.episodes, 'episode')} instead of {PAPER_EPISODES:,}"
+            f"evaluated on {counted(config.eval_episodes, 'episode')} instead of {PAPER_EPISODES:,}"
         )
     return "; ".join(short)
+
+
+def reproduce(name: str, fields: dict[str, Any], out: Path, seeds: int, again: str) -> Study:
+    """Train and evaluate what is missing, and compare the cells with the paper."""
+    row = ROWS[name]
+    configs = [
+        Config(**fields, seed=seed, checkpoint=str(out / f"seed-{seed}")) for seed in range(seeds)
+    ]
+    evaluations = [finish_run(row, config) for config in configs]
+    cells = collect(name, evaluations)
+    draw_cells(out / FIGURE, cells, row.title)
+    first = configs[0]
+    seconds = sum(max(e["training_seconds"] for e in of_seed) for of_seed in evaluations)
+    return Study(
+        name=name,
+        title=f"{row.title}: the paper's tables",
+        text=(
+            f"{counted(first.outer_steps, 'outer step')}, {seconds / seeds / 60:.0f} minutes of "
+            f"training for a run; {counted(first.eval_episodes, 'episode')} for each accuracy. The "
+            "four cells share one training run. The re-runs' band spans independent runs of the "
+            "original program; a cell passes inside it or above, or where its interval reaches it."
+        ),
+        commands=(again, command_line(row.source.command, first, UNSHOWN)),
+        seconds=seconds,
+        environment=machine.of_evaluations(chain.from_iterable(evaluations)),
+        tables=(table(cells),),
+        figures=(Figure("Measured and published accuracies", FIGURE),),
+        caveat=caveat(name, first),
+    )
+
+
+def _command(name: str) -> click.Command:
+    row = ROWS[name]
+
+    @click.command(
+        name,
+        help=f"{row.title}: train once with the paper's settings, measure four accuracies (1-shot "
+        "and 5-shot, transductive and not) and compare them with the paper and independent "
+        "re-runs. After an interruption, the same command continues.",
+    )
+    @out_option
+    @data_option("--data-dir", row.data_dir, row.title.partition(",")[0])
+    @click.option(
+        "--seeds",
+        default=1,
+        show_default=True,
+        type=Count(1, MAX_SEEDS),
+        help="Number of training runs, with seeds 0, 1, ...; several also show their spread.",
+    )
+    @fraction_option
+    @episodes_option(PAPER_EPISODES)
+    @threads_option
+    def command(out: Path, data_dir: str, seeds: int, fraction: float, eval_samples: int,
+                threads: int) -> None:  # fmt: skip
+        fields = {
+            **PRESETS[name],
+            "outer_steps": max(1, round(fraction * PRESETS[name]["outer_steps"])),
+            "data_dir": data_dir,
+            "eval_episodes": eval_samples,
+            "transductive": True,
+            "both_modes": True,
+            "threads": threads,
+        }
+        again = own_command(
+            name,
+            ("--seeds", seeds, 1),
+            ("--fraction", f"{fraction:g}", "1"),
+            ("--eval-samples", eval_samples, PAPER_EPISODES),
+        )
+        study = reproduce(name, fields, out, seeds, again)
+        write_study(out, study)
+        study.show(out)
+
+    return command
+
+
+omniglot_5way, omniglot_20way, miniimagenet_5way = map(_command, ROWS)

@@ -35,7 +35,7 @@ from supervised_reptile.data.dataset import ClassPool
 from supervised_reptile.data.episodes import Purpose, Stream, TaskShape, sample_tasks
 from supervised_reptile.networks.weights import Weights, zeros_like
 
-CLASSES, POINTS = 8, 8  # clouds of points in the plane, to be told apart
+CLASSES, POINTS = 8, 8  # clouds of points in the plane
 SHAPE = TaskShape(way=3, shots=8, steps=6, batch=4)  # six mini-batches that share no example
 TASKS = 3
 # Inner rates: where higher orders matter little and rounding does not yet. Halved each time.
@@ -43,7 +43,7 @@ RATES = 2.0 ** -np.arange(8, 15)
 STEPS = range(2, 7)  # inner steps, k
 TOLERANCE = 1e-6  # of coefficients, relative to the predicted one or to 1
 ORDER_TOLERANCE = 0.02  # of the exponent in remainder ~ rate^2
-ROUNDING = 1e-10  # a remainder below, in units of AvgGrad's length, is none
+ROUNDING = 1e-10  # remainders below are rounding, in units of AvgGrad's length
 HIDDEN = 4  # units of the network: 2 -> 4 tanh -> 3 scores
 SIZES = (2 * HIDDEN, HIDDEN, HIDDEN * SHAPE.way, SHAPE.way)
 
@@ -62,15 +62,15 @@ class Orders(NamedTuple):
     tail: Batches  # [..., tail]
 
 
-class Smooth(NamedTuple):
-    """A few tasks of a smooth problem, float64, and where the algorithms start."""
+class SmoothProblem(NamedTuple):
+    """A few tasks of a smooth problem and the initialization, float64."""
 
     weights: Weights  # one vector [P]
     table: InputTable
     batches: Batches  # [tasks, mini-batches, batch]
 
 
-def smooth_problem(seed: int = 0) -> Smooth:
+def smooth_problem(seed: int = 0) -> SmoothProblem:
     """Tasks drawn as in training, from clouds of points instead of characters."""
     random = np.random.default_rng(seed)
     centres = random.normal(size=(CLASSES, 1, 2))
@@ -78,7 +78,7 @@ def smooth_problem(seed: int = 0) -> Smooth:
     pool = ClassPool(np.arange(CLASSES) * POINTS, np.full(CLASSES, POINTS), ("",) * CLASSES)
     tasks = sample_tasks(pool, SHAPE, Stream(seed, Purpose.TRAIN), range(1), range(TASKS))
     weights = tf.constant(0.7 * random.normal(size=sum(SIZES)))
-    return Smooth((weights,), (tf.constant(points),), Batches(tasks.rows, tasks.labels))
+    return SmoothProblem((weights,), (tf.constant(points),), Batches(tasks.rows, tasks.labels))
 
 
 def predict(weights: Weights, inputs: Inputs) -> tf.Tensor:
@@ -96,7 +96,7 @@ def problem(rate: tf.Tensor | float) -> Problem:
 # ---- the two directions
 
 
-def directions(smooth: Smooth) -> np.ndarray:
+def directions(smooth: SmoothProblem) -> np.ndarray:
     """AvgGrad and AvgGradInner, float64 [2, P]: means over tasks and pairs of mini-batches."""
     tasks, count, batch = smooth.batches.rows.shape
     flat = Examples(*(tf.constant(array.reshape(-1, batch)) for array in smooth.batches))
@@ -120,7 +120,7 @@ def directions(smooth: Smooth) -> np.ndarray:
 
 
 class Method(NamedTuple):
-    """An algorithm, and what the paper says that it follows."""
+    """An algorithm, and the gradient it follows according to the paper."""
 
     steps: Sequence[int]  # k, the inner steps to try
     predicted: Callable[[int], tuple[float, float]]  # k -> (c1, c2 / rate)
@@ -149,13 +149,13 @@ def all_orders(batches: Batches, steps: int, tail: bool) -> Orders:
     )
 
 
-class Followed:
+class ExpectedGradient:
     """The expected gradient that a method follows, compiled once for all rates and inner steps."""
 
-    def __init__(self, smooth: Smooth, method: Method) -> None:
+    def __init__(self, smooth: SmoothProblem, method: Method) -> None:
         self._smooth, self._method = smooth, method
         batch = smooth.batches.rows.shape[-1]
-        # Of tensors, for which they stand.
+        # TensorSpecs in place of the tensors
         inner = cast(tf.Tensor, tf.TensorSpec([None, None, batch], tf.int32))
         tail = cast(tf.Tensor, tf.TensorSpec([None, batch if method.tail else 0], tf.int32))
         tasks = TrainingTasks(Examples(inner, inner), Examples(tail, tail))
@@ -183,11 +183,11 @@ class Followed:
         return -tf.reduce_mean(updates[0], axis=0) / rate
 
 
-# ---- beside the prediction
+# ---- compared with the prediction
 
 
 class Measurement(NamedTuple):
-    """What one method followed at every one of RATES."""
+    """The expected gradient of one method at each of RATES."""
 
     method: str
     steps: int
@@ -203,7 +203,7 @@ class Measurement(NamedTuple):
 
     @property
     def limits(self) -> np.ndarray:
-        """Where `coefficients` go as the rate goes to 0, [2]."""
+        """`coefficients` extrapolated to rate 0, [2]."""
         return at_zero(RATES, self.coefficients)
 
     @property
@@ -212,7 +212,7 @@ class Measurement(NamedTuple):
         return self.distances(self.predicted)
 
     def distances(self, coefficients: tuple[float, float]) -> np.ndarray:
-        """From what was followed to a combination (c1, c2 / rate), in those units, [rates]."""
+        """From the gradient to the combination (c1, c2 / rate), in those units, [rates]."""
         c1, c2 = coefficients
         claimed = c1 * self.directions[0] + c2 * RATES[:, None] * self.directions[1]
         lengths = np.linalg.norm(self.gradients - claimed, axis=1)
@@ -227,7 +227,7 @@ class Measurement(NamedTuple):
 
     @property
     def agrees(self) -> bool:
-        """Whether coefficients and remainder are what section 5.1 says."""
+        """Whether coefficients and remainder agree with section 5.1."""
         scale = np.maximum(np.abs(self.predicted), 1)
         close = np.abs(self.limits - self.predicted) <= TOLERANCE * scale
         return bool(close.all()) and (self.order is None or abs(self.order - 2) <= ORDER_TOLERANCE)
@@ -242,11 +242,11 @@ def at_zero(positions: np.ndarray, values: np.ndarray) -> np.ndarray:
     return left[0]
 
 
-def measure(smooth: Smooth) -> list[Measurement]:
+def measure(smooth: SmoothProblem) -> list[Measurement]:
     """Every method with every number of inner steps."""
     found, basis = [], directions(smooth)
     for name, method in METHODS.items():
-        followed = Followed(smooth, method)
+        followed = ExpectedGradient(smooth, method)
         for steps in method.steps:
             gradients = followed(steps, RATES)
             found.append(Measurement(name, steps, method.predicted(steps), basis, gradients))

@@ -1,11 +1,10 @@
-"""`reptile reproduce theory`: section 5.1 of the paper measured, and watched on Omniglot."""
+"""`reptile reproduce theory`: section 5.1 of the paper, on a small problem and on Omniglot."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 import numpy as np
@@ -16,12 +15,13 @@ from supervised_reptile.analysis.learning_curves import (
     plot_alignment,
 )
 from supervised_reptile.analysis.plots import pooled
-from supervised_reptile.analysis.study import Figure, Study, Table, own_command, write_study
+from supervised_reptile.analysis.study import Figure, Study, own_command, write_study
+from supervised_reptile.analysis.tables import Table
 from supervised_reptile.config import COUNT, PRESETS, Config
 from supervised_reptile.errors import counted
 from supervised_reptile.flags import command_line
-from supervised_reptile.paper.options import out_option, threads_option
-from supervised_reptile.paper.run_jobs import Job, run_jobs
+from supervised_reptile.paper.options import UNSHOWN, out_option, threads_option
+from supervised_reptile.paper.parallel_runs import final_evaluation, run_parallel
 from supervised_reptile.runs.gradient_alignment import MEASURES, PAIRS, TASKS
 from supervised_reptile.runs.read_run import read_alignment
 from supervised_reptile.system.atomic_files import writing
@@ -30,110 +30,66 @@ from supervised_reptile.system.path_type import Place
 from supervised_reptile.system.start_tensorflow import start_tensorflow
 
 OUTER_STEPS = 2000
-LAST_SHARE = 0.1  # of the looks, for what stands in the table as the end of training
+LAST_SHARE = 0.1  # of the evaluations: the end of training, in the table
 
 
-class Plan(NamedTuple):
-    """What was asked for."""
-
-    out: Path
-    data_dir: str | None  # where Omniglot is; None: no training
-    outer_steps: int
-    threads: int
-
-    @property
-    def job(self) -> Job:
-        """The training that watches how well gradients agree."""
-        config = Config(
-            **{**PRESETS["omniglot-5way"], "outer_steps": self.outer_steps},
-            checkpoint=str(self.out / "runs" / "alignment"),
-            data_dir=self.data_dir or "",
-            eval_episodes=200,
-            transductive=True,
-            log_alignment=True,
-            threads=self.threads,
-        )
-        return Job("alignment", config)
-
-
-def reproduce(plan: Plan) -> Study:
-    """Measure, train what is missing, and write figures, tables and study into plan.out."""
-    with writing(plan.out):
-        plan.out.mkdir(parents=True, exist_ok=True)
-    start_tensorflow(plan.threads)
-    from supervised_reptile.paper.taylor_study import measured_study
-
-    study = measured_study(plan.out)
-    job = plan.job
-    if plan.data_dir is not None:
-        run_jobs([job], at_once=1)
-    if job.finished:
-        study = with_alignment(study, plan)
-    write_study(plan.out, study)
-    return study
-
-
-def with_alignment(study: Study, plan: Plan) -> Study:
-    """`study` and what the finished training has shown."""
-    job = plan.job
-    columns = read_alignment(job.path)
-    with writing(plan.out):
-        plot_alignment(job.path, plan.out / ALIGNMENT_FIGURE)
-    evaluation = job.evaluation
+def with_alignment(study: Study, config: Config) -> Study:
+    """`study` and what the finished training of `config` has measured."""
+    path = Path(config.checkpoint)
+    with writing(path.parents[1]):
+        plot_alignment(path, path.parents[1] / ALIGNMENT_FIGURE)
+    evaluation = final_evaluation(config)
+    reached = 100 * evaluation["accuracy"]["transductive"]["test"]["mean"]
+    steps = counted(config.outer_steps, "outer step")
     command = own_command(
         "theory",
         ("--data-dir", f"{Config.data_dir}/omniglot", None),
-        ("--outer-steps", plan.outer_steps, OUTER_STEPS),
+        ("--outer-steps", config.outer_steps, OUTER_STEPS),
     )
-    omit = ("threads", "checkpoint", "data_dir")
-    short = f"{counted(plan.outer_steps, 'outer step')} on Omniglot instead of {OUTER_STEPS:,}"
+    short = config.outer_steps != OUTER_STEPS
     return dataclasses.replace(
         study,
-        text=f"{study.text}\n\n{_alignment_text(plan, evaluation['accuracy'])}",
-        commands=(command, command_line("run_omniglot.py", job.config, omit)),
+        text=(
+            f"{study.text}\n\n"
+            "AvgGradInner is half the gradient of E[g1 . g2], the inner product of the gradients "
+            "of two mini-batches of a task: if moving along it is what matters, they come to agree "
+            "during training. Measured on Omniglot: Reptile at the paper's 5-way setting, "
+            f"{steps}, which reached {reached:.1f}% on test classes (5-shot, transductive). At "
+            "every evaluation gradients were taken at the current initialization, of mini-batches "
+            "of the same task and of different tasks, drawn from training classes as in training."
+        ),
+        commands=(command, command_line("run_omniglot.py", config, UNSHOWN)),
         seconds=study.seconds + evaluation["training_seconds"],
         environment=of_evaluations(({"environment": study.environment}, evaluation)),
-        tables=(*study.tables, alignment_table(columns)),
+        tables=(*study.tables, alignment_table(read_alignment(path))),
         figures=(
             *study.figures,
             Figure("Gradients of mini-batches during training", ALIGNMENT_FIGURE),
         ),
-        caveat=short if plan.outer_steps != OUTER_STEPS else "",
+        caveat=f"{steps} on Omniglot instead of {OUTER_STEPS:,}" if short else "",
     )
 
 
 def alignment_table(columns: Mapping[str, np.ndarray]) -> Table:
     """Gradients' products and cosines at the beginning and at the end of a training."""
-    looks = len(columns["step"])
-    last = max(1, round(looks * LAST_SHARE))
+    count = len(columns["step"])
+    last = max(1, round(count * LAST_SHARE))
     rows = []
     for pair in PAIRS:
         cells = [PAIR_NAMES[pair]]
         for measure, digits in zip(MEASURES, (0, 3), strict=True):
             values, errors = columns[f"{pair}_{measure}"], columns[f"{pair}_{measure}_error"]
-            for part in (slice(0, 1), slice(looks - last, looks)):
-                curve = pooled(values[part], errors[part], looks)
+            for part in (slice(0, 1), slice(count - last, count)):
+                curve = pooled(values[part], errors[part], count)
                 cells.append(f"{curve.mean[0]:,.{digits}f} ± {curve.error[0]:.{digits}f}")
         rows.append(tuple(cells))
     names = [name for measure in MEASURES.values() for name in (f"{measure}, start", "end")]
+    start = columns["step"][-last]
     note = (
         f"Means over pairs of mini-batches of {TASKS} tasks, ± standard error. Start: after the "
-        f"first outer step; end: the last {last} looks, from step {columns['step'][-last]:,} on."
+        f"first outer step; end: the last {last} evaluations, from step {start:,} on."
     )
     return Table("Gradients of two mini-batches", ("batches of", *names), tuple(rows), note)
-
-
-def _alignment_text(plan: Plan, accuracy: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    reached = 100 * accuracy["transductive"]["test"]["mean"]
-    return (
-        "AvgGradInner is half the gradient of E[g1 . g2], the inner product of the gradients of "
-        "two mini-batches of a task: if moving along it is what matters, they come to agree during "
-        "training. Watched on Omniglot: Reptile at the paper's 5-way setting, "
-        f"{counted(plan.outer_steps, 'outer step')}, which reached {reached:.1f}% on test classes "
-        "(5-shot, transductive). At every look gradients were taken at the current initialization, "
-        "of mini-batches of the same task and of different tasks, drawn from training classes as "
-        "in training."
-    )
 
 
 @click.command()
@@ -160,4 +116,24 @@ def theory(out: Path, data_dir: str | None, outer_steps: int, threads: int) -> N
     also trains on Omniglot with --log-alignment. After an interruption, the same command
     continues.
     """
-    reproduce(Plan(out, data_dir, outer_steps, threads)).show(out)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    start_tensorflow(threads)
+    from supervised_reptile.paper.taylor_study import measured_study
+
+    study = measured_study(out)
+    config = Config(
+        **{**PRESETS["omniglot-5way"], "outer_steps": outer_steps},
+        checkpoint=str(out / "runs" / "alignment"),
+        data_dir=data_dir or "",
+        eval_episodes=200,
+        transductive=True,
+        log_alignment=True,
+        threads=threads,
+    )
+    if data_dir is not None:
+        run_parallel([config], at_once=1)
+    if final_evaluation(config):
+        study = with_alignment(study, config)
+    write_study(out, study)
+    study.show(out)

@@ -23,11 +23,11 @@ from supervised_reptile.analysis.study import read_study
 from supervised_reptile.cli.main import reptile
 from supervised_reptile.errors import Interrupted, UserError
 from supervised_reptile.paper import cost
-from supervised_reptile.paper.cost import Case, Numbers, Plan, run_probe
+from supervised_reptile.paper.cost import Case, run_probe
 from supervised_reptile.system.stop_signals import StopSignals
 
 
-def made_up(case: Case, plan: Plan, stop: StopSignals) -> dict[str, float]:
+def made_up(case: Case, *_: object) -> dict[str, float]:
     """A measurement that follows a simple rule, from 1 MiB and 1 ms on."""
     grows = case.algorithm == "maml"
     peak = 901 + (10 * case.inner_steps if grows else case.round)
@@ -45,9 +45,9 @@ def counted(
     """Replace the processes by `probe`; returns the cases it is going to be asked for."""
     cases = []
 
-    def run(case: Case, plan: Plan, stop: StopSignals) -> dict[str, float]:
+    def run(case: Case, *_: object) -> dict[str, float]:
         cases.append(case)
-        return probe(case, plan, stop)
+        return probe(case)
 
     monkeypatch.setattr(cost, "run_probe", run)
     return cases
@@ -94,10 +94,10 @@ def test_what_is_measured_is_not_measured_again(
     """Neither after an interruption nor when more is asked for."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
 
-    def interrupted(case: Case, plan: Plan, stop: StopSignals) -> dict[str, float]:
+    def interrupted(case: Case) -> dict[str, float]:
         if case == Case("maml", 5, 0):
             raise Interrupted("Interrupted", signal.SIGINT)
-        return made_up(case, plan, stop)
+        return made_up(case)
 
     wanted = {"steps": "1,5", "rounds": 2}
     cases = counted(monkeypatch, interrupted)
@@ -145,19 +145,14 @@ def test_wrong_numbers_of_steps(tmp_path: Path, steps: str) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_numbers_are_sorted() -> None:
-    assert Numbers().convert("5,1,20,5", None, None) == (1, 5, 20)
-
-
 # ---- with real processes
 
 
 def test_mamls_memory_grows_and_reptiles_does_not(data: Path) -> None:
     """By about 9 MiB an inner step, of a process whose memory differs by tens from run to run."""
-    plan = Plan(str(data), (1, 31), 1, 0)
     stop = StopSignals()
     took = {
-        case: run_probe(Case(*case, 0), plan, stop)
+        case: run_probe(Case(*case, 0), str(data), 0, stop)
         for case in (("reptile", 1), ("reptile", 31), ("maml", 1), ("maml", 31))
     }
     memory = {case: result["peak"] - result["base"] for case, result in took.items()}
@@ -167,9 +162,8 @@ def test_mamls_memory_grows_and_reptiles_does_not(data: Path) -> None:
 
 
 def test_what_the_process_says_of_a_failure_comes_through(tmp_path: Path) -> None:
-    plan = Plan(str(tmp_path / "nothing"), (1, 2), 1, 0)
     with pytest.raises(UserError, match=r"foml, 2 inner steps, round 0: .*nothing"):
-        run_probe(Case("foml", 2, 0), plan, StopSignals())
+        run_probe(Case("foml", 2, 0), str(tmp_path / "nothing"), 0, StopSignals())
 
 
 def test_ctrl_c_ends_the_process_and_says_how_to_go_on(data: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from supervised_reptile.analysis.study import read_study
 from supervised_reptile.cli.main import reptile
 from supervised_reptile.paper import inner_gradients, overlap
 
-FRACTION = 0.005  # 200 outer steps, three looks
+FRACTION = 0.005  # 200 outer steps, two evaluations during training
 EPISODES = 12
 
 
@@ -67,10 +67,14 @@ def test_claims_are_judged_by_curves_and_by_their_ends(monkeypatch: pytest.Monke
     odd = np.arange(400) % 2
     curves = {"g1": 0.5 + 0.2 * odd, "g2": 0.6 + 0.2 * odd, "g3": 0.7 - 0.2 * odd}
     ends = {"g1": 3 + odd, "g2": 2 + odd, "g3": 4 - odd}
-    plan = inner_gradients.Plan(Path("out"), "data", 40_000, 400, 2)
     results = [
-        inner_gradients.Result(
-            c, inner_gradients.configuration(c, plan), odd, curves[c.label], ends[c.label], {}
+        inner_gradients.TrainedCombination(
+            c,
+            inner_gradients.configuration(c, Path("out")),
+            odd,
+            curves[c.label],
+            ends[c.label],
+            {},
         )
         for c in inner_gradients.COMBINATIONS
         if c.label in curves
@@ -89,9 +93,8 @@ def test_claims_are_judged_by_curves_and_by_their_ends(monkeypatch: pytest.Monke
 
 
 def test_the_ten_curves_are_the_papers() -> None:
-    plan = inner_gradients.Plan(Path("out"), "data", 40_000, 600, 2)
     by_label = {
-        c.label: inner_gradients.configuration(c, plan) for c in inner_gradients.COMBINATIONS
+        c.label: inner_gradients.configuration(c, Path("out")) for c in inner_gradients.COMBINATIONS
     }
     assert len(by_label) == 10
     assert len({config.checkpoint for config in by_label.values()}) == 10
@@ -108,7 +111,7 @@ def test_overlap(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     values = (2, 4), (25,), (0.25,)  # the second panel's runs are also the first's
     short = [p._replace(values=v) for p, v in zip(overlap.PANELS, values, strict=True)]
     monkeypatch.setattr(overlap, "PANELS", tuple(short))
-    monkeypatch.setattr(overlap, "METHODS", overlap.METHODS[1:3])
+    monkeypatch.setattr(overlap, "VARIANTS", overlap.VARIANTS[1:3])
     words = ("--data-dir", data, "--outer-steps", 10, "--eval-samples", 10)
     outcome = call("reproduce", "overlap", "--out", tmp_path / "out", *words, command=reptile)
     assert outcome.code == 0, outcome.err
@@ -116,7 +119,9 @@ def test_overlap(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert study.caveat == "10 outer steps in each run instead of 2,000"
     assert outcome.out.count(study.caveat) == len(study.tables)
     assert study.commands[0].endswith("overlap --out DIR --outer-steps 10 --eval-samples 10")
-    assert [row[0] for row in study.tables[0].rows] == [m.label for m in overlap.METHODS]
+    assert [row[0] for row in study.tables[0].rows] == [
+        variant.label for variant in overlap.VARIANTS
+    ]
     assert len(study.tables[0].rows[0]) == 3
     with (tmp_path / "out" / "overlap.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -128,13 +133,13 @@ def test_overlap(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_panels_share_the_runs_that_they_have_in_common() -> None:
-    points = overlap.points(overlap.Plan(Path("out"), "data", 2000, 400, 2))
-    configs = {point.job.name: point.job.config for point in points}
+    points = overlap.points(Path("out"), outer_steps=2000)
+    configs = {point.config.checkpoint: point.config for point in points}
     assert len(points) == 4 * (7 + 7 + 5)
     assert len(configs) == 4 * (7 + 6 + 4)
     for point in points:
-        assert point.job.config == configs[point.job.name]
-        assert getattr(point.job.config, point.panel.field) == point.value
+        assert point.config == configs[point.config.checkpoint]
+        assert getattr(point.config, point.panel.field) == point.value
 
 
 def test_a_failing_run_is_reported_and_the_others_go_on(

@@ -13,13 +13,8 @@ import numpy as np
 import pytest
 from command_line import assert_refused, call, edit_json, tree
 
-from supervised_reptile.analysis.study import (
-    Figure,
-    Study,
-    Table,
-    read_study,
-    write_study,
-)
+from supervised_reptile.analysis.study import Figure, Study, read_study, write_study
+from supervised_reptile.analysis.tables import Table
 from supervised_reptile.cli.main import reptile
 from supervised_reptile.config import PRESETS
 from supervised_reptile.paper.published import Published, published

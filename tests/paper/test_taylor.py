@@ -11,7 +11,7 @@ import tensorflow as tf
 from slow_reference import Batch, SlowLearner, Task
 
 from supervised_reptile.paper import taylor
-from supervised_reptile.paper.taylor import METHODS, RATES, STEPS, Followed, Measurement
+from supervised_reptile.paper.taylor import METHODS, RATES, STEPS, ExpectedGradient, Measurement
 
 SMOOTH = taylor.smooth_problem()
 
@@ -80,7 +80,7 @@ def test_a_wrong_prediction_fails(measured: dict[tuple[str, int], Measurement], 
 def test_a_wrong_algorithm_fails() -> None:
     """MAML without its second term, the derivative of the inner steps, is FOML."""
     half = METHODS["FOML"]._replace(predicted=METHODS["MAML"].predicted)
-    gradients = Followed(SMOOTH, half)(3, RATES)
+    gradients = ExpectedGradient(SMOOTH, half)(3, RATES)
     basis = taylor.directions(SMOOTH)
     assert not Measurement("MAML", 3, half.predicted(3), basis, gradients).agrees
     assert Measurement("FOML", 3, (1, -2), basis, gradients).agrees
@@ -153,14 +153,14 @@ def slow_mean(method: str, k: int, rate: float) -> np.ndarray:
 
 @pytest.mark.parametrize("method", ["FOML", "Reptile"])
 def test_what_is_followed_is_what_the_reference_follows(method: str) -> None:
-    (fast,) = Followed(SMOOTH, METHODS[method])(2, np.array([0.01]))
+    (fast,) = ExpectedGradient(SMOOTH, METHODS[method])(2, np.array([0.01]))
     small.assert_close(fast, slow_mean(method, 2, 0.01))
 
 
 def test_maml_is_the_derivative_of_the_loss_after_adapting() -> None:
     """By central differences of the mean tail loss, with the slow reference's inner steps."""
     rate, width = 0.02, 1e-5
-    (fast,) = Followed(SMOOTH, METHODS["MAML"])(2, np.array([rate]))
+    (fast,) = ExpectedGradient(SMOOTH, METHODS["MAML"])(2, np.array([rate]))
     direction = np.random.default_rng(0).normal(size=fast.shape)
     ends = [mean_tail_loss(SMOOTH.weights[0] + s * width * direction, rate) for s in (1, -1)]
     assert fast @ direction == pytest.approx((ends[0] - ends[1]) / (2 * width), rel=1e-7)
