@@ -1,4 +1,4 @@
-"""One experiment on waves from configuration to figures: what `reptile sine` calls."""
+"""A run on waves: open it, train, evaluate."""
 
 from __future__ import annotations
 
@@ -18,8 +18,13 @@ from supervised_reptile.config import MOST_IN_STEP, Config
 from supervised_reptile.data.episodes import Purpose, Stream, check_batch
 from supervised_reptile.networks.mlp import MLP, initial_mlp_weights, mlp_grouping, mlp_predictions
 from supervised_reptile.paper.sine.config import SineConfig
-from supervised_reptile.paper.sine.fit import Fitter, Start
-from supervised_reptile.paper.sine.scoring import WaveEvaluator, WaveMonitor, evaluation_shape
+from supervised_reptile.paper.sine.evaluation import (
+    Adaptation,
+    Initialization,
+    WaveEvaluator,
+    WaveMonitor,
+    evaluation_shape,
+)
 from supervised_reptile.paper.sine.waves import Waves, draw_waves
 from supervised_reptile.runs.read_only_run import AnyRun
 from supervised_reptile.runs.read_run import Stored
@@ -30,7 +35,7 @@ from supervised_reptile.training.request import Request, resolve
 CALL = 1000  # outer steps in one compiled call, of one task each: a fraction of a second
 
 
-class Experiment(NamedTuple):
+class SineExperiment(NamedTuple):
     """A run directory that is open, with all that training and evaluation need."""
 
     config: SineConfig
@@ -41,10 +46,10 @@ class Experiment(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened(request: Request, fitter: Fitter | None = None) -> Iterator[Experiment]:
+def opened(request: Request, adaptation: Adaptation | None = None) -> Iterator[SineExperiment]:
     """Everything that was asked for, checked and restored (UserError where it cannot).
 
-    fitter: see `WaveEvaluator`.
+    adaptation: see `WaveEvaluator`.
     """
     request = resolve(request)
     config = request.config
@@ -58,7 +63,8 @@ def opened(request: Request, fitter: Fitter | None = None) -> Iterator[Experimen
         check_origin(request.origin, stored)
     learner = make_learner(config, net)
     with open_directory(request, stored, learner) as run:
-        yield Experiment(config, waves, learner, WaveEvaluator(config, waves, learner, fitter), run)
+        evaluator = WaveEvaluator(config, waves, learner, adaptation)
+        yield SineExperiment(config, waves, learner, evaluator, run)
 
 
 def network(config: SineConfig) -> MLP:
@@ -102,23 +108,23 @@ def wave_tasks(config: SineConfig, waves: Waves) -> TaskSource:
     return TaskSource(prepare, longest_call(config))
 
 
-def train_run(experiment: Experiment, quiet: bool = False) -> None:
+def train_run(experiment: SineExperiment, quiet: bool = False) -> None:
     """Outer steps to the end of the run; `quiet`: with nothing but a progress bar."""
     config, waves, learner, evaluator, run = experiment
     with WaveMonitor(evaluator, run, quiet) as monitor:
         train(config, wave_tasks(config, waves), learner, run, monitor)
 
 
-def initial_state(config: SineConfig) -> Start:
-    """Where the run of `config` began."""
+def initial_state(config: SineConfig) -> Initialization:
+    """The random initialization of the run of `config`."""
     weights = tf.constant(initial_mlp_weights(network(config), config.seed))
-    return Start(weights, tf.zeros_like(weights), tf.constant(0, tf.int64))
+    return Initialization(weights, tf.zeros_like(weights), tf.constant(0, tf.int64))
 
 
-def evaluate_run(experiment: Experiment) -> np.ndarray:
+def evaluate_run(experiment: SineExperiment) -> np.ndarray:
     """Store losses on new waves, and return them: float64 [waves, inner steps + 1]."""
     config, _, _, evaluator, run = experiment
-    losses = evaluator.fit_new()
+    losses = evaluator.losses_on_new()
     before, after = loss(losses[:, 0]), loss(losses[:, -1])
     plotted = evaluator.monitor(run.step)["loss"]
     evaluation: dict[str, Any] = {

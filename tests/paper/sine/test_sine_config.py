@@ -38,25 +38,8 @@ def test_the_published_setting() -> None:
     )
     values = [getattr(SineConfig(), name) for name in names.split()]
     assert values == [
-        30_000,
-        1,
-        5,
-        10,
-        0.02,
-        0.1,
-        0,
-        True,
-        50,
-        10,
-        32,
-        "tanh",
-        64,
-        2,
-        0.1,
-        5,
-        -5,
-        5,
-    ]
+        30_000, 1, 5, 10, 0.02, 0.1, 0, True, 50, 10, 32, "tanh", 64, 2, 0.1, 5, -5, 5,
+    ]  # fmt: skip
     assert SineConfig().phase_max == pytest.approx(6.283185307)
 
 

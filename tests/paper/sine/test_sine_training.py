@@ -17,7 +17,7 @@ from supervised_reptile.algorithms.learner import Learner
 from supervised_reptile.algorithms.meta_batch import MetaBatch
 from supervised_reptile.data.episodes import Purpose, Stream, TaskShape, foml_shape
 from supervised_reptile.networks.mlp import MLP, initial_mlp_weights, mlp_grouping, mlp_predictions
-from supervised_reptile.paper.sine.fit import Fitter, Start, losses
+from supervised_reptile.paper.sine.evaluation import Adaptation, Initialization, losses
 from supervised_reptile.paper.sine.waves import Waves, draw_waves
 
 NET = MLP(hidden_units=6)
@@ -115,8 +115,8 @@ def test_predictions_while_adapting(rule: str) -> None:
     tasks = draw_waves(WAVES, shape, Stream(1, Purpose.EVALUATE), range(1), range(3))
     weights = initial_mlp_weights(NET, 2).astype(np.float64)
     moments = np.random.default_rng(0).uniform(0.1, 1, NET.size)
-    start = Start(tf.constant(weights), tf.constant(moments), tf.constant(7, tf.int64))
-    found = Fitter(kind, WAVES.inputs)(start, tasks)
+    start = Initialization(tf.constant(weights), tf.constant(moments), tf.constant(7, tf.int64))
+    found = Adaptation(kind, WAVES.inputs)(start, tasks)
     assert found.shape == (3, 4, 20)
     everywhere = (WAVES.inputs.astype(np.float64),)
     errors = np.empty((3, 4))
