@@ -76,25 +76,23 @@ def gather(folders: Sequence[Path], title: str) -> Page:
       UserError: a folder is missing, there is nothing in any of them, or a study, or all runs,
         cannot be read.
     """
-    found: list[tuple[str, Path]] = []
+    studies: dict[Path, Path] = {}  # resolved -> as given
+    runs: dict[Path, Path] = {}
     others = []
     for folder in folders:
         check_exists(folder)
-        items = list(_walk(folder)) if folder.is_dir() else []
-        found += items
-        others += [folder] * (not items)
-    kinds: dict[str, dict[Path, Path]] = {"study": {}, "run": {}}  # resolved -> as it was given
-    for kind, path in found:
-        kinds[kind].setdefault(path.resolve(), path)
-    studies = list(kinds["study"].values())
-    paths = [path for path in kinds["run"].values() if _may_be_of_images(path)]
+        found = list(_walk(folder)) if folder.is_dir() else []
+        others += [folder] * (not found)
+        for kind, path in found:
+            (studies if kind == "study" else runs).setdefault(path.resolve(), path)
+    paths = [path for path in runs.values() if _may_be_of_images(path)]
     if not studies and not paths:
         raise UserError(f"{first_few(folders)}: no study and no run on images in there")
     anchors: set[str] = {RUNS}
-    entries = tuple(_entry(folder, anchors) for folder in studies)
-    runs = read_runs(paths, may_be_none=bool(studies))
+    entries = tuple(_entry(folder, anchors) for folder in studies.values())
+    tables = tuple(_run_tables(read_runs(paths, may_be_none=bool(studies))))
     note_skipped(others, "no study and no run")
-    return Page(title, entries, tuple(_run_tables(runs)))
+    return Page(title, entries, tables)
 
 
 def _may_be_of_images(run: Path) -> bool:
