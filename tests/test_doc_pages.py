@@ -42,7 +42,7 @@ PLAN: Plan = {
     "reptile plot": {},
     "reptile predict": {},
     "reptile report": {},
-    "reptile reproduce": Unrun("tests/reproduce runs every study in short"),
+    "reptile reproduce": Unrun("tests/paper runs every study in short"),
     "reptile sine": {"meta_iters": 4, "eval_samples": 2, "no_compare": True},
     "reptile sweep": Unrun("tests/sweep runs sweeps, each trial a process"),
     "reptile train": TINY,
