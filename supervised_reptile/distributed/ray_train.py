@@ -168,7 +168,8 @@ class _Waiting:
                 self._outcome = self._outcome or (kind, content)
 
     def _end(self) -> Any:
-        kind, content = self._outcome or ("", None)
+        nothing: tuple[str, Any] = ("", None)
+        kind, content = self._outcome or nothing
         if kind == "end":
             return content
         if kind == "interrupted":
