@@ -168,8 +168,8 @@ class _Waiting:
                 self._outcome = self._outcome or (kind, content)
 
     def _end(self) -> Any:
-        nothing: tuple[str, Any] = ("", None)
-        kind, content = self._outcome or nothing
+        kind: str = self._outcome[0] if self._outcome else ""
+        content: Any = self._outcome[1] if self._outcome else None
         if kind == "end":
             return content
         if kind == "interrupted":
