@@ -51,6 +51,7 @@ PLAN: Plan = {
 CLUSTER = {
     "scontrol": "printf '%s\\n' host1 host2",
     "srun": 'while [[ $1 == --* ]]; do shift; done; SLURM_PROCID=1 exec "$@"',
+    "pip": "true",
     "ray": 'while (($#)) && [ "$1" != -- ]; do shift; done; (($#)) && exec "${@:2}"',
 }
 

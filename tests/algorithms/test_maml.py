@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import small_problem as small
 import tensorflow as tf
-from command_line import TINY, assert_same_state, call, drawn_alphabets, execute, flags
-from interruptions import KILLED
+from command_line import TINY, assert_same_state, call, drawn_alphabets, flags
+from interruptions import STOPPED
 from slow_reference import SlowLearner, Task, slow_tasks
 from test_outer_loop import ORDERS, STEP_SIZES, assert_same, some_batch, train_slowly
 
@@ -43,10 +43,10 @@ def update(rule: InnerRule, tasks: Tasks, second_order: bool) -> np.ndarray:
     return learner.weights.numpy() - small.some_weights()
 
 
-# Every shape as it is by default, every order under both rules.
+# Every shape and every order as the others are by default, and the other rule.
 TWO_STEPS = [
-    *((shape, "chained", "sgd") for shape in SHAPES if shape != "with a tail of its own"),
-    *(("with a tail of its own", order, rule) for order in ORDERS for rule in RULES),
+    *((shape, "chained", "sgd") for shape in SHAPES),
+    *(("with a tail of its own", order, "sgd with decay") for order in ORDERS),
 ]
 
 
@@ -140,13 +140,13 @@ def test_the_smaller_the_rate_the_more_maml_is_foml() -> None:
     """Their difference is of the first order in the rate (section 5 of the paper)."""
     tasks = small.small_tasks(SHAPES["cycling"], steps=1, tasks=2)
     shares = []
-    for rate in (1e-3, 1e-4, 1e-5):
+    for rate in (1e-3, 1e-5):
         first, second = (
             update(small.SGD._replace(learning_rate=rate), tasks, o) for o in (False, True)
         )
         shares.append(np.linalg.norm(second - first) / np.linalg.norm(first))
     assert shares[0] > 1e-3
-    np.testing.assert_allclose(np.divide(shares[:-1], shares[1:]), 10, rtol=0.1)
+    assert shares[0] / shares[1] == pytest.approx(100, rel=0.1)
 
 
 def test_nothing_but_a_tail_is_foml_exactly() -> None:
@@ -226,18 +226,20 @@ def test_it_learns(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> 
     """Fifty times as many outer steps make a better initialization."""
     data, accuracies = drawn_alphabets(tmp_path_factory), []
     for outer_steps in (3, 150):
-        place = flags(data_dir=data, checkpoint=tmp_path / str(outer_steps), eval_samples=200)
+        place = flags(data_dir=data, checkpoint=tmp_path / str(outer_steps))
+        place += flags(eval_samples=200, eval_splits="test")
         outcome = call(*MAML, *place, *flags(meta_iters=outer_steps, inner_iters=3, foml_tail=2))
         assert outcome.code == 0, outcome.err
         accuracies.append(float(outcome.accuracies[-1].split()[2]))
     assert accuracies[1] > accuracies[0] + 0.1
 
 
+@pytest.mark.soak
 def test_resuming(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
     data = drawn_alphabets(tmp_path_factory)
     place = flags(data_dir=data, eval_samples=2, save_interval=30)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert call(*MAML, *place, *flags(checkpoint=whole)).code == 0
-    assert execute(*MAML, *place, *flags(checkpoint=parts), cue=KILLED).code < 0
+    assert call(*MAML, *place, *flags(checkpoint=parts), cue=STOPPED).code == 130
     assert call(*place, *flags(checkpoint=parts, resume=True)).code == 0
     assert_same_state(parts, whole)

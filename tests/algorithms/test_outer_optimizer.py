@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import small_problem as small
 import tensorflow as tf
-from command_line import TINY, assert_same_state, call, drawn_alphabets, execute, flags, saved_state
-from interruptions import KILLED
+from command_line import TINY, assert_same_state, call, drawn_alphabets, flags, saved_state
+from interruptions import STOPPED
 from test_outer_loop import ALGORITHMS, train_slowly
 
 from supervised_reptile.algorithms.learner import Learner
@@ -126,14 +126,14 @@ def test_plain_sgd_keeps_nothing() -> None:
 # ---- through the command line
 
 
-@pytest.mark.parametrize("name", ["momentum", "adam"])
+@pytest.mark.parametrize("name", [pytest.param("momentum", marks=pytest.mark.soak), "adam"])
 def test_resuming(name: str, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
     data = drawn_alphabets(tmp_path_factory)
     given = flags(outer_optimizer=name, meta_step=0.01, meta_step_final=0)
     place = flags(data_dir=data, eval_samples=2, save_interval=30)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert call(*TINY, *given, *place, *flags(checkpoint=whole)).code == 0
-    assert execute(*TINY, *given, *place, *flags(checkpoint=parts), cue=KILLED).code < 0
+    assert call(*TINY, *given, *place, *flags(checkpoint=parts), cue=STOPPED).code == 130
     assert call(*place, *flags(checkpoint=parts, resume=True)).code == 0
     assert_same_state(parts, whole)
     kept = [f"outer_{moment}" for moment in OPTIMIZERS[name].state]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import shutil
@@ -22,6 +21,7 @@ TINY = flags(
     train_shots=2,
     inner_batch=2,
     inner_iters=2,
+    meta_batch=1,
     meta_iters=4,
     eval_iters=2,
     eval_batch=2,
@@ -44,8 +44,32 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_miniimagenet(tmp_path_factory.mktemp("mini"))
 
 
-def test_miniimagenet_watches_validation_and_ends_with_three_accuracies(mini, tmp_path):
-    done = miniimagenet("--data-dir", mini, "--checkpoint", tmp_path, *TINY)
+@pytest.fixture(scope="module")
+def mini_run(mini, tmp_path_factory) -> tuple[Path, Outcome]:
+    """A run of run_miniimagenet.py and its output."""
+    run = tmp_path_factory.mktemp("mini") / "run"
+    return run, miniimagenet("--data-dir", mini, "--checkpoint", run, *TINY)
+
+
+@pytest.fixture(scope="module")
+def own_run(tmp_path_factory) -> tuple[Path, Path]:
+    """Ten classes of small grey images, and a run of `reptile train` on them."""
+    folder = tmp_path_factory.mktemp("own")
+    images, run = write_classes(folder / "images", 10, 20, channels=1), folder / "run"
+    how = ("--split", "0.6,0.2,0.2", "--transductive", "--eval-splits", "val")
+    done = train(images, "--checkpoint", run, *how, *TINY)
+    assert done.code == 0, done.err
+    return images, run
+
+
+@pytest.fixture
+def own(own_run, tmp_path) -> tuple[Path, Path]:
+    """The same with a run that a test may change."""
+    return own_run[0], shutil.copytree(own_run[1], tmp_path / "run")
+
+
+def test_miniimagenet_watches_validation_and_ends_with_three_accuracies(mini_run):
+    _, done = mini_run
     assert done.code == 0, done.err
     assert [line.split(":")[0] for line in done.looks] == ["batch 0", "batch 2"]
     assert all("train=" in line and "val=" in line and "test=" not in line for line in done.looks)
@@ -74,11 +98,8 @@ def test_miniimagenet_without_data_says_how_to_get_it(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_own_images_are_divided_once_and_kept(tmp_path):
-    images, run = write_classes(tmp_path / "images", 10, 20, channels=1), tmp_path / "run"
-    arguments = (images, "--checkpoint", run, "--split", "0.6,0.2,0.2")
-    done = train(*arguments, *TINY)
-    assert done.code == 0, done.err
+def test_own_images_are_divided_once_and_kept(own_run):
+    images, run = own_run
     classes = json.loads((run / "classes.json").read_text())
     splits = [classes[split] for split in ("train", "val", "test")]
     assert sorted(itertools.chain(*splits)) == [f"images{n:02d}" for n in range(10)]
@@ -95,14 +116,12 @@ def test_verify_does_not_blame_the_data_for_the_cache(mini, tmp_path, monkeypatc
     assert_refused(call("data", "verify", mini, command=reptile), "REPTILE_CACHE=FOLDER")
 
 
-def test_sizes_are_inherited_and_what_is_measured_is_not(tmp_path):
+def test_sizes_are_inherited_and_what_is_measured_is_not(own):
     """The heading says with which sizes and how the accuracies below it were measured."""
-    images, run = write_classes(tmp_path / "images", 10, 20, channels=1), tmp_path / "run"
-    place = (images, "--checkpoint", run)
-    how = ("--split", "0.6,0.2,0.2", "--transductive", "--eval-splits", "val")
-    assert train(*place, *how, *TINY).code == 0
+    images, run = own
+    place, same = (images, "--checkpoint", run), ("--split", "0.6,0.2,0.2")
     sizes = "(--eval-batch 2 --eval-iters 2 --eval-samples {} --eval-seed 0)"
-    for name in ((*place, "--pretrained"), (images, "--pretrained", run)):
+    for name in ((*place, "--pretrained"), (images, "--pretrained", run, *same)):
         done = train(*name, "--eval-samples", 3)
         assert done.out.startswith(
             f"Evaluating... 2-way 1-shot, non-transductive {sizes}\n".format(3)
@@ -110,7 +129,7 @@ def test_sizes_are_inherited_and_what_is_measured_is_not(tmp_path):
         splits = [line.split()[0] for line in done.accuracies]
         assert (splits, done.err) == (["Train", "Validation", "Test"], "")
     given = ("--both-modes", "--transductive", "--eval-splits", "test")
-    done = train(*place, "--pretrained", *given)
+    done = train(*place, "--pretrained", *same, *given)
     heading, *accuracies = done.out.splitlines()
     assert "1-shot, transductive and non-transductive (" in heading
     names = [line.partition(": ")[0] for line in accuracies]
@@ -132,18 +151,26 @@ def strip_stored(run: Path) -> None:
     edit_json(run / "config.json", strip)
 
 
-@pytest.mark.parametrize("old", [False, True])
-def test_how_images_were_made_is_remembered(tmp_path, old):
-    """Also by an older program's run, whose network and classes tell."""
-    images, run = write_classes(tmp_path / "images", 10, 20, channels=1), tmp_path / "run"
+@pytest.fixture(scope="module")
+def made_otherwise(tmp_path_factory) -> tuple[Path, Path]:
+    """Images, one of them broken, and a run that made them smaller and coloured."""
+    folder = tmp_path_factory.mktemp("made")
+    images, run = write_classes(folder / "images", 10, 20, channels=1), folder / "run"
     (images / "images00" / "broken.png").write_bytes(b"no image")
     how = ("--split", "0.6,0.4,0", "--image-size", "16", "--colour", "--skip-broken")
     assert train(images, "--checkpoint", run, *how, *TINY).code == 0
+    return images, run
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_how_images_were_made_is_remembered(made_otherwise, tmp_path, old):
+    """Also by an older program's run, whose network and classes tell."""
+    images, run = made_otherwise[0], shutil.copytree(made_otherwise[1], tmp_path / "run")
     if old:
         strip_stored(run)
     skip = ("--skip-broken",) * old
-    for name in (("--checkpoint", run, "--resume"), ("--checkpoint", run, "--pretrained"),
-                 ("--pretrained", run)):  # fmt: skip
+    evaluated = ("--pretrained", run) if old else ("--checkpoint", run, "--pretrained")
+    for name in (("--checkpoint", run, "--resume"), evaluated):
         done = train(images, *name, *skip)
         assert done.code == 0, done.err
         assert [line.split()[0] for line in done.accuracies] == ["Train", "Validation", "Not"]
@@ -178,10 +205,9 @@ def test_ready_folders_are_not_split_otherwise(mini, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_the_command_that_trained_is_named(mini, tmp_path):
+def test_the_command_that_trained_is_named(mini_run, own_run, tmp_path):
     """Whatever was stored of it, and before any images are looked for."""
-    images, run = write_classes(tmp_path / "images", 6, 20, channels=1), tmp_path / "run"
-    assert miniimagenet("--data-dir", mini, "--checkpoint", run, *TINY).code == 0
+    (images, mine), run = own_run, shutil.copytree(mini_run[0], tmp_path / "run")
     for how in (("--checkpoint", run, "--pretrained"), ("--checkpoint", run, "--resume"),
                 ("--pretrained", run)):  # fmt: skip
         assert_refused(call(*how), "trained by run_miniimagenet.py, not by run_omniglot.py")
@@ -192,15 +218,12 @@ def test_the_command_that_trained_is_named(mini, tmp_path):
     strip_stored(run)
     assert_refused(call("--checkpoint", run, "--resume"), "trained by run_miniimagenet.py")
     assert_refused(miniimagenet("--pretrained", "omniglot-5way"), "with run_omniglot.py")
-    mine = tmp_path / "mine"
-    assert train(images, "--checkpoint", mine, "--split", "0.4,0.3,0.3", *TINY).code == 0
     assert_refused(miniimagenet("--checkpoint", mine, "--resume"), "trained by reptile train DIR")
 
 
-def test_own_images_are_evaluated_as_they_were_divided(tmp_path):
+def test_own_images_are_evaluated_as_they_were_divided(own_run, tmp_path):
     """Classes that a run was trained on are not tested without a word, nor is that stored."""
-    images, run = write_classes(tmp_path / "images", 10, 20, channels=1), tmp_path / "run"
-    assert train(images, "--checkpoint", run, "--split", "0.6,0.2,0.2", *TINY).code == 0
+    images, run = own_run
     stored = (run / "results.json").read_bytes()
     evaluation = (images, "--checkpoint", run, "--pretrained")
     assert_refused(train(*evaluation, "--split", "0.4,0.4,0.2"), "--split is 0.6,0.2,0.2 there")
@@ -212,8 +235,6 @@ def test_own_images_are_evaluated_as_they_were_divided(tmp_path):
     named = train(images, "--pretrained", run, "--split", "0.4,0.4,0.2", "--eval-samples", 2)
     assert named.code == 0
     assert f"the classes are not split as for {run}" in named.err
-    assert "not split as" not in train(images, "--pretrained", run, "--split", "0.6,0.2,0.2").err
-    assert train(*evaluation, "--split", "0.6,0.2,0.2").code == 0
 
 
 def test_own_images_of_mixed_formats_and_sizes(tmp_path):
@@ -240,7 +261,6 @@ def test_own_images_of_mixed_formats_and_sizes(tmp_path):
         "-0.2,0.6,0.6",
         "nan,nan,nan",
         "0,0,0",
-        "0,0.5,0.5",
         "0,1,0",
         "inf,0,0",
         "1",
@@ -250,24 +270,6 @@ def test_own_images_of_mixed_formats_and_sizes(tmp_path):
 def test_bad_shares_are_a_usage_error(split, tmp_path):
     done = train(tmp_path, "--checkpoint", tmp_path / "run", f"--split={split}")
     assert_refused(done, "--split", code=2)
-    assert not (tmp_path / "run").exists()
-
-
-def test_an_empty_class_is_named(tmp_path):
-    images = write_classes(tmp_path / "images", 6, 20)
-    (images / "nothing").mkdir()
-    done = train(images, "--checkpoint", tmp_path / "run", *TINY)
-    assert_refused(done, "nothing")
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_damaged_image_is_named(tmp_path):
-    images = write_classes(tmp_path / "images", 6, 20)
-    whole = io.BytesIO()
-    picture(np.random.default_rng(0), 20, 3).save(whole, "PNG")
-    (images / "images03" / "broken.png").write_bytes(whole.getvalue()[:80])
-    done = train(images, "--checkpoint", tmp_path / "run", *TINY)
-    assert_refused(done, "broken.png")
     assert not (tmp_path / "run").exists()
 
 
@@ -288,9 +290,10 @@ def test_what_was_left_out_and_which_split_is_missing_is_said(mini, missing, tmp
         f"Note: images: has no {missing} classes of its own",
     ]
     assert len(done.accuracies) == 2 + (missing == "test")  # which is said not to be measured
-    (folder / "b.png").unlink()
-    done = miniimagenet("--data-dir", images, "--checkpoint", tmp_path / "mini", *TINY)
-    assert done.err.splitlines()[1] == f"Note: images: has no {missing} classes of its own"
+    if missing == "val":
+        (folder / "b.png").unlink()
+        done = miniimagenet("--data-dir", images, "--checkpoint", tmp_path / "mini", *TINY)
+        assert done.err.splitlines()[1] == "Note: images: has no val classes of its own"
 
 
 def test_alphabets_are_no_classes(data, tmp_path):

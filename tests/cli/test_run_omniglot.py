@@ -24,7 +24,6 @@ from command_line import (
     call,
     execute,
     flags,
-    judged,
     real_omniglot,
     reference,
     saved_state,
@@ -34,6 +33,7 @@ from command_line import (
 from PIL import Image
 
 from supervised_reptile.data.omniglot import load_omniglot
+from supervised_reptile.system.start_tensorflow import start_tensorflow
 
 NUMBER = r"[01]\.\d+"
 INTERVAL = NUMBER + r" \+- 0\.\d+ \(95% interval over 20 episodes\)"
@@ -113,6 +113,7 @@ def test_tensorboard_shows_the_metrics(trained: tuple[Path, str]) -> None:
 
 def scalars(events: Path) -> list[tuple[int, np.float32]]:
     """(step, value) of the accuracies in a file of TensorBoard events."""
+    start_tensorflow()
     import tensorflow as tf
 
     return [
@@ -171,14 +172,15 @@ def test_a_stored_run_is_evaluated_otherwise(data: Path, copy: Path) -> None:
     assert metrics(copy)[-1]["step"] == 395
 
 
-def test_the_evaluation_seed_alone_decides_the_episodes(data: Path, copy: Path) -> None:
-    place = flags(data_dir=data, checkpoint=copy, pretrained=True)
-    one, same = (call(*place, *flags(eval_seed=1)) for _ in range(2))
-    other = call(*place, *flags(eval_seed=2))
-    assert one.code == same.code == other.code == 0
-    assert one.accuracies == same.accuracies != other.accuracies
+def test_the_evaluation_seed_alone_decides_the_episodes(
+    trained: tuple[Path, str], data: Path, copy: Path
+) -> None:
+    place = flags(data_dir=data, checkpoint=copy, pretrained=True, transductive=True)
+    same, other = (call(*place, *flags(eval_seed=seed)) for seed in (0, 1))
+    assert same.code == other.code == 0
+    assert same.accuracies == trained[1].splitlines()[-2:] != other.accuracies
     seeds = [e["settings"]["eval_seed"] for e in evaluations(copy)]
-    assert seeds == [0, 1, 2]  # the repeated evaluation took the place of the first
+    assert seeds == [0, 1]  # the repeated evaluation took the place of the first
 
 
 # Flags, and the inner steps that Adam's time counts after two outer steps of two tasks.
@@ -193,9 +195,14 @@ ALGORITHMS = {
     "sequential": (flags(task_order="sequential", weight_decay=0.9), 8),
     "parallel": (flags(task_order="parallel"), 4),
 }
+# Through the command line also elsewhere: in the tests of MAML and of outer optimizers.
+ALSO_ELSEWHERE = ("FOML, cycling", "MAML", "Reptile with momentum", "FOML with outer Adam")
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(
+    "algorithm",
+    [pytest.param(a, marks=[pytest.mark.soak] * (a in ALSO_ELSEWHERE)) for a in ALGORITHMS],
+)
 def test_other_algorithms_run(data: Path, tmp_path: Path, algorithm: str) -> None:
     chosen, inner_steps = ALGORITHMS[algorithm]
     place = flags(data_dir=data, checkpoint=tmp_path / "run", meta_iters=2, eval_samples=2)
@@ -219,13 +226,13 @@ def test_with_validation_classes_training_never_reads_the_test_classes(
     spoilt = shutil.copytree(data, tmp_path / "spoilt")
     blank(spoilt, load_omniglot(data, 0).pools["test"].names)
     outcomes = [
-        call(*TINY, *flags(data_dir=d, checkpoint=tmp_path / d.name, val_classes=6, meta_iters=30))
+        call(*TINY, *flags(data_dir=d, checkpoint=tmp_path / d.name, val_classes=6, meta_iters=10))
         for d in (data, spoilt)
     ]
     one, other = outcomes
     assert one.code == other.code == 0
     assert all(re.search(rf"train={NUMBER} val={NUMBER}$", look) for look in one.looks)
-    assert len(one.looks) == 6
+    assert len(one.looks) == 2
     assert one.looks == other.looks
     assert [a.split(":")[0] for a in one.accuracies] == [
         "Train accuracy",
@@ -237,10 +244,10 @@ def test_with_validation_classes_training_never_reads_the_test_classes(
     assert (tmp_path / data.name / "tensorboard" / "val").is_dir()
 
 
-def in_terminal(*arguments: object, size: tuple[int, int] = (24, 120)) -> tuple[int, str]:
-    """Exit code and everything that `run_omniglot.py` shows in a terminal of lines and columns."""
+def in_terminal(*arguments: object) -> tuple[int, str]:
+    """Exit code and everything that `run_omniglot.py` shows in a terminal."""
     master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", *size, 0, 0))
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, 120, 0, 0))
     words = [sys.executable, str(SCRIPT), *map(str, arguments)]
     with subprocess.Popen(words, stdin=slave, stdout=slave, stderr=slave) as process:
         os.close(slave)
@@ -254,27 +261,23 @@ def in_terminal(*arguments: object, size: tuple[int, int] = (24, 120)) -> tuple[
     return process.returncode, shown.decode(errors="replace")
 
 
-@pytest.mark.parametrize("size", [(24, 120), (0, 0)])
-def test_a_terminal_shows_progress_instead_of_lines(
-    data: Path, tmp_path: Path, size: tuple[int, int]
-) -> None:
-    """Also one that says it has no size, as `script`, containers and CI give it."""
-    place = flags(data_dir=data, checkpoint=tmp_path / "run", meta_iters=200)
-    code, shown = in_terminal(*TINY, *place, size=size)
+def test_a_terminal_shows_progress_instead_of_lines(data: Path, tmp_path: Path) -> None:
+    place = flags(data_dir=data, checkpoint=tmp_path / "run", meta_iters=100)
+    code, shown = in_terminal(*TINY, *place)
     assert code == 0, shown
     assert "batch 0:" not in shown
-    assert re.search(r"\d+/200 \[\d\d:\d\d<\d\d:\d\d, .*step/s, train=0\.\d+, test=0\.\d+\]", shown)
+    assert re.search(r"\d+/100 \[\d\d:\d\d<\d\d:\d\d, .*step/s, train=0\.\d+, test=0\.\d+\]", shown)
     assert re.search(rf"Test accuracy: {INTERVAL}", shown)
-    assert len(metrics(tmp_path / "run")) == 40
+    assert len(metrics(tmp_path / "run")) == 20
 
 
 def test_closed_streams_change_nothing(trained: tuple[Path, str], data: Path, tmp_path: Path):
     """A daemon's: neither output nor messages get into the files that are opened instead."""
-    words = [*EXACT, *flags(data_dir=data, checkpoint=tmp_path / "run")]
+    words = [*EXACT, *flags(data_dir=data, checkpoint=tmp_path / "run", meta_iters=60)]
     command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, str(SCRIPT), *words]
     assert subprocess.run([*map(str, command)], timeout=PATIENCE).returncode == 0
-    assert metrics(tmp_path / "run") == metrics(trained[0])
-    assert judged(tmp_path / "run") == judged(trained[0])
+    assert metrics(tmp_path / "run") == metrics(trained[0])[:12]
+    assert (tmp_path / "run" / "results.json").exists()
 
 
 PAPER = flags(
@@ -302,7 +305,7 @@ BAR = 0.80
 
 def test_reptile_learns_the_real_omniglot(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    outcome = execute(*PAPER, *flags(data_dir=real_omniglot(), checkpoint=run))
+    outcome = execute(*PAPER, *flags(data_dir=real_omniglot(), checkpoint=run, eval_splits="test"))
     assert outcome.code == 0, outcome.err
     (evaluation,) = evaluations(run)
     assert evaluation["accuracy"]["transductive"]["test"]["mean"] > BAR
@@ -318,7 +321,8 @@ def resident_kilobytes(process: int) -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
-def test_memory_does_not_grow(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("steps", [6000, pytest.param(20_000, marks=pytest.mark.soak)])
+def test_memory_does_not_grow(data: Path, tmp_path: Path, steps: int) -> None:
     tiny = flags(
         classes=2,
         shots=1,
@@ -326,9 +330,9 @@ def test_memory_does_not_grow(data: Path, tmp_path: Path) -> None:
         inner_iters=1,
         eval_iters=1,
         eval_samples=1,
-        eval_interval=2000,
+        eval_interval=500,
         save_interval=500,
-        meta_iters=20_001,
+        meta_iters=steps + 1,
     )
     sizes = []
     with started(*tiny, *flags(data_dir=data, checkpoint=tmp_path / "run")) as process:
@@ -336,6 +340,6 @@ def test_memory_does_not_grow(data: Path, tmp_path: Path) -> None:
             if line.startswith("batch"):
                 sizes.append(resident_kilobytes(process.pid))
         assert process.wait() == 0, process.messages
-    assert len(sizes) == 11  # after 0, 2,000, ... 20,000 outer steps
+    assert len(sizes) == steps // 500 + 1
     assert sizes[-1] < 1.05 * sizes[1], sizes
     assert len(saved_steps(tmp_path / "run")) == 3

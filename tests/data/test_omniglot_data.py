@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import real_omniglot
+from command_line import made_once, real_omniglot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
@@ -489,8 +489,8 @@ def test_reading_data_does_without_tensorflow() -> None:
 
 @pytest.fixture(scope="module")
 def real_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the real drawings are decoded, once for all tests here."""
-    return tmp_path_factory.mktemp("real")
+    """Where the real drawings are decoded, once for all tests."""
+    return made_once(tmp_path_factory, "cache", Path.mkdir)
 
 
 def test_the_real_omniglot(real_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

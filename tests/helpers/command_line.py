@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import importlib.util
 import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -24,6 +26,7 @@ import pytest
 
 from supervised_reptile.cli.main import run
 from supervised_reptile.data.glyphs.draw_alphabets import GlyphSet, write_glyphs
+from supervised_reptile.system.start_tensorflow import start_tensorflow
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "run_omniglot.py"
@@ -81,9 +84,6 @@ TINY = flags(
 # Long enough to be interrupted on the way, and without a checkpoint before the end.
 EXACT = [*TINY, *flags(shots=5, meta_iters=400)]
 
-_references: dict[Path, Outcome] = {}
-_one_at_a_time = threading.Lock()
-
 
 @functools.cache
 def script(path: Path = SCRIPT) -> ModuleType:
@@ -94,35 +94,48 @@ def script(path: Path = SCRIPT) -> ModuleType:
     return module
 
 
-def call(*arguments: object, command: click.Command | None = None) -> Outcome:
+class Cue(NamedTuple):
+    """When something happens: as soon as `count` lines that start with `start` came out."""
+
+    start: str
+    count: int
+    action: int | Callable[[], object]  # a signal, or what is done in this process
+
+
+def call(
+    *arguments: object, command: click.Command | None = None, cue: Cue | None = None
+) -> Outcome:
     """`run_omniglot.py` (or another command) in this process, which saves importing TensorFlow.
 
     An exception that would show people a traceback comes through, and fails the test.
     """
-    out, err, code = _pipe(), _pipe(errors="backslashreplace"), 0
+    out, err, code = _Pipe(cue), _Pipe(errors="backslashreplace"), 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             run(command or script().main, [str(argument) for argument in arguments])
         except SystemExit as stop:
             code = stop.code
-    return Outcome(code, _written(out), _written(err))
+    return Outcome(code, out.written(), err.written())
 
 
-def _pipe(errors: str = "strict") -> io.TextIOWrapper:
-    """What Python makes of a pipe, which cannot take every text."""
-    return io.TextIOWrapper(io.BytesIO(), encoding="utf8", errors=errors, write_through=True)
+class _Pipe(io.TextIOWrapper):
+    """What Python makes of a pipe, which cannot take every text. Does what its cue says."""
 
+    def __init__(self, cue: Cue | None = None, errors: str = "strict") -> None:
+        super().__init__(io.BytesIO(), encoding="utf8", errors=errors, write_through=True)
+        self._cue = cue
 
-def _written(pipe: io.TextIOWrapper) -> str:
-    return pipe.buffer.getvalue().decode("utf8")
+    def write(self, text: str) -> int:
+        length = super().write(text)
+        if self._cue and "\n" in text:
+            lines = self.written().split("\n")[:-1]
+            if sum(line.startswith(self._cue.start) for line in lines) >= self._cue.count:
+                action, self._cue = self._cue.action, None
+                action() if callable(action) else signal.raise_signal(action)
+        return length
 
-
-class Cue(NamedTuple):
-    """When a signal is sent: as soon as `count` lines that start with `start` came out."""
-
-    start: str
-    count: int
-    signal: int
+    def written(self) -> str:
+        return self.buffer.getvalue().decode("utf8")
 
 
 def execute(
@@ -141,7 +154,7 @@ def execute(
             if cue and line.startswith(cue.start):
                 seen += 1
                 if seen == cue.count:
-                    process.send_signal(cue.signal)
+                    process.send_signal(cue.action)
         code, errors = finish(process)
     return Outcome(code, "".join(lines), errors, time.monotonic() - began)
 
@@ -201,12 +214,23 @@ def assert_refused(outcome: Outcome, *words: str, code: int = 1) -> None:
         assert word in message
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """The folder `name` that `make` makes, once for all processes of a test session."""
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    done = shared / f"{name} is made"
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            make(shared / name)
+            done.touch()
+    return shared / name
+
+
 def drawn_alphabets(factory: pytest.TempPathFactory) -> Path:
-    """The folder of DRAWN, drawn once in a session."""
-    folder = factory.getbasetemp() / "drawn" / "alphabets"
-    if not folder.exists():
-        write_glyphs(folder, DRAWN, workers=1)
-    return folder
+    """The folder of DRAWN."""
+    folder = made_once(factory, "drawn", lambda at: write_glyphs(at / "alphabets", DRAWN, 1))
+    return folder / "alphabets"
 
 
 def importable(alphabets: Path, folder: Path) -> Path:
@@ -220,14 +244,16 @@ def importable(alphabets: Path, folder: Path) -> Path:
 def reference(factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
     """The run directory of EXACT on the drawn alphabets, never interrupted, and its output.
 
-    It runs once in a session. Tests copy the directory to change it.
+    Tests copy the directory to change it.
     """
-    path = factory.getbasetemp() / "reference"
-    with _one_at_a_time:
-        if path not in _references:
-            data = drawn_alphabets(factory)
-            _references[path] = execute(*EXACT, *flags(data_dir=data, checkpoint=path))
-    return path, _references[path]
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        place = flags(data_dir=drawn_alphabets(factory), checkpoint=folder / "run")
+        (folder / "outcome.json").write_text(json.dumps(execute(*EXACT, *place)))
+
+    folder = made_once(factory, "reference", make)
+    return folder / "run", Outcome(*json.loads((folder / "outcome.json").read_text()))
 
 
 def real_omniglot() -> Path:
@@ -309,6 +335,7 @@ def saved_state(
     run: Path, step: int | None = None, names: tuple[str, ...] = STATE
 ) -> dict[str, np.ndarray]:
     """Weights, Adam's state and counters in the newest checkpoint of `run`, or that of `step`."""
+    start_tensorflow()  # as the programs do, which run here afterwards
     import tensorflow as tf
 
     step = saved_steps(run)[-1] if step is None else step

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from command_line import Cue, Outcome, finish, started
 
-KILLED = Cue("batch", 10, signal.SIGKILL)  # after outer step 45 of a run of TINY size
+STOPPED = Cue("batch", 10, signal.SIGINT)  # after outer step 45 of a run of TINY size
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 # What a program says at its end: it is gone at once, or saves first where there is something to.
 CODES = {

@@ -18,11 +18,11 @@ import pytest
 from command_line import (
     EXACT,
     TINY,
+    Cue,
     Outcome,
     assert_refused,
     assert_same_end,
     call,
-    execute,
     fill,
     finish,
     flags,
@@ -54,49 +54,23 @@ def reptile_call(*words: object) -> Outcome:
     return call(*words, command=reptile)
 
 
-def deprived(words: list[str], looks: int, deprive: Callable, **how: object) -> Outcome:
-    """A run whose process, given to `deprive`, lacks something after so many looks."""
-    lines: list[str] = []
-    with started(*words, **how) as process:
-        for line in process.stdout:
-            lines.append(line)
-            if line.startswith("batch"):
-                looks -= 1
-                if looks == 0:
-                    deprive(process)
-        code, errors = finish(process)
-    return Outcome(code, "".join(lines), errors)
-
-
 # ---- training runs out of disk
 
 
-def fill_disk(run: Path, _process: subprocess.Popen) -> None:
-    fill(run.parent)
-
-
-def free_disk(run: Path) -> None:
-    (run.parent / "other").unlink()
-
-
-def assert_kept_and_continued(run: Path, outcome: Outcome, words: list[str], factory) -> None:
+def test_a_disk_that_fills_up(data: Path, disk: Path, tmp_path_factory) -> None:
     """The last checkpoint is good, and the continuation ends as if nothing had been."""
+    run = disk / "run"
+    words = [*EXACT, *flags(data_dir=data, checkpoint=run, save_interval=20)]
+    outcome = call(*words, cue=Cue("batch", 12, lambda: fill(disk)))
+    assert "No space left on device: free some space" in outcome.err
     assert_refused(outcome, f"{run}: cannot write there", f"--checkpoint {run} --resume")
+    (disk / "other").unlink()
     step = saved_steps(run)[-1]
     assert 0 < step < 400
     assert np.isfinite(saved_state(run, step)["weights"]).all()
-    last = execute(*words, "--resume")
+    last = call(*words, "--resume")
     assert int(last.looks[0].split()[1].rstrip(":")) <= step
-    assert_same_end(run, last, *reference(factory))
-
-
-def test_a_disk_that_fills_up(data: Path, disk: Path, tmp_path_factory) -> None:
-    run = disk / "run"
-    words = [*EXACT, *flags(data_dir=data, checkpoint=run, save_interval=20)]
-    outcome = deprived(words, 12, lambda process: fill_disk(run, process))
-    assert "No space left on device: free some space" in outcome.err
-    free_disk(run)
-    assert_kept_and_continued(run, outcome, words, tmp_path_factory)
+    assert_same_end(run, last, *reference(tmp_path_factory))
 
 
 def test_a_disk_too_small_for_three_checkpoints(data: Path, tmp_path: Path) -> None:
@@ -173,7 +147,8 @@ def test_no_folder_for_temporary_files(data: Path, tmp_path: Path) -> None:
     no_files = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (0, 0))
     assert_refused(completed(*words, preexec_fn=no_files), "TMPDIR")
     elsewhere = {**os.environ, "TMPDIR": str(tmp_path / "missing")}
-    assert completed(*words, "--threads", 1, env=elsewhere).code == 0
+    short = flags(threads=1, meta_iters=1, eval_samples=1)
+    assert completed(*words, *short, env=elsewhere).code == 0
 
 
 def completed(*words: object, **how: object) -> Outcome:
@@ -242,17 +217,20 @@ def test_no_permission_for_decoded_images(data: Path, forbidden: Path, tmp_path:
 # ---- data that go away
 
 
-def test_training_outlives_its_data(data: Path, tmp_path: Path, tmp_path_factory) -> None:
+def test_training_outlives_its_data(
+    data: Path, tmp_path: Path, tmp_path_factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Images are in memory, or in files that are open; who comes later is told what is missing."""
     copy, run = shutil.copytree(data, tmp_path / "data"), tmp_path / "run"
     cache = tmp_path / "cache"
     words = [*EXACT, *flags(data_dir=copy, checkpoint=run)]
 
-    def remove(_process: subprocess.Popen) -> None:
+    def remove() -> None:
         shutil.rmtree(copy)
         shutil.rmtree(cache)
 
-    outcome = deprived(words, 5, remove, env={**os.environ, "REPTILE_CACHE": str(cache)})
+    monkeypatch.setenv("REPTILE_CACHE", str(cache))
+    outcome = call(*words, cue=Cue("batch", 5, remove))
     assert_same_end(run, outcome, *reference(tmp_path_factory))
     before = tree(run)
     for how in ("--resume", "--pretrained"):
@@ -294,7 +272,7 @@ WRITERS = (
     write_report,
     write_plot,
     write_glyphs,
-    write_theory,
+    pytest.param(write_theory, marks=pytest.mark.soak),
 )
 
 

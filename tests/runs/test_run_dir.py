@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import small_problem  # noqa: F401  starts TensorFlow as the programs do
 import tensorflow as tf
 from command_line import (
     EXACT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import small_problem  # noqa: F401  starts TensorFlow as the programs do
 import tensorflow as tf
 
 from supervised_reptile.runs.tensorboard import Events, is_kept

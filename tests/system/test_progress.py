@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import io
+import os
+import pty
 import sys
 
 import pytest
@@ -22,6 +24,14 @@ def test_where_nobody_looks_nothing_is_said(capsys: pytest.CaptureFixture[str]) 
 def test_a_closed_standard_error_gets_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)
     assert list(Bar(range(3), "Reading")) == [0, 1, 2]
+
+
+def test_a_terminal_without_a_size() -> None:
+    """As `script`, containers and CI give it."""
+    master, slave = pty.openpty()
+    with open(slave, "w") as screen:
+        assert terminal_size(screen).columns >= 80
+    os.close(master)
 
 
 @pytest.mark.parametrize("columns", ["0", "1"])
