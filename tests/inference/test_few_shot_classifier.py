@@ -600,11 +600,11 @@ FITTED = "classifier.fit(images, list('abab'))"
     ("before", "prepare", "method", "works"),
     [
         ("", FITTED, "fork", False),
-        (IMPORTED, FITTED, "fork", False),
         (IMPORTED, RAN, "fork", False),  # by the caller's own use of TensorFlow
         (IMPORTED, "", "fork", True),
-        ("", "", "fork", True),
-        ("", FITTED, "spawn", True),
+        pytest.param(IMPORTED, FITTED, "fork", False, marks=pytest.mark.soak),
+        pytest.param("", "", "fork", True, marks=pytest.mark.soak),
+        pytest.param("", FITTED, "spawn", True, marks=pytest.mark.soak),
     ],
 )
 def test_a_fork_is_refused_once_tensorflow_ran(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
 import sys
@@ -166,8 +167,10 @@ def served(folder: Path, **inputs: object) -> np.ndarray:
         **inputs,
     }
     tensors = {name: tf.constant(value) for name, value in given.items()}
-    serve = load_savedmodel(folder).signatures["serving_default"]
-    return serve(**tensors)["probabilities"].numpy()
+    return loaded(folder).signatures["serving_default"](**tensors)["probabilities"].numpy()
+
+
+loaded = functools.cache(load_savedmodel)
 
 
 def test_without_this_package_the_answers_are_the_same(saved: Path, tmp_path: Path) -> None:
