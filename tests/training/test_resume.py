@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
 import shlex
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,10 +45,10 @@ def one_thread(data: Path, run: Path) -> Stages:
 
 def newest_damaged(data: Path, run: Path) -> Stages:
     """The last of three checkpoints lost its end; the metrics are those of the whole run."""
-    whole = execute(*new(data, run, save_interval=90))
+    whole = call(*new(data, run, save_interval=90))
     shutil.copytree(run, undamaged(run))
     os.truncate(run / "checkpoints" / "ckpt-400.data-00000-of-00001", 500_000)
-    return [whole, execute(*resume(data, run))]
+    return [whole, call(*resume(data, run))]
 
 
 def undamaged(run: Path) -> Path:
@@ -61,7 +61,7 @@ def killed_early_then_ctrl_c(data: Path, run: Path) -> Stages:
     return [
         execute(*new(data, run, save_interval=200), cue=Cue("batch", 4, signal.SIGKILL)),
         execute(*resume(data, run, save_interval=200), cue=Cue("batch", 13, signal.SIGINT)),
-        execute(*resume(data, run)),
+        call(*resume(data, run)),
     ]
 
 
@@ -70,7 +70,7 @@ def terminated_then_killed(data: Path, run: Path) -> Stages:
     return [
         execute(*new(data, run), cue=Cue("batch", 9, signal.SIGTERM)),
         execute(*resume(data, run, save_interval=100), cue=Cue("batch", 25, signal.SIGKILL)),
-        execute(*resume(data, run)),
+        call(*resume(data, run)),
     ]
 
 
@@ -84,15 +84,17 @@ Told = Callable[[Callable], tuple[Path, Stages]]
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
-    """Gives a story's run directory and outcomes. All stories are under way from the beginning."""
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """Gives a story's run directory and outcomes."""
     data = drawn_alphabets(tmp_path_factory)
     base = tmp_path_factory.mktemp("stories")
-    with ThreadPoolExecutor(2) as pool:
-        futures: Mapping[Callable, Future] = {
-            story: pool.submit(story, data, base / story.__name__) for story in STORIES
-        }
-        yield lambda story: (base / story.__name__, futures[story].result())
+
+    @functools.cache
+    def tell(story: Callable) -> tuple[Path, Stages]:
+        run = base / story.__name__
+        return run, story(data, run)
+
+    return tell
 
 
 @pytest.mark.parametrize("story", STORIES)
@@ -192,7 +194,7 @@ def test_ctrl_c_in_the_last_moment_of_training_is_heard(
     """Nobody who pressed it wants to wait for the evaluation."""
     data, run = drawn_alphabets(tmp_path_factory), tmp_path / "run"
     once = flags(data_dir=data, checkpoint=run, meta_iters=1, eval_samples=1000)
-    outcome = execute(*TINY, *once, cue=Cue("batch", 1, signal.SIGINT))
+    outcome = call(*TINY, *once, cue=Cue("batch", 1, signal.SIGINT))
     assert outcome.code == 130, outcome.out
     assert "Traceback" not in outcome.err
     assert "Test accuracy" not in outcome.out
@@ -204,14 +206,14 @@ def test_ctrl_c_after_training_names_the_command_that_evaluates(
 ) -> None:
     data, run = drawn_alphabets(tmp_path_factory), tmp_path / "a run"
     once = flags(data_dir=data, checkpoint=run, meta_iters=1, eval_samples=100_000)
-    outcome = execute(*TINY, *once, cue=Cue("Evaluating", 1, signal.SIGINT))
+    outcome = call(*TINY, *once, cue=Cue("Evaluating", 1, signal.SIGINT))
     assert outcome.code == 130
     message = outcome.err.strip().splitlines()[-1]
     assert "The training is complete and stored" in message
     program, *words = shlex.split(message.partition("to evaluate it: ")[2])
     assert program == "run_omniglot.py"
     shorter = ("--no-transductive", "--eval-samples", "99999")
-    outcome = execute(*words, *shorter, cue=Cue("Evaluating", 1, signal.SIGINT))
+    outcome = call(*words, *shorter, cue=Cue("Evaluating", 1, signal.SIGINT))
     assert outcome.code == 130
     _, *words = shlex.split(outcome.err.strip().partition("to evaluate it: ")[2])
     assert sorted(words[-3:]) == sorted(shorter)
@@ -257,7 +259,7 @@ def test_ctrl_c_during_the_evaluation_is_no_traceback(
     run, data = shutil.copytree(path, tmp_path / "run"), drawn_alphabets(tmp_path_factory)
     before = (run / "results.json").read_bytes()
     place = flags(data_dir=data, checkpoint=run, pretrained=True, eval_samples=100_000)
-    outcome = execute(*place, cue=Cue("Evaluating", 1, signal.SIGINT))
+    outcome = call(*place, cue=Cue("Evaluating", 1, signal.SIGINT))
     assert outcome.code == 130
     assert outcome.err.endswith("The same command starts again.\n")
     assert "Traceback" not in outcome.err
