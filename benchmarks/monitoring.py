@@ -21,7 +21,7 @@ import click
 import numpy as np
 
 from supervised_reptile.system.start_tensorflow import start_tensorflow
-from supervised_reptile.training import monitoring_schedule
+from supervised_reptile.training import monitor
 
 if TYPE_CHECKING:
     from supervised_reptile.training.evaluation import Evaluator
@@ -63,26 +63,26 @@ def main(checkpoint: Path, data_dir: Path, rounds: int) -> None:
             eval_interval=INTERVAL,
             outer_steps=100_000,
         )
-        scorer = Evaluator(config, dataset, feed, learner)
+        evaluator = Evaluator(config, dataset, feed, learner)
         (mode,) = transduction_modes(config)
-        click.echo(f"{mode}: {information(scorer, mode)}")
+        click.echo(f"{mode}: {information(evaluator, mode)}")
         chunk = loop.Chunk(0, INTERVAL)
         shape = loop.task_shape(config)
         batch = feed(loop.draw(config, dataset.pools["train"], shape, chunk))
         steps = partial(learner.train, batch, np.zeros(INTERVAL))
         plans = {
-            "one episode each time": monitoring_schedule.LookPlan(INTERVAL, 1, 1),
-            "bundled": scorer.looks,
+            "one episode each time": monitor.MonitoringSchedule(INTERVAL, 1, 1),
+            "bundled": evaluator.schedule,
         }
         for name, plan in plans.items():
-            click.echo(f"  {name}: {cost(scorer, plan, steps, rounds)}")
+            click.echo(f"  {name}: {cost(evaluator, plan, steps, rounds)}")
 
 
-def information(scorer: Evaluator, mode: str) -> str:
+def information(evaluator: Evaluator, mode: str) -> str:
     """What query sets are worth on test episodes."""
-    sets, way = monitoring_schedule.QUERY_SETS, scorer.config.way
+    sets, way = monitor.MAX_QUERY_SETS, evaluator.config.way
     one, many = (
-        np.var(scorer.count("test", n)[mode] / (n * way), ddof=1).item() for n in (1, sets)
+        np.var(evaluator.count("test", n)[mode] / (n * way), ddof=1).item() for n in (1, sets)
     )
     correlation = (sets * many / one - 1) / (sets - 1)
     return (
@@ -92,15 +92,15 @@ def information(scorer: Evaluator, mode: str) -> str:
 
 
 def cost(
-    scorer: Evaluator, plan: monitoring_schedule.LookPlan, steps: Callable[[], object], rounds: int
+    evaluator: Evaluator, plan: monitor.MonitoringSchedule, steps: Callable[[], object], rounds: int
 ) -> str:
-    """The time of a look beside that of the steps between two; `steps` runs INTERVAL steps."""
-    scorer.looks = plan
-    training, look = medians(rounds, steps, lambda: scorer.look(0))
+    """The time of an evaluation and of the steps between two; `steps` runs INTERVAL steps."""
+    evaluator.schedule = plan
+    training, evaluation = medians(rounds, steps, lambda: evaluator.monitor(0))
     training *= plan.interval / INTERVAL
     return (
-        f"a look every {plan.interval} outer steps takes {1e3 * look:.0f} ms, the steps "
-        f"{1e3 * training:.0f} ms: {100 * look / training:.1f}% of training"
+        f"evaluating every {plan.interval} outer steps takes {1e3 * evaluation:.0f} ms, the steps "
+        f"{1e3 * training:.0f} ms: {100 * evaluation / training:.1f}% of training"
     )
 
 

@@ -39,7 +39,7 @@ def our_entry(tasks: int) -> Entry:
     learner = make_learner(config, network(config))
 
     def run() -> None:
-        chunks = plan_chunks(config, task_source.longest, look_interval=10**9, first_step=1)
+        chunks = plan_chunks(config, task_source.longest, monitor_interval=10**9, first_step=1)
         for chunk, batch in prefetched(chunks, task_source.prepare):
             learner.train(batch, config.outer_step_size_at(np.arange(*chunk)))
 
