@@ -160,6 +160,8 @@ def interpret(context: click.Context) -> Parsed:
     if placement.workers == 1 and (unused := sorted(explicit & (given.keys() - {"workers"}))):
         flag = "--" + unused[0].replace("_", "-")
         raise click.UsageError(f"{flag} is about several workers: give --workers, too")
+    if placement.ray_address == "":  # of an unset shell variable
+        raise click.UsageError("--ray-address is empty; auto is the cluster of this machine")
     config = config_from_flags(values, explicit, kind)
     if names_weights(config):
         check_named(config, explicit)

@@ -164,6 +164,7 @@ def test_a_cluster_that_is_not_there(data: Path, tmp_path: Path) -> None:
     ("given", "says"),
     [
         (["--task-order", "sequential", "--workers", "2"], "--task-order sequential"),
+        (["--workers", "2", "--ray-address", ""], "--ray-address is empty"),
         (["--worker-cpus", "2"], "--worker-cpus is about several workers: give --workers, too"),
         (["--pretrained", "omniglot-5way", "--workers", "2"], "without --workers"),
     ],
