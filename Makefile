@@ -11,12 +11,6 @@ AUDIT := .venv-audit
 # Test files at a time.
 JOBS ?= 2
 PYTEST := -m pytest --numprocesses $(JOBS) --dist loadfile
-# TensorFlow keeps every graph until its process ends, so these parts get processes of their own.
-APART := tests/algorithms tests/inference tests/robustness
-PROGRAMS := tests/cli tests/distributed tests/sweep tests/training
-PAPER := tests/analysis tests/paper
-OTHERS := $(filter-out $(APART) $(PROGRAMS) $(PAPER) tests/helpers, \
-    $(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/test_*.py)
 
 .PHONY: install quickstart demo test test-all soak lint audit
 
@@ -60,14 +54,8 @@ web/dist/index.html: web/node_modules/.package-lock.json web/index.html web/vite
 demo: .venv/installed web/dist/index.html
 	$(BIN)/reptile demo $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
 
-# $(call run-tests,PYTHON): every part, also after one that failed.
-define run-tests
-@failed=0; for part in $(APART) "$(PROGRAMS)" "$(PAPER)" "$(OTHERS)"; do \
-    $(1) $(PYTEST) $$part || failed=1; done; exit $$failed
-endef
-
 test: .venv/installed-test
-	$(call run-tests,$(BIN)/python)
+	$(BIN)/python $(PYTEST)
 
 soak: .venv/installed-test
 	$(BIN)/python -m pytest -m soak --numprocesses $(JOBS)
@@ -82,7 +70,7 @@ $(OLDEST)/installed: setup.py tests/oldest.txt
 	touch $@
 
 test-all: test $(OLDEST)/installed
-	$(call run-tests,$(OLDEST)/bin/python)
+	$(OLDEST)/bin/python $(PYTEST)
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
