@@ -152,7 +152,7 @@ def _column(run: Path, metrics: dict[str, np.ndarray], split: str) -> str:
     if split == HELD_OUT:
         column = next((name for name in ("val", "test") if name in logged), split)
     if column not in logged:
-        raise UserError(f"{run}: training logged {' and '.join(logged)}, not {split}")
+        raise UserError(f"{run}: training logged {' and '.join(logged)}, not {split} (--split)")
     return column
 
 

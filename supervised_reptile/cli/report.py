@@ -52,13 +52,13 @@ def report(folders: tuple[Path, ...], out: Path, name: str, title: str) -> None:
     if not name or Path(name).name != name:
         raise click.UsageError(f"--name {name!r}: a name without folders, for files in --out")
     page = gather(folders, title)
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        for file, text in (
-            (f"{name}.md", markdown_page(page, out)),
-            (f"{name}.html", html_page(page)),
-        ):
+    for file, text in (
+        (f"{name}.md", markdown_page(page, out)),
+        (f"{name}.html", html_page(page)),
+    ):
+        with writing(out):
+            out.mkdir(parents=True, exist_ok=True)
             with replacing(out / file) as temporary:
                 # Names of files may be of bytes that are no text.
                 temporary.write_text(text, encoding="utf8", errors="backslashreplace")
-            click.echo(f"wrote {out / file}")
+        click.echo(f"wrote {out / file}")

@@ -115,10 +115,11 @@ def check_pool(pool: ClassPool, split: str, way: int, per_class: int) -> None:
       UserError: fewer classes than `way` (--classes), or a class with fewer than
         `per_class` images (shots and query together), which it names.
     """
-    if len(pool.starts) < way:
+    if (classes := len(pool.starts)) < way:
+        fewer = "fewer, or " if classes > 1 else ""
         raise UserError(
-            f"--classes {way}: the {split} split has only {counted(len(pool.starts), 'class')}; "
-            "give fewer, or more data (own images: or other shares by --split)"
+            f"--classes {way}: the {split} split has only {counted(classes, 'class')}; "
+            f"give {fewer}more data (own images: or other shares by --split)"
         )
     short = int(np.argmin(pool.counts))
     if pool.counts[short] < per_class:

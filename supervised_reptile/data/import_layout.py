@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path, PurePosixPath
@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from supervised_reptile.data.decode_parallel import decode_into
-from supervised_reptile.data.layouts.decode_image import RESIZE, PixelForm, decode
+from supervised_reptile.data.decode_parallel import Decode, decode_into
+from supervised_reptile.data.layouts.decode_image import RESIZE, PixelForm, changes_notes, decode
 from supervised_reptile.data.layouts.layout import (
     BROKEN,
     EMPTY,
@@ -40,7 +40,9 @@ from supervised_reptile.data.store import (
 from supervised_reptile.errors import UserError, counted, first_few, one_line
 
 ABSENT = "it is listed but not there"
-LISTING = 2  # part of the cache's keys: another number where some files are other classes
+# Part of the cache's keys: another number where some files are other classes, or a store
+# remembers more of them.
+LISTING = 3
 
 
 class _Broken(Exception):  # noqa: N818 - never leaves this module
@@ -59,7 +61,7 @@ class Recipe:
     tag: str  # names the recipe in the user's cache
     skip_broken: bool = False
     divided: bool = False  # whether the layout must bring its own splits
-    decode: Callable[[Content, PixelForm], np.ndarray] = decode
+    decode: Decode = decode
     max_value: int = 255
     remedy: str = "get these files again, or leave them out with --skip-broken"
     resize: str = f"Pillow {RESIZE.name}, stretched where the shape differs"
@@ -116,7 +118,7 @@ def cached_layout(layout: Layout, recipe: Recipe) -> ImageStore:
 
 
 def notes_on(store: ImageStore) -> list[str]:
-    """What people must know of a store: what was left out at its import, and missing splits."""
+    """What people must know of a store: what was left out or changed, and missing splits."""
     name = store.provenance.get("source", store.folder)
     left_out = dict(store.provenance.get("left_out", {}))
     if skipped := list(skipped_images(store)):
@@ -125,31 +127,40 @@ def notes_on(store: ImageStore) -> list[str]:
         left_out[EMPTY] = len(empty), empty
     words = left_out_note(left_out)
     notes = [f"{name}: left out {words}"] if words else []
-    if subfolders := _subfolders_everywhere(store):
-        shown = one_line(first_few(subfolders, SHOWN))
-        notes.append(f"{name}: every class holds subfolders ({shown}), which count as one class")
+    changed = store.provenance.get("changed_levels", {})
+    notes += [f"{name}: {note}" for note in changes_notes(changed, len(store.images))]
+    if words := subfolders_note(_files_by_class(store)):
+        notes.append(f"{name}: {words}")
     if store.splits and (missing := [split for split in SPLITS if split not in store.splits]):
         notes.append(f"{name}: has no {' and no '.join(missing)} classes of its own")
     return notes
 
 
-def _subfolders_everywhere(store: ImageStore) -> list[str]:
-    """The subfolders of classes, where every class has several and no image outside of them.
+def subfolders_note(classes: Iterable[tuple[str, Sequence[str]]]) -> str:
+    """Says that every class has several subfolders and no image outside of them, else "".
 
     Then perhaps these were meant to be the classes.
+
+    Args:
+      classes: (name, the names of its images within it).
     """
     found: list[str] = []
-    ends = np.cumsum(store.counts).tolist()
-    all_files: tuple[str, ...] = ()
-    with contextlib.suppress(UserError):  # only this note needs the names
-        all_files = store.files
-    for label, start, end in zip(store.names, [0, *ends], ends, strict=False):
-        files = all_files[start:end]
+    for label, files in classes:
         inner = {PurePosixPath(file).parts[0] for file in files if "/" in file}
         if len(inner) < 2 or not all("/" in file for file in files):
-            return []
+            return ""
         found += [f"{label}/{name}" for name in sorted(inner)]
-    return found
+    shown = one_line(first_few(found, SHOWN))
+    return f"every class holds subfolders ({shown}), which count as one class" if found else ""
+
+
+def _files_by_class(store: ImageStore) -> Iterator[tuple[str, tuple[str, ...]]]:
+    ends = np.cumsum(store.counts).tolist()
+    all_files: tuple[str, ...] = ()
+    with contextlib.suppress(UserError):  # only a note needs the names
+        all_files = store.files
+    for label, start, end in zip(store.names, [0, *ends], ends, strict=False):
+        yield label, all_files[start:end]
 
 
 def skipped_images(store: ImageStore) -> Mapping[str, str]:
@@ -167,7 +178,7 @@ def _write(
     layout: Layout,
     items: Sequence[Item],
     index: StoreIndex,
-    decode: Callable[[Content, PixelForm], np.ndarray],
+    decode: Decode,
 ) -> None:
     """Writes the store of all `items`; raises _Broken, and leaves no store, where it cannot."""
     row_of = {item.key: row for row, item in enumerate(items)}
@@ -178,12 +189,17 @@ def _write(
             seen[row_of[key]] = True
             yield row_of[key], content
 
-    def fill(pixels: np.ndarray) -> None:
+    def fill(pixels: np.ndarray) -> dict[str, Any]:
         form = PixelForm(index.image_shape[0], index.image_shape[2])
-        reasons = decode_into(pixels, rows(), form, decode)
+        reasons, changed = decode_into(pixels, rows(), form, decode)
         reasons |= dict.fromkeys(np.flatnonzero(~seen).tolist(), ABSENT)
         if reasons:
             raise _Broken({items[row]: reason for row, reason in sorted(reasons.items())})
+        files: dict[str, list[str]] = {}
+        for row, changes in sorted(changed.items()):
+            for change in changes:
+                files.setdefault(change, []).append(items[row].key)
+        return {"changed_levels": with_counts(files)}
 
     write_store(folder, index, fill)
 

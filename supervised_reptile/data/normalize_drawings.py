@@ -10,6 +10,8 @@ from PIL import Image
 from supervised_reptile.data.layouts.decode_image import (
     MIN_CONTRAST,
     RESIZE,
+    STRETCHED_LEVELS,
+    Decoded,
     contrast,
     decode_whole,
     has_structure,
@@ -42,7 +44,7 @@ def read_drawing(grey: Image.Image, size: tuple[int, int]) -> Drawing:
     nothing = Drawing(np.ones((size[1], size[0], 1), np.float32), False, False)
     if not (levels := _ink_and_paper(np.asarray(grey))):
         return nothing
-    stretched = abs(levels[0] - levels[1]) < 255 * FULL_CONTRAST
+    stretched = _is_faint(levels)
     two_tone = grey.getcolors(2) is not None
     if two_tone or abs(levels[0] - levels[1]) < 255 * MIN_CONTRAST:
         grey = _full_contrast(grey, levels)  # resizing would round faint strokes away
@@ -59,20 +61,28 @@ def read_drawing(grey: Image.Image, size: tuple[int, int]) -> Drawing:
     return nothing
 
 
-def legible(image: Image.Image) -> Image.Image:
+def legible(image: Image.Image) -> Decoded:
     """A drawing of Omniglot's layout that conversion to one bit keeps: nearly always as it is.
 
     Those of numbers of more bits, and those with nothing to see in eight bits, are read as
     `decode_whole` does, and stretched: conversion to one bit dithers greys.
     """
     if image.mode == "1":
-        return image
+        return Decoded(image, ())
     deep = image.mode == "F" or image.mode.startswith("I")
     if not deep and contrast(image.convert("L")) >= 255 * MIN_CONTRAST:
-        return image
-    grey = decode_whole(image, 1).image
-    levels = _ink_and_paper(np.asarray(grey))
-    return _full_contrast(grey, levels) if levels else grey
+        return Decoded(image, ())
+    grey, changes = decode_whole(image, 1)
+    if not (levels := _ink_and_paper(np.asarray(grey))):
+        return Decoded(grey, changes)
+    if _is_faint(levels) and STRETCHED_LEVELS not in changes:
+        changes = (*changes, STRETCHED_LEVELS)
+    return Decoded(_full_contrast(grey, levels), changes)
+
+
+def _is_faint(levels: tuple[int, int]) -> bool:
+    """Whether ink and paper differ by less than FULL_CONTRAST."""
+    return abs(levels[0] - levels[1]) < 255 * FULL_CONTRAST
 
 
 def _full_contrast(grey: Image.Image, levels: tuple[int, int]) -> Image.Image:

@@ -208,8 +208,9 @@ def holds_alphabets(path: Path) -> bool:
     """Whether `find_omniglot` finds what is called as in Omniglot."""
     with contextlib.suppress(UserError):
         found = find_omniglot(path)
-        folders = [inner for path in found.folders for inner in DiskFolder(path).folders]
-        characters = [name_of(inner) for alphabet in folders for inner in alphabet.folders]
+        folders = [alphabet for path in found.folders for alphabet in DiskFolder(path).folders]
+        inner = [folder for alphabet in folders for folder in alphabet.folders]
+        characters = [name_of(folder) for folder in inner if any(map(_is_png, folder.files))]
         return bool(found.archives) or all(map(CHARACTER.fullmatch, characters))
     return False
 
@@ -226,18 +227,20 @@ def sorted_drawings(data_dir: Path) -> list[bytes]:
     return [found[key] for key in keys]
 
 
-def decode_drawing(data: bytes) -> np.ndarray:
+def decode_drawing(data: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
     """PNG bytes to uint8 [28, 28, 1], 0 ink and 1 paper, resized as the original program did.
 
-    Raises whatever Pillow raises on bytes that are not an image, or BrokenImage.
+    Also returns what was changed in the levels. Raises whatever Pillow raises on bytes that are
+    not an image, or BrokenImage.
     """
     with open_image(data) as image:
         # Nearest is Pillow's choice for one-bit images, and the one the paper's numbers rest on.
-        small = legible(image).convert("1").resize((SIZE, SIZE), Image.Resampling.NEAREST)
-    return np.asarray(small, np.uint8)[:, :, None]
+        drawing, changes = legible(image)
+        small = drawing.convert("1").resize((SIZE, SIZE), Image.Resampling.NEAREST)
+    return np.asarray(small, np.uint8)[:, :, None], changes
 
 
-def _decode(content: Content, _form: PixelForm) -> np.ndarray:
+def _decode(content: Content, form: PixelForm) -> tuple[np.ndarray, tuple[str, ...]]:
     try:
         return decode_drawing(_bytes_of(content))
     except BrokenImage:

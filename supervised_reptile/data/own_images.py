@@ -56,7 +56,7 @@ def open_folder(
     store = open_undivided(path, image_size, grey, skip_broken)
     if store.splits and tuple(split) != SHARES:
         raise UserError(
-            f"{path}: its folders {', '.join(store.splits)} divide the classes already; leave "
+            f"{path}: its classes are divided into {', '.join(store.splits)} already; leave "
             f"--split {','.join(f'{share:g}' for share in split)} out"
         )
     if store.splits:

@@ -14,6 +14,7 @@ exists whole or does not exist. Nothing in this package's `data` knows about Ten
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import mmap
@@ -103,14 +104,17 @@ class StoreIndex:
     files: tuple[str, ...] = ()  # [images]: each image's file within its class; () keeps none
 
 
-def write_store(folder: Path, index: StoreIndex, fill: Callable[[np.ndarray], None]) -> None:
+def write_store(
+    folder: Path, index: StoreIndex, fill: Callable[[np.ndarray], Mapping[str, Any] | None]
+) -> None:
     """Write a store to `folder`, which appears only when complete (an older store is replaced).
 
     Args:
       folder: the store's folder; its parents are made.
       index: class names and counts, in the order of the images.
       fill: called with a writable map of the growing `images.npy`,
-        uint8 [images, height, width, channels]; it must set every image.
+        uint8 [images, height, width, channels]; it must set every image. What it returns is
+        added to the provenance.
 
     Raises:
       UserError: the folder cannot be written, or holds something other than a store, or more.
@@ -120,7 +124,8 @@ def write_store(folder: Path, index: StoreIndex, fill: Callable[[np.ndarray], No
         shape = (sum(index.counts), *index.image_shape)
         pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
         _reserve(path)
-        fill(pixels)
+        provenance = {**index.provenance, **(fill(pixels) or {})}
+        index = dataclasses.replace(index, provenance=provenance)
         pixels.flush()
         if index.files:
             (temporary / FILES_FILE).write_text(json.dumps(index.files), encoding="utf8")
@@ -195,8 +200,9 @@ def cached_store(key: str, build: Callable[[Path], None]) -> ImageStore:
 
 def cache_folder() -> Path:
     """Where decoded copies of data sets are kept from one run to the next."""
-    own = os.environ.get("REPTILE_CACHE")
-    return Path(home_expanded(own or platformdirs.user_cache_path("supervised-reptile")))
+    if own := os.environ.get("REPTILE_CACHE"):
+        return Path(home_expanded(own, "REPTILE_CACHE"))
+    return platformdirs.user_cache_path("supervised-reptile")
 
 
 def files_fingerprint(paths: list[Path], root: Path) -> str:

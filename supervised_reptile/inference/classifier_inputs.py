@@ -159,6 +159,11 @@ def _items(values: Any, name: str) -> Iterable[Any]:
         if hasattr(values, "cardinality") and values.cardinality() == INFINITE:
             raise ValueError(f"{name} is a dataset without an end: take(n) limits it")
         spec = values.element_spec
+        if isinstance(spec, tuple | Mapping):
+            raise TypeError(
+                f"{name}: a dataset of {type(spec).__name__} elements was given; {name} alone are "
+                "needed: select them with its map()"
+            )
         single = name == "labels" or getattr(spec, "dtype", None) == "string"  # no array of many
         if single and getattr(getattr(spec, "shape", None), "rank", 0):
             return values.unbatch()

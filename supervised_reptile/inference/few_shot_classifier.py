@@ -24,7 +24,13 @@ from supervised_reptile.inference.classifier_inputs import (
     numbered,
     sources_or_array,
 )
-from supervised_reptile.inference.pictures import Reader, blank_pictures, read_pictures
+from supervised_reptile.inference.pictures import (
+    LEVELS,
+    Reader,
+    blank_pictures,
+    change_notes,
+    read_pictures,
+)
 from supervised_reptile.runs.open_weights import open_snapshot
 from supervised_reptile.runs.snapshot import fingerprint
 from supervised_reptile.system.start_tensorflow import start_tensorflow
@@ -136,6 +142,8 @@ class FewShotClassifier:
     def fit(self, images: Images, labels: Iterable) -> FewShotClassifier:
         """Adapt to a few images of each class; returns itself.
 
+        Warns (UserWarning) of files and Pillow images whose contrast was stretched.
+
         Raises:
           TypeError: the type of images or labels is not supported; the message names it.
           ValueError: their values or counts are not as described above, an image shows nothing,
@@ -178,7 +186,7 @@ class FewShotClassifier:
     def predict_proba(self, images: Images) -> np.ndarray:
         """The probability of each class, float32 [n, classes], columns as in `classes_`.
 
-        Warns (UserWarning) of images that show nothing, by their names.
+        Warns (UserWarning) of images that show nothing, by their names, and as `fit`.
 
         Raises:
           NotFittedError: `fit` was not called.
@@ -294,9 +302,16 @@ def _parameters() -> tuple[str, ...]:
 
 
 def _pixels(images: list[Source] | np.ndarray, reader: Reader) -> np.ndarray:
-    """Images as float32 [n, height, width, channels], 0 ... 1 (else ValueError)."""
+    """Images as float32 [n, height, width, channels], 0 ... 1 (else ValueError).
+
+    Warns where levels were changed, for the caller's caller.
+    """
     if isinstance(images, list):
-        return read_pictures(images, reader)[0]
+        read, changes = read_pictures(images, reader)
+        of_levels = [[change for change in some if change in LEVELS] for some in changes]
+        if any(of_levels):
+            warnings.warn("; ".join(change_notes(of_levels, reader)), stacklevel=3)
+        return read
     pixels = images.reshape(-1, *reader.shape).astype(np.float32)
     of_floats = images.dtype.kind in "fb"
     if not of_floats:  # an image of zeros and ones is black and white, as in files

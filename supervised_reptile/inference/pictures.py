@@ -7,7 +7,7 @@ pictures exactly as `reptile train` does.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from supervised_reptile.data.layouts.decode_image import (
+    INK_FROM_ALPHA,
     MIN_CONTRAST,
     RESIZE,
     STRETCHED_LEVELS,
@@ -32,6 +33,7 @@ from supervised_reptile.system.progress_bar import Bar
 
 # What can be changed in a picture, in words that complete "N of M pictures ...".
 RESIZED = "brought to {height}x{width} pixels"
+LEVELS = (STRETCHED_LEVELS, INK_FROM_ALPHA)
 STRETCHED = "stretched to the weights' proportions"
 PADDED = "given more paper, to be square"
 INVERTED = "turned dark on light"
@@ -63,8 +65,8 @@ class Picture(NamedTuple):
 
 def read_pictures(
     sources: Sequence[Path | Image.Image | bytes], reader: Reader
-) -> tuple[np.ndarray, list[str]]:
-    """Pictures, float32 [n, height, width, channels], and what to say of changes to them.
+) -> tuple[np.ndarray, list[tuple[str, ...]]]:
+    """Pictures, float32 [n, height, width, channels], and what was changed in each.
 
     Raises:
       UserError: one cannot be read.
@@ -72,7 +74,7 @@ def read_pictures(
     bar = Bar(sources, "Reading", unit="picture", leave=False)
     pictures = [read_picture(source, reader, f"image {i}") for i, source in enumerate(bar)]
     pixels = np.array([p.pixels for p in pictures], np.float32).reshape(-1, *reader.shape)
-    return pixels, notes((p.changes for p in pictures), len(pictures), reader)
+    return pixels, [p.changes for p in pictures]
 
 
 class BlankPictures(NamedTuple):
@@ -99,12 +101,12 @@ def blank_pictures(pixels: np.ndarray, sources: object) -> BlankPictures:
     return BlankPictures(rows, nothing_note(rows, name, "picture"))
 
 
-def notes(changes: Iterable[Sequence[str]], total: int, reader: Reader) -> list[str]:
+def change_notes(changes: Sequence[Sequence[str]], reader: Reader) -> list[str]:
     """A sentence for each kind of change, with how many of the pictures it was made to."""
     counts = Counter(change for some in changes for change in some)
     height, width, _ = reader.shape
     return [
-        f"{count} of {counted(total, 'picture')} {'was' if count == 1 else 'were'} "
+        f"{count} of {counted(len(changes), 'picture')} {'was' if count == 1 else 'were'} "
         + change.format(height=height, width=width)
         for change, count in sorted(counts.items())
     ]

@@ -7,17 +7,18 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
 from supervised_reptile.analysis.tables import Table
+from supervised_reptile.data.import_layout import subfolders_note
 from supervised_reptile.data.layouts.layout import left_out_note, passed_over, with_counts
-from supervised_reptile.data.layouts.list_folder import DiskFolder
 from supervised_reptile.data.layouts.split_folders import ClassFolders, images_below
 from supervised_reptile.errors import UserError, counted
 from supervised_reptile.inference.few_shot_classifier import FewShotClassifier
-from supervised_reptile.inference.pictures import blank_pictures, read_pictures
+from supervised_reptile.inference.pictures import blank_pictures, change_notes, read_pictures
 from supervised_reptile.system.progress_bar import Bar
 
 QUERIES_AT_ONCE = 16  # between two movements of the progress bar
@@ -64,12 +65,12 @@ def find_support(folder: Path) -> tuple[Examples, list[str]]:
     """The pictures below `folder`, which holds a folder for each class, and what to say of them.
 
     Raises:
-      UserError: there are fewer than two classes, or one without a picture.
+      UserError: there are fewer than two classes, one without a picture, or splits of classes.
     """
     if not folder.is_dir():
         what = "not a folder" if folder.exists() else "no such folder"
         raise UserError(f"{folder}: {what}; name one that holds a folder for each class")
-    layout = ClassFolders(folder, {"": DiskFolder(folder)})
+    layout = ClassFolders.undivided(folder)
     listing = layout.listing()
     if not listing.items and not listing.empty:
         raise UserError(
@@ -78,16 +79,20 @@ def find_support(folder: Path) -> tuple[Examples, list[str]]:
         )
     if listing.empty:
         raise UserError(
-            f"{folder / listing.empty[0]}: no pictures in it{passed_over(listing.left_out)}; "
+            f"{layout.root / listing.empty[0]}: no pictures in it{passed_over(listing.left_out)}; "
             "add some, or remove the folder"
         )
     found = Examples(
-        tuple(folder / item.key for item in listing.items),
+        tuple(layout.root / item.key for item in listing.items),
         tuple(item.label for item in listing.items),
     )
     if len(found.classes) == 1:
         raise UserError(f"{folder}: only one class, {found.classes[0]}; at least two are needed")
-    return found, _notes(folder, listing.left_out)
+    notes = _notes(folder, listing.left_out)
+    by_class = groupby(listing.items, key=lambda item: item.label)
+    if words := subfolders_note((label, [i.file for i in items]) for label, items in by_class):
+        notes.append(f"{folder}: {words}")
+    return found, notes
 
 
 def find_queries(paths: Sequence[Path]) -> tuple[tuple[Path, ...], list[str]]:
@@ -136,7 +141,8 @@ def predict(
             f"{counted(len(classes), 'class')}, but these weights distinguish at most "
             f"{most}: leave some out, or train with --classes {len(classes)}"
         )
-    pixels, notes = read_pictures([*support.files, *queries], classifier.reader)
+    reader = classifier.reader
+    pixels, changes = read_pictures([*support.files, *queries], reader)
     support_pixels, query_pixels = np.split(pixels, [len(support.files)])
     if blank := blank_pictures(support_pixels, support.files).note:
         raise UserError(f"{blank}; replace what is blank or too faint, or remove it")
@@ -152,7 +158,7 @@ def predict(
         probabilities,
         support_pixels,
         query_pixels,
-        (*notes, *[blank.note] * bool(blank.note)),
+        (*change_notes(changes, reader), *[blank.note] * bool(blank.note)),
     )
 
 

@@ -65,7 +65,7 @@ def _own_folder() -> Iterator[None]:
       UserError: RAY_TMPDIR is too long, or there is no short folder that can be written.
     """
     if chosen := os.environ.get("RAY_TMPDIR"):
-        os.environ["RAY_TMPDIR"] = chosen = home_expanded(chosen)
+        os.environ["RAY_TMPDIR"] = chosen = home_expanded(chosen, "RAY_TMPDIR")
         if not _is_short(chosen):
             raise UserError(
                 f"RAY_TMPDIR={chosen} is too long for Ray's sockets: name a folder of at most "

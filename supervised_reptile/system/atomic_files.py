@@ -102,10 +102,11 @@ def _fault(error: Exception, path: Path) -> str:
     return "it does not hold numbers" if "allow_pickle" in words else words
 
 
-def home_expanded(path: str | os.PathLike[str]) -> str:
+def home_expanded(path: str | os.PathLike[str], variable: str = "") -> str:
     """`path` with ~ or ~user at its start as the home directory; a folder "~" is ./~.
 
-    Shells do not expand it in --flag=~/runs, quotes and most variables.
+    Shells do not expand it in --flag=~/runs, quotes and most variables. `variable` of the
+    environment is named in the error.
 
     Raises:
       UserError: there is no such user, and no file or folder of that name.
@@ -115,7 +116,8 @@ def home_expanded(path: str | os.PathLike[str]) -> str:
     first = expanded.partition(os.sep)[0]
     if first.startswith("~") and not os.path.lexists(first):
         raise UserError(
-            f"{text}: no home directory is known for {first}; a folder of that name is ./{first}"
+            f"{f'{variable}=' if variable else ''}{text}: no home directory is known for {first}; "
+            f"a folder of that name is ./{first}"
         )
     return expanded
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import io
 import json
 import shlex
 import signal
@@ -57,7 +58,8 @@ def load_images(request: Request) -> tuple[Config, Dataset]:
     if not changes:
         return config, dataset
     config = dataclasses.replace(config, **changes)
-    return config, source.load(config)
+    with contextlib.redirect_stderr(io.StringIO()):  # the same notes again
+        return config, source.load(config)
 
 
 def _all(classes: Mapping[str, Sequence[str]]) -> list[str]:

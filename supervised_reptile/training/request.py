@@ -118,9 +118,11 @@ def check_flags(origin: Origin, request: Request) -> None:
     if request.resume and origin.outer_steps < stored.outer_steps:
         roles = (*roles, EVALUATION, MEASURED)
     if differing := differing_flags(stored, config, request.explicit, roles):
+        other = flag_of("checkpoint", type(config))
+        remedy = "give other weights" if names_weights(config) else f"use another {other} directory"
         raise UserError(
             f"the flags contradict {origin.name}: {'; '.join(differing)}. "
-            f"Leave them out, or use another {flag_of('checkpoint', type(config))} directory"
+            f"Leave them out, or {remedy}"
         )
 
 

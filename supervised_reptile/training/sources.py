@@ -84,7 +84,7 @@ def source_of(data: Dataset | str | Path) -> Source:
 
 
 def print_notes(store: ImageStore) -> None:
-    """Say what was left out of a data set, which split it lacks and which images are blank."""
+    """Say what was left out of a data set or changed, which split it lacks, what is blank."""
     from supervised_reptile.data.import_layout import notes_on
     from supervised_reptile.data.summary import blank_note
 

@@ -164,6 +164,13 @@ def test_the_contents_lead_to_the_sections(pages: tuple[str, Document]) -> None:
     assert len(page.all("h1")) == 1
 
 
+def test_a_report_of_one_section_has_no_contents(tmp_path: Path) -> None:
+    put_study(tmp_path / "gradients")
+    assert report(tmp_path, "--out", tmp_path / "out").code == 0
+    assert not html_of(tmp_path / "out").all("nav")
+    assert not [a for a in markdown_of(tmp_path / "out").all("a") if "href" in a]
+
+
 def test_the_html_page_needs_nothing_else(pages: tuple[str, Document]) -> None:
     _, page = pages
     names = {name for name, _ in page.elements}
@@ -228,14 +235,15 @@ def test_nothing_in_a_study_is_taken_for_html(tmp_path: Path) -> None:
         "x", h, f"{h}\n\n- {h}\n\n`{h}`", (h,), 1.0, {h: h},
         (Table(h, (h, "n"), ((h, "1"),), h),), (Figure(h, "x.png", h),), h,
     )  # fmt: skip
-    put_study(tmp_path / "in", study)
+    put_study(tmp_path / "in/x", study)
+    put_study(tmp_path / "in/y")  # a second section, so that there are contents
     assert report(tmp_path / "in", "--out", tmp_path / "out", "--title", h).code == 0
     page, markdown = html_of(tmp_path / "out"), markdown_of(tmp_path / "out")
     assert page.text.count(h) == 17  # everywhere but the alternative text
     assert markdown.text.count(h) == 16  # it has no <title>
     for document in (page, markdown):
         assert not document.all("script")
-        assert len(document.all("img")) == 1
+        assert len(document.all("img")) == 2
     assert page.all("img")[0]["alt"] == h
 
 
@@ -315,7 +323,7 @@ def test_runs_on_other_images_have_their_own_table(tmp_path: Path) -> None:
     markdown = (tmp_path / "out" / "report.md").read_text()
     assert markdown.count("| run |") == 3
     assert "secret" not in markdown
-    assert "- [Runs](#other-runs)" in markdown
+    assert '<a id="other-runs"></a>\n\n## Runs\n' in markdown
 
 
 def test_a_trained_run_is_reported(finished: Path, tmp_path: Path) -> None:

@@ -92,6 +92,41 @@ def test_images_that_show_nothing_are_counted(tmp_path):
     assert f"\n{said}\n" in call("data", "verify", tmp_path / "in", command=reptile).out
 
 
+def write_masks(folder: Path, names: str) -> None:
+    """A shape in levels 0 and 1, one in each corner."""
+    for number, name in enumerate(names):
+        levels = np.zeros((84, 84), np.uint8)
+        levels[number * 10 : number * 10 + 40, 10:40] = 1
+        Image.fromarray(levels).save(folder / f"{name}.png")
+
+
+def test_images_with_stretched_levels_are_counted(tmp_path):
+    write_classes(tmp_path / "in", 12, 20)
+    write_masks(tmp_path / "in/in07", "abcd")
+    names = "in07/a.png, in07/b.png, in07/c.png"
+    said = f"in: 4 of 48 images were stretched from low to full contrast: {names} and 1 more"
+    for run in ("decoded", "cached"):
+        done = train(tmp_path / "in", "--checkpoint", tmp_path / run, *TINY)
+        assert done.code == 0, done.err
+        assert done.err.splitlines() == [f"Note: {said}"]
+    for command in (("verify",), ("info", "--out", tmp_path / "sheet.png")):
+        assert said in call("data", *command, tmp_path / "in", command=reptile).out.splitlines()
+
+
+def test_stretched_levels_are_remembered_by_imported_data(tmp_path):
+    data, store = write_miniimagenet(tmp_path / "mini"), tmp_path / "store"
+    write_masks(data / "val/val01", "a")
+    Image.new("LA", (84, 84)).save(data / "test/test02/b.png")
+    said = "mini: 1 of 36 images was stretched from low to full contrast: val/val01/a.png"
+    done = call("data", "import", data, "--out", store, command=reptile)
+    assert said in done.out.splitlines()
+    assert said in call("data", "verify", store, command=reptile).out.splitlines()
+    for place in (data, store):
+        done = miniimagenet("--data-dir", place, "--checkpoint", tmp_path / "run", *TINY)
+        assert f"Note: {said}\n" in done.err
+        shutil.rmtree(tmp_path / "run")
+
+
 def test_miniimagenet_without_data_says_how_to_get_it(tmp_path):
     done = miniimagenet("--data-dir", tmp_path / "none", "--checkpoint", tmp_path / "run")
     assert_refused(done, "./fetch_data.sh miniimagenet")
@@ -174,6 +209,7 @@ def test_how_images_were_made_is_remembered(made_otherwise, tmp_path, old):
         done = train(images, *name, *skip)
         assert done.code == 0, done.err
         assert [line.split()[0] for line in done.accuracies] == ["Train", "Validation", "Not"]
+        assert done.err.count("left out 1 broken image") == 1
         assert "not split as" not in done.err
         assert "not the images" not in done.err
     for other in (("--image-size", "20"), ("--grey",), ("--split", "0.4,0.4,0.2")):
@@ -201,7 +237,12 @@ def test_training_on_all_classes(tmp_path):
 
 def test_ready_folders_are_not_split_otherwise(mini, tmp_path):
     done = train(mini, "--checkpoint", tmp_path / "run", "--split", "0.5,0.3,0.2", *TINY)
-    assert_refused(done, str(mini), "divide the classes already", "--split 0.5,0.3,0.2")
+    assert_refused(
+        done,
+        str(mini),
+        "its classes are divided into train, val, test already",
+        "--split 0.5,0.3,0.2",
+    )
     assert not (tmp_path / "run").exists()
 
 

@@ -19,6 +19,7 @@ import pytest
 from command_line import made_once, real_omniglot
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_images import encoded
 from PIL import Image, ImageDraw
 
 from supervised_reptile.data import omniglot
@@ -118,7 +119,7 @@ def expected_names(made: Iterable[str]) -> list[str]:
 @given(seed=st.integers(0, 2**32), share=st.floats(0, 1))
 def test_decoding_is_pillows_default_resize(seed: int, share: float) -> None:
     ink = np.random.default_rng(seed).random((105, 105)) < share
-    pixels = decode_drawing(png(ink))
+    pixels = decode_drawing(png(ink))[0]
     expected = np.asarray(Image.fromarray(~ink).resize((28, 28)), np.uint8)
     assert pixels.shape == (28, 28, 1)
     assert pixels.dtype == np.uint8
@@ -128,7 +129,7 @@ def test_decoding_is_pillows_default_resize(seed: int, share: float) -> None:
 def test_ink_is_0_and_paper_1() -> None:
     ink = np.zeros((105, 105), bool)
     ink[:50] = True
-    pixels = decode_drawing(png(ink))[:, :, 0]
+    pixels = decode_drawing(png(ink))[0][:, :, 0]
     assert (pixels[:13] == 0).all()
     assert (pixels[14:] == 1).all()
 
@@ -142,7 +143,7 @@ def test_every_layout_gives_the_same_store(tmp_path: Path, files: Files, layout:
     assert (store.counts == DRAWINGS).all()
     assert store.max_value == 1
     ordered = sorted(files, key=lambda name: name.split("/")[1:])
-    assert np.array_equal(store.images, np.stack([decode_drawing(files[n]) for n in ordered]))
+    assert np.array_equal(store.images, np.stack([decode_drawing(files[n])[0] for n in ordered]))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -223,6 +224,22 @@ def test_drawings_at_other_depths_make_no_classes(
     (note,) = notes_on(store)
     assert "left out 1 image in no character's folder" in note
     assert "loose.png" in note
+
+
+def test_drawings_in_few_levels_are_counted(tmp_path: Path, files: Files) -> None:
+    changed = [*files][:4]
+    faint, full = {}, {}
+    for name, light in zip(changed, (1, 1, 3, 5), strict=True):
+        levels = np.kron(noise(light)[:7, :7], np.ones((15, 15), np.uint8))
+        faint[name] = encoded(Image.fromarray(levels * np.uint8(light)), "PNG")
+        full[name] = png(levels == 0)
+    clean = open_omniglot_store(write_folder(tmp_path / "clean", {**files, **full}))
+    store = open_omniglot_store(write_folder(tmp_path / "data", {**files, **faint}))
+    assert store.checksum == clean.checksum
+    assert notes_on(clean) == []
+    (note,) = notes_on(store)
+    start = f"data: 4 of {len(files)} images were stretched from low to full contrast: "
+    assert note == start + ", ".join(sorted(changed)[:3]) + " and 1 more"
 
 
 def test_an_archive_with_backslashes_in_its_paths(tmp_path: Path, files: Files) -> None:
@@ -312,7 +329,7 @@ def test_every_pool_reads_its_own_drawings(tmp_path: Path, files: Files) -> None
         upright = [i for i, name in enumerate(pool.names) if "turned" not in name]
         for i in upright:
             drawings = sorted(name for name in files if f"/{pool.names[i]}/" in name)
-            expected = np.stack([decode_drawing(files[name]) for name in drawings])
+            expected = np.stack([decode_drawing(files[name])[0] for name in drawings])
             rows = slice(pool.starts[i], pool.starts[i] + pool.counts[i])
             assert np.array_equal(dataset.images[rows], expected), split
 
@@ -555,6 +572,6 @@ def test_drawings_that_one_bit_would_lose_are_read(kind: str) -> None:
     wanted, found = io.BytesIO(), io.BytesIO()
     shape.save(wanted, "PNG")
     image.save(found, "TIFF" if kind == "floats" else "PNG")
-    drawing = decode_drawing(found.getvalue())
-    assert np.array_equal(drawing, decode_drawing(wanted.getvalue()))
+    drawing = decode_drawing(found.getvalue())[0]
+    assert np.array_equal(drawing, decode_drawing(wanted.getvalue())[0])
     assert 0 < drawing.mean() < 1

@@ -50,7 +50,9 @@ def test_photographs_of_all_sorts(tmp_path: Path) -> None:
     assert store.counts.tolist() == [10, 3, 3, 3, 3, 3]
     assert notes_on(store) == [
         f"{tmp_path.name}: left out 1 image beside the class folders (loose.png); "
-        "1 file of no image format (class 0/notes.txt)"
+        "1 file of no image format (class 0/notes.txt)",
+        f"{tmp_path.name}: 1 of 25 images was stretched from low to full contrast: "
+        "class 0/16 bit.png",
     ]
     row = store.files.index("turned.jpg")
     with Image.open(odd / "turned.jpg") as image:

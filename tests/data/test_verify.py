@@ -233,6 +233,16 @@ def test_alphabets_are_compared_with_omniglot(tmp_path: Path) -> None:
     assert lines[-1].startswith("usable: 2 characters in 1 alphabet, where Omniglot has 1,623")
 
 
+def test_other_folders_in_an_alphabet_do_not_hide_it(tmp_path: Path) -> None:
+    root = write_alphabets(tmp_path, 2)
+    for name in ("docs/notes.txt", "scans/page.jpg"):
+        (root / "Greek" / name).parent.mkdir()
+        (root / "Greek" / name).write_text("no drawing")
+    _, lines = run("verify", root)
+    assert lines[0] == "alphabets of characters: 40 images of 28x28x1"
+    assert any("2 classes without an image (Greek/docs, Greek/scans)" in line for line in lines)
+
+
 def test_missing_and_broken_drawings_are_all_named(tmp_path: Path) -> None:
     root = write_alphabets(tmp_path, 23)  # of Greek's 24
     cut = [root / "Greek" / f"character{n:02d}" / "03.png" for n in (2, 5, 9)]

@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from copy import copy, deepcopy
@@ -363,7 +364,8 @@ def test_what_holds_no_images_is_refused_by_its_type(
         ([(picture, 1)], "image 0: a tuple with an Image"),
         ([IMAGES[0], files[0]], "image 1 is a (Posix|Windows)Path and those before it are arrays"),
         ([files[0], files[1], IMAGES[0]], "image 2 is an ndarray and those before it are files"),
-        (dataset({"a": FLOATS}), "image 0: a dict"),
+        (dataset({"a": FLOATS}), "images: a dataset of dict elements"),
+        (dataset((FLOATS, LABELS)), r"images: a dataset of tuple elements .*map\(\)"),
     ):
         for method in (classifier.predict, lambda images: classifier.fit(images, LABELS)):
             with pytest.raises(TypeError, match=words):
@@ -375,7 +377,6 @@ def test_what_holds_no_images_is_refused_by_its_type(
         ),
         ([[[0, 1], [1]]], "image 0: a list with parts of different shapes"),
         (tf.ragged.constant([[1, 2], [3]]), "image 1 has the shape"),
-        (dataset((FLOATS, LABELS)), "image 0: a tuple with parts of different shapes"),
         (dataset(FLOATS).repeat(), "dataset without an end"),
         ([IMAGES[0], FLOATS[1]], "image 0 goes up to .* give all in one type"),
         ([IMAGES[0] > 9, IMAGES[1]], "image 1 goes up to .* give all in one type"),
@@ -511,6 +512,31 @@ def test_images_that_show_nothing_are_told(classifier: FewShotClassifier, tmp_pa
         classifier.predict_proba([str(tmp_path / "a.png")])
     with pytest.raises(ValueError, match=r"shows nothing: .*a\.png"):
         classifier.fit([tmp_path / "a.png"], ["a"])
+
+
+def test_stretched_levels_are_told(classifier: FewShotClassifier, tmp_path: Path) -> None:
+    """Resizing is not; nor are the same pictures at full contrast."""
+    files = [tmp_path / f"{i}.png" for i in range(3)]
+    for i, file in enumerate(files):
+        levels = np.zeros((16, 16), np.uint8)
+        levels[4 * i : 4 * i + 6, 3:9] = 1
+        Image.fromarray(levels).save(file)
+    alpha = Image.new("LA", (16, 16), (255, 0))
+    alpha.putpixel((3, 3), (255, 255))
+    said = "2 of 3 pictures were stretched from low to full contrast"
+    whole = [Image.open(file).point(lambda level: 255 * level) for file in files]
+    with warnings.catch_warnings(action="error"):
+        wanted = classifier.fit(whole, list("abc")).predict_proba(whole)
+    with pytest.warns(UserWarning, match="stretched") as told:
+        classifier.fit([whole[0], *files[1:]], list("abc"))
+    assert [str(warning.message) for warning in told] == [said]
+    with pytest.warns(UserWarning, match="stretched") as told:
+        found = classifier.predict_proba([Image.open(file) for file in files[:2]] + [alpha])
+    assert [str(warning.message) for warning in told] == [
+        "1 of 3 pictures was read from the transparency alone, as nothing else shows a shape; "
+        + said
+    ]
+    np.testing.assert_array_equal(found[:2], wanted[:2])
 
 
 def test_a_score_takes_one_label_for_each_image(classifier: FewShotClassifier) -> None:

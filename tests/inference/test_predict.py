@@ -210,6 +210,40 @@ def test_pictures_outside_of_class_folders_are_noted(pictures: Path, weights: Pa
     ]
 
 
+def test_folders_around_the_class_folders(pictures: Path, weights: Path) -> None:
+    before = entries(predict(pictures, weights, "--json"))
+    wrapper = pictures / "support/from a zip/letters"
+    (pictures / "support").rename(pictures / "moved")
+    wrapper.parent.mkdir(parents=True)
+    (pictures / "moved").rename(wrapper)
+    shutil.copy(pictures / "query/ant-4.png", pictures / "support")
+    outcome = predict(pictures, weights, "--json")
+    assert entries(outcome) == before
+    note = f"{pictures / 'support'}: left out 1 image beside the class folders (ant-4.png)"
+    assert outcome.err == f"Note: {note}\n"
+    (wrapper / "dog").mkdir()
+    assert_refused(predict(pictures, weights), f"{wrapper / 'dog'}: no pictures in it")
+
+
+def test_splits_are_no_classes(pictures: Path, weights: Path) -> None:
+    for split in ("train", "val", "test"):
+        shutil.copytree(pictures / "support", pictures / "data" / split)
+    (pictures / "support").rename(pictures / "alone")
+    (pictures / "data").rename(pictures / "support")
+    assert_refused(predict(pictures, weights), "its folders test, train, val hold class folders")
+
+
+def test_subfolders_that_may_be_classes_are_noted(pictures: Path, weights: Path) -> None:
+    for name in CLASSES:
+        for number, place in enumerate(["day", "day", "night", "night"]):
+            (pictures / "support" / name / place).mkdir(exist_ok=True)
+            picture = pictures / "support" / name / f"{number}.png"
+            picture.rename(picture.parent / place / picture.name)
+    outcome = predict(pictures, weights)
+    shown = "ant/day, ant/night, bear/day and 3 more"
+    assert f"every class holds subfolders ({shown}), which count as one class" in outcome.err
+
+
 def test_the_contact_sheet_shows_everything(pictures: Path, weights: Path) -> None:
     sheet = pictures / "sheet.png"
     outcome = predict(pictures, weights, "--contact-sheet", sheet)

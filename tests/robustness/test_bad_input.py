@@ -23,6 +23,7 @@ from command_line import (
     saved_steps,
     tree,
 )
+from made_pictures import write_classes
 from stored_runs import write_run
 from strange_lines import programs
 
@@ -114,13 +115,17 @@ def test_a_folder_called_tilde(home: Path) -> None:
     assert not os.listdir(home)
 
 
-def test_a_tilde_of_nobody(home: Path) -> None:
+def test_a_tilde_of_nobody(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = "~nobody-here", "./~nobody-here"
     assert_refused(call("compare", "~nobody-here/run", command=reptile), *words, code=2)
     write_run(Path("~nobody-here") / "run")  # there is one: editors and office programs make such
     assert call("compare", "~nobody-here/run", command=reptile).code == 0
     with pytest.raises(UserError, match="~nobody-else"):
         FewShotClassifier.load("~nobody-else/run")
+    monkeypatch.setenv("REPTILE_CACHE", "~nobody-else/cache")
+    write_classes(home / "images", 2, 9)
+    outcome = call("train", home / "images", command=reptile)
+    assert_refused(outcome, "REPTILE_CACHE=~nobody-else/cache: no home directory is known")
 
 
 def test_every_parameter_that_is_a_place_refuses_nothing() -> None:
@@ -149,7 +154,7 @@ def test_one_of_a_thing(data: Path, tmp_path: Path) -> None:
         ": 1 character, 1 drawing of each\n"
     )
     outcome = attempt(tmp_path, data, *flags(val_classes=1))
-    assert_refused(outcome, "the val split has only 1 class;")
+    assert_refused(outcome, "the val split has only 1 class; give more data")
     place = flags(data_dir=data, checkpoint=tmp_path / "run")
     outcome = call(*TINY, *place, *flags(meta_iters=1, eval_samples=1))
     assert all("over 1 episode)" in line for line in outcome.accuracies), outcome

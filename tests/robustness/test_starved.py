@@ -119,6 +119,14 @@ def test_a_full_disk_for_what_is_printed(data: Path, tmp_path: Path) -> None:
     assert_refused(outcome, "standard output", "No space left")
 
 
+@needs_dev_full
+def test_a_full_disk_for_what_a_report_prints(finished: Path, tmp_path: Path) -> None:
+    words = ["report", finished, "--out", tmp_path / "report"]
+    with FULL.open("w") as full, started(*words, program=REPTILE, stdout=full) as process:
+        outcome = Outcome(finish(process)[0], "", "".join(process.messages))
+    assert_refused(outcome, "standard output: cannot write there")
+
+
 # ---- memory runs out
 
 

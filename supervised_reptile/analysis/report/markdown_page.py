@@ -14,9 +14,10 @@ from supervised_reptile.analysis.tables import markdown_text
 
 def markdown_page(page: Page, out: Path) -> str:
     """The page as it is to lie in the folder `out`: figures are linked from there."""
+    links = [f"- [{markdown_text(title)}](#{anchor})" for anchor, title in page.contents]
     sections = [
         f"# {markdown_text(page.title)}",
-        "\n".join(f"- [{markdown_text(title)}](#{anchor})" for anchor, title in page.contents),
+        "\n".join(links) if len(links) > 1 else "",
         *(part for entry in page.entries for part in _study(entry, out)),
     ]
     if page.runs:

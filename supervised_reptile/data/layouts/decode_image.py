@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -32,8 +32,8 @@ NEVER_OPENED = ("EPS", "BUFR", "GRIB", "HDF5", "MPEG", "WMF")
 RESIZE = Image.Resampling.LANCZOS  # what MAML's preparation of Mini-ImageNet uses
 
 # What can be changed in an image's levels, in words that complete "N of M pictures were ...".
-STRETCHED_LEVELS = "stretched to full contrast"
-INK_FROM_ALPHA = "read from the transparency alone"
+STRETCHED_LEVELS = "stretched from low to full contrast"
+INK_FROM_ALPHA = "read from the transparency alone, as nothing else shows a shape"
 
 DECODER = 2  # part of the cache's keys: another number where some files give other pixels
 
@@ -87,18 +87,20 @@ class Decoded(NamedTuple):
     changes: tuple[str, ...]  # of the words above
 
 
-def decode(content: Content, form: PixelForm) -> np.ndarray:
-    """One image as uint8 [size, size, channels]: upright, on white where transparent.
+def decode(content: Content, form: PixelForm) -> tuple[np.ndarray, tuple[str, ...]]:
+    """One image as uint8 [size, size, channels], and what was changed in its levels.
+
+    It is turned upright, and put on white where it is transparent.
 
     Raises:
       BrokenImage: it cannot be decoded, or should not be (Pillow's decompression-bomb limit).
     """
     if isinstance(content, BrokenImage):
         raise content
-    whole = decode_whole(content, form.channels).image
+    whole, changes = decode_whole(content, form.channels)
     if whole.size != (form.size, form.size):
         whole = whole.resize((form.size, form.size), RESIZE)
-    return np.asarray(whole).reshape(form.shape)
+    return np.asarray(whole).reshape(form.shape), changes
 
 
 def decode_whole(content: Encoded, channels: int) -> Decoded:
@@ -152,10 +154,26 @@ def nothing_note(blank: np.ndarray, name_of: Callable[[int], object], kind: str)
     """
     if not (rows := np.flatnonzero(blank).tolist()):
         return ""
-    names = ", ".join(one_line(str(name_of(row))) for row in rows[:MOST_NAMED])
-    more = f" and {len(rows) - MOST_NAMED:,} more" if len(rows) > MOST_NAMED else ""
+    names = [str(name_of(row)) for row in rows[:MOST_NAMED]]
     verb = "shows" if len(rows) == 1 else "show"
-    return f"{len(rows):,} of {counted(len(blank), kind)} {verb} nothing: {names}{more}"
+    return f"{len(rows):,} of {counted(len(blank), kind)} {verb} nothing: " + _some(
+        names, len(rows)
+    )
+
+
+def changes_notes(changed: Mapping[str, tuple[int, Sequence[str]]], total: int) -> list[str]:
+    """A sentence for each kind of change, by (how many images, the names of the first ones)."""
+    return [
+        f"{count:,} of {counted(total, 'image')} {'was' if count == 1 else 'were'} {change}: "
+        + _some(names, count)
+        for change, (count, names) in sorted(changed.items())
+    ]
+
+
+def _some(names: Sequence[str], count: int) -> str:
+    """The first names of `count`, and how many more there are."""
+    shown = one_line(", ".join(names[:MOST_NAMED]))
+    return shown + (f" and {count - MOST_NAMED:,} more" if count > MOST_NAMED else "")
 
 
 def contrast(image: Image.Image) -> int:

@@ -56,8 +56,8 @@ def arrange(top: Folder, where: Path) -> Arrangement:
     """
     folder, left_out = top, {}
     while True:
-        named = [(name_of(f), f) for f in folder.folders if split_of(name_of(f))]
-        classes = [(name, inner) for name, f in named if (inner := _class_set(f, split_of(name)))]
+        named = [f for f in folder.folders if split_of(name_of(f))]
+        classes = _splits_with_classes(folder)
         if len(splits := {split_of(name) for name, _ in classes}) >= 2:
             found = by_split(classes, where)
             require_training(found, where, "class folders")
@@ -89,6 +89,27 @@ class ClassFolders:
         root, parts, left_out = arrange(DiskFolder(path), path)
         assert isinstance(root, DiskFolder)
         return cls(root.path, parts, left_out)
+
+    @classmethod
+    def undivided(cls, path: Path) -> ClassFolders:
+        """Those in the folder `path`, perhaps in outer folders.
+
+        Raises:
+          UserError: these are splits, with class folders of their own.
+        """
+        folder: Folder = DiskFolder(path)
+        left_out: dict[str, list[str]] = {}
+        while (inner := _wrapped(folder)) is not None:
+            _leave_out(left_out, BESIDE_CLASSES, folder)
+            folder = inner.as_root()
+        assert isinstance(folder, DiskFolder)
+        names = [name for name, _ in _splits_with_classes(folder)]
+        if len(set(map(split_of, names))) > 1:
+            raise UserError(
+                f"{folder.path}: its folders {', '.join(names)} hold class folders of their own; "
+                "name one of these"
+            )
+        return cls(folder.path, {"": folder}, left_out)
 
     @property
     def kind(self) -> str:
@@ -231,6 +252,12 @@ def _refuse_csvs(archive: Path, members: Members, keys: Iterable[str]) -> None:
 def _by_path(members: Members) -> Members:
     """The members by their paths with "/" and without "./", as some programs write them."""
     return {str(PurePosixPath(name.replace("\\", "/"))): read for name, read in members.items()}
+
+
+def _splits_with_classes(folder: Folder) -> list[tuple[str, Folder]]:
+    """The folders in `folder` that are called like splits: (name, the folder of its classes)."""
+    named = [(name_of(f), f) for f in folder.folders if split_of(name_of(f))]
+    return [(name, inner) for name, f in named if (inner := _class_set(f, split_of(name)))]
 
 
 def _class_set(folder: Folder, split: str | None) -> Folder | None:

@@ -12,7 +12,12 @@ from made_images import encoded, picture
 from PIL import Image
 
 from supervised_reptile.data.decode_parallel import decode_into
-from supervised_reptile.data.layouts.decode_image import PixelForm, decode, left_out_reason
+from supervised_reptile.data.layouts.decode_image import (
+    STRETCHED_LEVELS,
+    PixelForm,
+    decode,
+    left_out_reason,
+)
 from supervised_reptile.data.layouts.layout import NO_FORMAT, BrokenImage
 from supervised_reptile.system.thread_pool import map_ahead
 
@@ -65,10 +70,10 @@ def test_kinds_of_image(kind: str, from_file: bool, tmp_path: Path) -> None:
     if from_file:
         content = tmp_path / "x"
         content.write_bytes(data)
-    pixels = decode(content, COLOUR)
+    pixels = decode(content, COLOUR)[0]
     assert pixels.shape == (16, 16, 3)
     assert np.abs(pixels.astype(int) - colour).max() <= tolerance
-    assert decode(content, GREY).shape == (16, 16, 1)
+    assert decode(content, GREY)[0].shape == (16, 16, 1)
 
 
 def shape(*levels: int, kind: type = np.uint8) -> np.ndarray:
@@ -95,13 +100,13 @@ def test_levels_that_cannot_have_been_meant(
     stored: np.ndarray, wanted: tuple[int, int], tmp_path: Path
 ) -> None:
     Image.fromarray(stored).save(tmp_path / "x.tif")
-    np.testing.assert_array_equal(decode(tmp_path / "x.tif", GREY)[:, :, 0], shape(*wanted))
+    np.testing.assert_array_equal(decode(tmp_path / "x.tif", GREY)[0][:, :, 0], shape(*wanted))
 
 
 def test_ordinary_levels_are_pillows() -> None:
     for seed in range(20):
         image = picture(seed, (16, 16)).point(lambda level, top=seed: level * (top + 2) // 40)
-        assert np.array_equal(decode(encoded(image, "PNG"), COLOUR), np.asarray(image))
+        assert np.array_equal(decode(encoded(image, "PNG"), COLOUR)[0], np.asarray(image))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -119,18 +124,18 @@ def test_exif_rotation(orientation: int) -> None:
     stored = upright.transpose(turns[orientation]) if orientation in turns else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
-    pixels = decode(encoded(stored, "PNG", exif=exif), COLOUR)
+    pixels = decode(encoded(stored, "PNG", exif=exif), COLOUR)[0]
     assert np.array_equal(pixels, np.asarray(upright))
 
 
 def test_unreadable_exif_does_not_make_an_image_unreadable() -> None:
     data = encoded(flat("RGB", "lime"), quality=95, exif=b"Exif\0\0 this is no TIFF header")
-    assert decode(data, COLOUR).shape == (16, 16, 3)
+    assert decode(data, COLOUR)[0].shape == (16, 16, 3)
 
 
 def test_pixels_are_taken_as_they_are() -> None:
     array = np.asarray(picture(1, (16, 16)))
-    assert np.array_equal(decode(array, COLOUR), array)
+    assert np.array_equal(decode(array, COLOUR)[0], array)
 
 
 def bomb(width: int, height: int) -> bytes:
@@ -169,13 +174,13 @@ def test_reasons(data: bytes, reason: str, tmp_path: Path) -> None:
     path.write_bytes(data)
     for content in (data, path):
         with pytest.raises(BrokenImage, match=reason) as caught:
-            decode(content, COLOUR)
+            decode(content, COLOUR)[0]
         assert "<" not in str(caught.value)  # no object at 0x7f...
 
 
 def test_a_file_that_vanished_is_a_reason(tmp_path: Path) -> None:
     with pytest.raises(BrokenImage, match="No such file"):
-        decode(tmp_path / "gone.jpg", COLOUR)
+        decode(tmp_path / "gone.jpg", COLOUR)[0]
 
 
 def test_eps_never_reaches_ghostscript(monkeypatch) -> None:
@@ -185,7 +190,7 @@ def test_eps_never_reaches_ghostscript(monkeypatch) -> None:
     buffer = io.BytesIO()
     flat("RGB", "red").save(buffer, "EPS")
     with pytest.raises(BrokenImage, match="not an image of any format"):
-        decode(buffer.getvalue(), COLOUR)
+        decode(buffer.getvalue(), COLOUR)[0]
 
 
 @pytest.mark.parametrize("name", ["a.JPEG", "a.webp", "b/c.PNG", "a"])
@@ -205,9 +210,13 @@ def test_many_images_and_their_reasons() -> None:
     contents[7] = (7, b"")
     contents[995] = (995, BrokenImage("it is gone"))
     pixels = np.zeros((1000, 16, 16, 3), np.uint8)
-    broken = decode_into(pixels, reversed(contents), COLOUR)
+    levels = np.zeros((16, 16, 3), np.uint8)
+    levels[:8] = 1
+    contents[500] = (500, levels)
+    broken, changed = decode_into(pixels, reversed(contents), COLOUR)
+    assert changed == {500: (STRETCHED_LEVELS,)}
     assert broken == {7: "it is empty", 995: "it is gone"}
-    good = [row for row in range(1000) if row not in broken]
+    good = [row for row in range(1000) if row not in {*broken, *changed}]
     assert np.array_equal(pixels[good, 5, 5, 1], np.array(good) % 251)
 
 
