@@ -19,7 +19,7 @@ from made_pictures import write_classes, write_miniimagenet
 from supervised_reptile import api
 from supervised_reptile.cli.main import reptile
 from supervised_reptile.config import Config
-from supervised_reptile.sweep.space_file import read_space
+from supervised_reptile.sweep.space import read_space
 
 PYTHON_FENCE, TOML_FENCE, YAML_FENCE = (
     re.compile(FENCE.pattern.replace("bash", language), FENCE.flags)

@@ -22,7 +22,7 @@ ENVIRONMENT = {  # Ray reads these when it is imported
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # listens on loopback alone, as it does on a Mac
     "RAY_worker_niceness": "0",  # else every other program on the machine goes first
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # what workers print is not to be logged, too
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
 }
 SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 MAX_SOCKET_PATH = 103 if sys.platform == "darwin" else 107  # bytes
@@ -36,7 +36,7 @@ def connected(address: str | None, cpus: int) -> Iterator[None]:
       UserError: Ray is not installed, no cluster answers at `address`, or none can be started.
     """
     os.environ.update(ENVIRONMENT)
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
     if address:
         _check_answers(address)
     try:
@@ -46,7 +46,7 @@ def connected(address: str | None, cpus: int) -> Iterator[None]:
             f"Ray is missing: pip install 'supervised-reptile[ray]' ({error})"
         ) from error
     terminated = signal.getsignal(signal.SIGTERM)
-    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
+    quiet = {"logging_level": logging.CRITICAL, "log_to_driver": False}
     with contextlib.nullcontext() if address else _short_folder():
         try:
             if address:

@@ -9,8 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 from strange_folder import SPACE
 
-from supervised_reptile.sweep.space import COMMANDS, options_of
-from supervised_reptile.sweep.space_file import METHODS
+from supervised_reptile.sweep.space import COMMANDS, METHODS
 
 SEARCH = {
     "command": st.sampled_from([*COMMANDS, "imagenet"]),
@@ -39,9 +38,8 @@ def spaces() -> st.SearchStrategy[str]:
 
 
 def _tables() -> st.SearchStrategy[Mapping[str, Any]]:
-    names = st.sampled_from(
-        sorted({name for command in COMMANDS for name in options_of(command)} | {"no-such", "-x"})
-    )
+    options = {max(p.opts, key=len).lstrip("-") for c in COMMANDS.values() for p in c.params}
+    names = st.sampled_from(sorted({*options, "no-such", "-x", "help"}))
     few = {"min_size": 1, "max_size": 4}
     dimensions = st.dictionaries(names, st.sampled_from([*RANGES, *LISTS]) | _anything(), **few)
     values = st.dictionaries(names, _anything(), max_size=4)

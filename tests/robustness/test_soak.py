@@ -199,17 +199,16 @@ def test_a_sweep_killed_anywhere(
     """Also while Ray starts, and between the trials; with --resume it comes to the same board."""
     for package in ("ray", "optuna"):
         pytest.importorskip(package, reason="the extra [sweep] is not installed")
-    from supervised_reptile.sweep.cluster import OWN
-    from supervised_reptile.sweep.trials import holds_sweep
+    from supervised_reptile.sweep.command import OWN_RAY
 
     space, out = tmp_path / "space.toml", tmp_path / "out"
     space.write_text(SPACE)
     how = {"program": (*REPTILE, "sweep")}
-    for name, value in OWN.items():
+    for name, value in OWN_RAY.items():
         monkeypatch.setenv(name, value)
 
     def words(folder: Path) -> list[str]:
-        resume = ["--resume"] * holds_sweep(folder)
+        resume = ["--resume"] * (folder / "sweep.json").exists()
         return [str(space), *flags(data_dir=data, out=folder, jobs=1), *resume]
 
     whole = execute(*words(tmp_path / "whole"), **how)

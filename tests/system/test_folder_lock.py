@@ -45,20 +45,15 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
         lock(tmp_path)
 
 
-def test_a_sweep_at_work_is_left_alone(tmp_path: Path) -> None:
+def test_a_sweep_at_work_is_left_alone(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("optuna", reason="the extra [sweep] is not installed")
     pytest.importorskip("ray", reason="the extra [sweep] is not installed")
-    from supervised_reptile.sweep.conduct import conduct
-    from supervised_reptile.sweep.space_file import read_space
-    from supervised_reptile.sweep.trials import Plan
-
-    file = tmp_path / "space.toml"
+    file, out = tmp_path / "space.toml", tmp_path / "out"
     space = "meta-step = [0.5, 1.0]\n[fixed]\nval-classes = 9"
     file.write_text(f'[search]\nmethod = "grid"\n[space]\n{space}\n')
-    out = tmp_path / "out"
-    plan = Plan(read_space(file), "data", out, 2, 1, 1, 0.0, None)
-    with lock(out), pytest.raises(UserError, match="another process is at work there"):
-        conduct(plan, {})
+    with lock(out):
+        outcome = call("sweep", file, "--data-dir", data, "--out", out, command=reptile)
+    assert_refused(outcome, "another process is at work there")
     assert not tree(out)
 
 
