@@ -33,7 +33,13 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 @click.option("--trials", type=COUNT, help="Number of trials; a grid has one for each point.")
 @click.option("--jobs", type=COUNT, help="Trials at once, 1 GB each; by default one per core.")
 @click.option("--threads", type=THREADS, help="CPU threads per trial; by default cores / jobs.")
-@click.option("--gpus", default=0.0, type=Rate(min=0), help="GPUs per trial; 0.25: a quarter.")
+@click.option(
+    "--gpus",
+    default=0.0,
+    show_default=True,
+    type=Rate(min=0),
+    help="GPUs per trial; 0.25: a quarter.",
+)
 @click.option("--ray-address", "--address", "address", help="auto, or ray://HOST:10001.")
 @click.option("--resume", is_flag=True, help="Continue the sweep in --out.")
 def sweep(space: Path, data_dir: str, out: Path, resume: bool, **sizes: Any) -> None:

@@ -209,7 +209,7 @@ def test_a_call_is_as_short_as_others_although_steps_are_slower() -> None:
         config = Config(**{**PRESETS["omniglot-5way"], "algorithm": algorithm, "sgd": True})
         chunks = list(
             plan_chunks(
-                config, longest_call(config, (28, 28, 1)), look_interval=10**6, first_step=1
+                config, longest_call(config, (28, 28, 1)), monitor_interval=10**6, first_step=1
             )
         )
         assert chunks[-1].stop == config.outer_steps
