@@ -158,7 +158,7 @@ def test_python_runs(name: str, here: Path) -> None:
 )
 def test_sweeps_are_read(text: str, tmp_path: Path) -> None:
     (tmp_path / "SPACE.toml").write_text(text)
-    assert read_space(tmp_path / "SPACE.toml").method == "tpe"
+    assert read_space(tmp_path / "SPACE.toml").search["method"] == "tpe"
 
 
 def test_the_sweep_of_the_docs_is_read() -> None:

@@ -22,7 +22,7 @@ Examples:
   reptile sweep SPACE.toml --data-dir data/omniglot --trials 24 --out runs/sweep --resume
   reptile compare runs/sweep/trials/*/ --split val
 """
-OUT, THREADS = Place(file_okay=False, path_type=Path), Count(1, MOST_THREADS)
+OUT, THREADS, GPUS = Place(file_okay=False, path_type=Path), Count(1, MOST_THREADS), Rate(min=0)
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -33,14 +33,8 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 @click.option("--trials", type=COUNT, help="Number of trials; a grid has one for each point.")
 @click.option("--jobs", type=COUNT, help="Trials at once, 1 GB each; by default one per core.")
 @click.option("--threads", type=THREADS, help="CPU threads per trial; by default cores / jobs.")
-@click.option(
-    "--gpus",
-    default=0.0,
-    show_default=True,
-    type=Rate(min=0),
-    help="GPUs per trial; 0.25: a quarter.",
-)
-@click.option("--ray-address", "--address", "address", help="auto, or ray://HOST:10001.")
+@click.option("--gpus", default=0.0, show_default=True, type=GPUS, help="GPUs per trial, or parts.")
+@click.option("--ray-address", help="Ray cluster to use: auto on it, else ray://HOST:10001.")
 @click.option("--resume", is_flag=True, help="Continue the sweep in --out.")
 def sweep(space: Path, data_dir: str, out: Path, resume: bool, **sizes: Any) -> None:
     """Search hyper-parameters and rank them by accuracy on validation classes.
@@ -64,7 +58,7 @@ def sweep(space: Path, data_dir: str, out: Path, resume: bool, **sizes: Any) -> 
         trials = points
     if trials is None:
         raise click.UsageError("--trials is missing: only a grid has an end")
-    if (address := sizes["address"]) == "":  # of an unset shell variable
+    if (address := sizes["ray_address"]) == "":  # of an unset shell variable
         raise click.UsageError("--ray-address is empty; auto is the cluster of this machine")
     if not address:
         jobs = min(jobs or cores(), trials)

@@ -96,8 +96,9 @@ def _draw(sweep: Sweep, rows: list[dict[str, Any]]) -> Any:
         choices = getattr(distribution, "choices", None)
         if choices:
             axes.xaxis.update_units([_short(value) for value in choices])  # in this order
-        elif distribution.log:
-            axes.set_xscale("log")
+        else:
+            axes.set_xscale("log" if distribution.log else "linear")
+            axes.update_datalim([(distribution.low, 0), (distribution.high, 0)], updatey=False)
         for state, color, fill in ((STOPPED, "0.55", "none"), (FINISHED, COLORS[0], COLORS[0])):
             found = [row for row in rows if row["state"] == state]
             values = [(_short if choices else float)(row[f"--{name}"]) for row in found]
@@ -106,6 +107,7 @@ def _draw(sweep: Sweep, rows: list[dict[str, Any]]) -> Any:
             kind = {"color": color, "markerfacecolor": fill, "label": state}
             axes.errorbar(values, heights, spread, fmt="o", **kind)
         axes.set_xlabel(f"--{name}")
+        axes.tick_params("x", which="both", labelrotation=30)
     panels[0].set_ylabel("validation accuracy in %")
-    panels[0].legend(fontsize="small")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
     return figure

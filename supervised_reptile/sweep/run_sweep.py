@@ -32,15 +32,16 @@ UNSET = "not given"
 
 
 def run_sweep(sweep: Sweep, resume: bool) -> None:
-    """Run what is not finished of a sweep, and show how it came out; `resume` where there is one.
-
-    Raises UserError if it is another sweep than in sweep.out, or trials failed; or Interrupted.
-    """
+    """Run what is not finished of a sweep and show the results (UserError, Interrupted)."""
     stored = _check(sweep, resume)
-    cpus = sweep.threads * (sweep.jobs or 1)
+    cpus, received = sweep.threads * (sweep.jobs or 1), []
+
+    def stop(number: int, _frame: object) -> None:
+        received.append(number)
+        signal.raise_signal(signal.SIGINT)  # at which Tune stops
+
     with lock(sweep.out), connected(sweep.address, cpus):
-        # Ray Tune hears of SIGINT alone, which ends the trials after their checkpoints.
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        signal.signal(signal.SIGTERM, stop)
         with writing(sweep.out):
             (sweep.out / "trials").mkdir(exist_ok=True)
             write_json(sweep.out / SWEEP, stored)
@@ -49,17 +50,15 @@ def run_sweep(sweep: Sweep, resume: bool) -> None:
     if rows:
         show(sweep, rows)
     if len(rows) < sweep.trials or UNFINISHED in [row["state"] for row in rows]:
-        raise Interrupted("Interrupted; continue with the same command and --resume", signal.SIGINT)
+        raise Interrupted("Interrupted; continue with --resume", (*received, signal.SIGINT)[0])
     if failed := [f"{row['trial']:03d}" for row in rows if row["state"] == FAILED]:
-        again = "Try them again with the same command, --resume"
-        raise UserError(f"trials failed: {', '.join(failed)}. {again}")
+        raise UserError(f"trials failed: {', '.join(failed)}; --resume tries them again")
 
 
 def reports(config: Config) -> list[dict[str, float]]:
-    """What Ray Tune hears of the evaluations during training of the run of `config`.
+    """What Ray Tune hears of a run's evaluations: the mean over the second half of the training.
 
-    The accuracy is the mean over the second half of the training so far: single evaluations are of
-    a few episodes. An evaluation after the last outer step is left out, and no reason to stop.
+    One after the last outer step is left out: it is no reason to stop.
     """
     path, total = Path(config.checkpoint), config.outer_steps
     metrics = read_run.read_metrics(path) if (path / read_run.METRICS).exists() else {}
@@ -166,8 +165,8 @@ def _check(sweep: Sweep, resume: bool) -> dict[str, Any]:
         for table, values in sweep.space.written.items()
         for name, value in (values.items() if isinstance(values, dict) else [("", values)])
     }
-    split = hashlib.sha256(json.dumps(dataset.class_names).encode()).hexdigest()
-    data = {"images in --data-dir": dataset.checksum, "split of the images": split}
+    classes = json.dumps(dataset.class_names).encode()
+    data = {"images": dataset.checksum, "split of images": hashlib.sha256(classes).hexdigest()}
     now = json.loads(json.dumps({**settings, "--trials": sweep.trials, **data}))
     if holds:
         with reading(sweep.out / SWEEP, "restore it from a copy, or give another --out"):

@@ -126,8 +126,6 @@ def read_space(path: Path) -> Space:
         space = _space(tomllib.loads(path.read_text(encoding="utf-8-sig")))
         for point in (*space.first, *combinations(space.distributions, MOST_COMBINATIONS)):
             _check_point(space, point)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: it is not TOML: {error}") from error
     except (UserError, OSError, ValueError, TypeError, OverflowError) as error:
         raise UserError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     except click.UsageError as error:

@@ -153,7 +153,7 @@ BROKEN = {
         ["1.0", "learning-rate"],
     ),
     "first point in part": ("[fixed]", "[[first]]\nmeta-step = 1.0\n[fixed]", ["inner-iters"]),
-    "no TOML": (METHOD, "method = random", ["TOML"]),
+    "no TOML": (METHOD, "method = random", ["line 2"]),
 }  # fmt: skip
 
 

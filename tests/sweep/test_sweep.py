@@ -120,7 +120,7 @@ def test_a_sweep_killed_then_interrupted(data: Path, tmp_path: Path, temporary: 
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         shown = process.stdout.read()
         assert process.wait() == 130, shown
-    assert shown.endswith("continue with the same command and --resume\n")
+    assert shown.endswith("Interrupted; continue with --resume\n")
     assert "Traceback" not in shown
     assert [row["state"] for row in leaderboard(out)] == ["finished", "unfinished"]
 
@@ -219,10 +219,12 @@ def test_another_sweep_is_not_resumed(data: Path, tmp_path: Path) -> None:
         assert_refused(outcome, f"{out} holds another sweep: ", difference)
     one = next(images.glob("train/*/"))
     one.rename(images / "val" / one.name)
-    assert_refused(call("sweep", file, *words, command=reptile), "split of the images was")
+    assert_refused(call("sweep", file, *words, command=reptile), "split of images was")
     (images / "val" / one.name).rename(one)
     next(one.glob("*.png")).unlink()
-    assert_refused(call("sweep", file, *words, command=reptile), "images in --data-dir was")
+    assert_refused(
+        call("sweep", file, *words, command=reptile), f"{out} holds another sweep: images was"
+    )
     (out / "sweep.json").write_text("[")
     assert_refused(call("sweep", file, *words, command=reptile), "sweep.json: not readable")
 
