@@ -142,7 +142,7 @@ def test_every_parameter_that_is_a_place_refuses_nothing() -> None:
         for parameter in program.target.params
         if parameter.type is click.STRING
     }
-    assert texts == {"form", "name", "title", "address", "ray_address"}
+    assert texts == {"form", "name", "title", "ray_address"}
 
 
 # ---- words
