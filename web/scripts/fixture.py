@@ -91,7 +91,11 @@ def run(
         state = inner_step(task, state, inputs, given)
     join = grouping(NET).join
     return {
-        "rule": rule._asdict(),
+        "rule": {
+            "rate": rule.learning_rate,
+            "sgd": rule.sgd,
+            "weight_decay": rule.weight_decay,
+        },
         "classes": classes,
         "labels": labels,
         "losses": losses,
