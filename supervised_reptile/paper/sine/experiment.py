@@ -100,10 +100,8 @@ def wave_tasks(config: SineConfig, waves: Waves) -> TaskSource:
     table = (tf.constant(waves.inputs),)
 
     def prepare(chunk: Chunk) -> TaskBatch:
-        tasks = range(config.meta_batch)
-        return TaskBatch(
-            table, draw_waves(waves, shape, stream, range(chunk.start, chunk.stop), tasks)
-        )
+        tasks, steps = range(config.meta_batch), range(chunk.start, chunk.stop)
+        return TaskBatch(table, draw_waves(waves, shape, stream, steps, tasks))
 
     return TaskSource(prepare, longest_call(config))
 
