@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from setting import Setting, make_setting
 
 from supervised_reptile.system.thread_pool import cores
-
-if TYPE_CHECKING:
-    from supervised_reptile.algorithms.worker_group import Group
 
 MATRIX = 2048  # rows and columns of the matrix product that defines the peak
 # The paper's inner batch of 5-shot evaluation, where it is not that of 1-shot.
@@ -72,8 +69,8 @@ def evaluation_entry(name: str, precision: str, episodes: int) -> Entry:
     return Entry(work, lambda: learner.count_correct(batch, modes), episodes, "episodes")
 
 
-def make_learner(setting: Setting, group: Group | None = None):
-    """Our learner and image feed for a setting; the learner as a member of `group`, if any."""
+def make_learner(setting: Setting):
+    """Our learner and image feed for a setting."""
     from supervised_reptile.algorithms.image_feed import ImageFeed
     from supervised_reptile.networks import conv4
     from supervised_reptile.training import experiment
@@ -81,7 +78,7 @@ def make_learner(setting: Setting, group: Group | None = None):
     make_net = conv4.miniimagenet_net if setting.pooling else conv4.omniglot_net
     net = make_net(setting.dataset.image_shape, setting.config.way)
     max_value = setting.dataset.max_value
-    learner = experiment.make_learner(setting.config, net, max_value, group or experiment.ALONE)
+    learner = experiment.make_learner(setting.config, net, max_value)
     return learner, ImageFeed(setting.dataset, conv4.encoder(net, len(setting.dataset.images)))
 
 
